@@ -1,0 +1,301 @@
+//! The sections with fixed keys: their settings, defaults and limits. `config/default.toml` says what each is for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::choice::choice;
+use super::fault::Wrong;
+use super::secret::Secret;
+use super::section::Section;
+use super::setting::Setting;
+use super::span;
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Server {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What `Server::public_url` answers, if it was configured; without a slash at its end.
+    pub public_url: Option<String>,
+    /// Where the store and the generated keys are.
+    pub data_dir: PathBuf,
+    /// Whether the dev endpoints (mailbox and clock) exist.
+    pub dev: bool,
+}
+
+impl Server {
+    /// The base of links that recipients follow. `bound` is the address that the server listens on, which only the
+    /// socket knows when the configured port is 0.
+    pub fn public_url(&self, bound: SocketAddr) -> String {
+        if let Some(url) = &self.public_url {
+            return url.clone();
+        }
+        // The unspecified address is for listening; nobody can connect to it everywhere.
+        let ip = match bound.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        format!("http://{}", SocketAddr::new(ip, bound.port()))
+    }
+
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            listen: section.get_or("listen", SocketAddr::from(([127, 0, 0, 1], 8650))),
+            public_url: section.get("public_url").map(|BaseUrl(url)| url),
+            data_dir: section.get_or("data_dir", PathBuf::from("belfry-data")),
+            dev: section.get_or("dev", false),
+        }
+    }
+}
+
+/// An absolute URL to which paths can be appended.
+struct BaseUrl(String);
+
+impl Setting for BaseUrl {
+    fn read(value: &super::tree::Value) -> Result<Self, Wrong> {
+        let text = value.text("a URL")?;
+        let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or("");
+        let strange = |c: char| c.is_whitespace() || c.is_control() || "?#\"<>\\".contains(c);
+        if host.is_empty() || host.starts_with('/') || host.contains(strange) {
+            let problem = format!("`{}` is not the base of URLs", text.escape_debug());
+            return Err(Wrong::new(problem, "Write for example \"https://belfry.example\", without a query."));
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Auth {
+    /// Keys of backends, each `sk_...`. None: one is made at the first start.
+    pub secret_keys: Vec<Secret>,
+    /// Keys of browsers, each `pk_...`. None: one is made at the first start.
+    pub public_keys: Vec<String>,
+    /// The PEM file with the public key that user tokens are checked with.
+    pub signing_public_key: Option<PathBuf>,
+    /// Whether a public key needs a user token.
+    pub enhanced_security: bool,
+}
+
+impl Auth {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let auth = Self {
+            secret_keys: section.get_or("secret_keys", Vec::new()),
+            public_keys: section.get_or("public_keys", Vec::new()),
+            signing_public_key: section.get("signing_public_key"),
+            enhanced_security: section.get_or("enhanced_security", false),
+        };
+        // A secret key under `public_keys` would be served to browsers.
+        let strangers = auth.secret_keys.iter().filter(|key| !is_key(key.expose(), "sk_")).count();
+        section.check("secret_keys", strangers == 0, || not_keys(strangers, "sk_"));
+        let strangers = auth.public_keys.iter().filter(|key| !is_key(key, "pk_")).count();
+        section.check("public_keys", strangers == 0, || not_keys(strangers, "pk_"));
+        // Enhanced security without a key would refuse every user; asked of the section, so that a signing key that is
+        // there but faulty is not also reported as missing.
+        let keyed = section.take("signing_public_key").is_some();
+        section.check("enhanced_security", keyed || !auth.enhanced_security, || {
+            Wrong::new("needs a key to check user tokens with", "Set `signing_public_key` to a PEM file.")
+        });
+        auth
+    }
+}
+
+fn is_key(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The report names no key: it may be a secret in the wrong place.
+fn not_keys(count: usize, prefix: &str) -> Wrong {
+    let problem = format!("{count} of the keys do not begin with `{prefix}`");
+    Wrong::new(problem, format!("Each key is `{prefix}` and visible ASCII characters."))
+}
+
+choice! {
+    /// The language of workflow templates.
+    TemplateEngine("template engine") {
+        /// Handlebars.
+        Handlebars = "handlebars",
+        /// Liquid, as Knock's own.
+        Liquid = "liquid",
+    }
+}
+
+/// `[workflows]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Workflows {
+    /// The directory with `<key>/workflow.json`.
+    pub dir: PathBuf,
+    /// The language of templates that do not name one.
+    pub template_engine: TemplateEngine,
+}
+
+impl Workflows {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            dir: section.get_or("dir", PathBuf::from("config/workflows")),
+            template_engine: section.get_or("template_engine", TemplateEngine::Handlebars),
+        }
+    }
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Http {
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Worker threads; 0: one a core.
+    pub workers: usize,
+}
+
+impl Http {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let http = Self {
+            max_body_bytes: section.get_or("max_body_bytes", 10 * 1024 * 1024),
+            workers: section.get_or("workers", 0),
+        };
+        within(section, "max_body_bytes", http.max_body_bytes, 1_024, 1 << 30);
+        within(section, "workers", http.workers, 0, 1_024);
+        http
+    }
+}
+
+/// `[engine]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Engine {
+    /// A run that will sleep longer than this gives up its actor until it is due.
+    #[serde(serialize_with = "span::serialize")]
+    pub park_after: Duration,
+    /// Run actors alive at the same time.
+    pub max_active_runs: usize,
+}
+
+impl Engine {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let engine = Self {
+            park_after: section.get_or("park_after", Duration::from_secs(30)),
+            max_active_runs: section.get_or("max_active_runs", 4_096),
+        };
+        within(section, "max_active_runs", engine.max_active_runs, 1, 1_000_000);
+        engine
+    }
+}
+
+/// `[delivery]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Delivery {
+    /// Deliveries at the same time on one channel: also the most duplicates that a crash can cause on it.
+    pub concurrency: usize,
+    /// How long a provider may take to accept a connection.
+    #[serde(serialize_with = "span::serialize")]
+    pub connect_timeout: Duration,
+    /// How long one delivery may take as a whole.
+    #[serde(serialize_with = "span::serialize")]
+    pub timeout: Duration,
+}
+
+impl Delivery {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let delivery = Self {
+            concurrency: section.get_or("concurrency", 16),
+            connect_timeout: section.get_or("connect_timeout", Duration::from_secs(5)),
+            timeout: section.get_or("timeout", Duration::from_secs(30)),
+        };
+        within(section, "concurrency", delivery.concurrency, 1, 1_024);
+        for (key, span) in [("connect_timeout", delivery.connect_timeout), ("timeout", delivery.timeout)] {
+            section.check(key, !span.is_zero(), || {
+                Wrong::new("no time at all: every delivery would fail", "Write for example \"30s\".")
+            });
+        }
+        delivery
+    }
+}
+
+choice! {
+    /// The least severe events that are logged.
+    LogLevel("log level") {
+        /// Failures that need someone.
+        Error = "error",
+        /// And what may become one.
+        Warn = "warn",
+        /// And what happens.
+        Info = "info",
+        /// And why it happens.
+        Debug = "debug",
+        /// And every step.
+        Trace = "trace",
+    }
+}
+
+choice! {
+    /// The form of log lines.
+    LogFormat("log format") {
+        /// Pretty with `server.dev`, JSON otherwise.
+        Auto = "auto",
+        /// For people.
+        Pretty = "pretty",
+        /// For machines: one object a line.
+        Json = "json",
+    }
+}
+
+impl LogFormat {
+    /// Whether to log JSON; `dev` is `server.dev`.
+    pub fn is_json(self, dev: bool) -> bool {
+        match self {
+            Self::Auto => !dev,
+            Self::Pretty => false,
+            Self::Json => true,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Log {
+    /// What is logged.
+    pub level: LogLevel,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+impl Log {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        Self { level: section.get_or("level", LogLevel::Info), format: section.get_or("format", LogFormat::Auto) }
+    }
+}
+
+fn within(section: &mut Section<'_>, key: &'static str, value: usize, least: usize, most: usize) {
+    section.check(key, (least..=most).contains(&value), || {
+        Wrong::new(format!("{value} is out of range"), format!("Choose from {least} to {most}."))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_without_a_public_url_lead_to_the_address_that_was_bound() {
+        let mut server = Server {
+            listen: SocketAddr::from(([0, 0, 0, 0], 0)),
+            public_url: None,
+            data_dir: PathBuf::new(),
+            dev: false,
+        };
+        assert_eq!(server.public_url(SocketAddr::from(([0, 0, 0, 0], 4321))), "http://127.0.0.1:4321");
+        assert_eq!(server.public_url("[::]:4321".parse().unwrap()), "http://[::1]:4321");
+        server.public_url = Some("https://belfry.example".into());
+        assert_eq!(server.public_url(SocketAddr::from(([0, 0, 0, 0], 4321))), "https://belfry.example");
+    }
+
+    #[test]
+    fn auto_logs_json_unless_in_dev() {
+        assert!(LogFormat::Auto.is_json(false));
+        assert!(!LogFormat::Auto.is_json(true));
+        assert!(LogFormat::Json.is_json(true));
+    }
+}

@@ -1,0 +1,180 @@
+//! Ids. Each kind is its own type, so that a message id can never be passed for a run id.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::clock::Timestamp;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// The 16 bytes of the id, which sort by time of creation.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0.hyphenated())
+            }
+        }
+
+        impl From<[u8; 16]> for $name {
+            fn from(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::try_parse(text).map(Self)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// One trigger call; on the wire `workflow_run_id`.
+    TriggerId
+);
+uuid_id!(
+    /// One workflow run for one recipient; on the wire `workflow_recipient_run_id`.
+    RunId
+);
+uuid_id!(
+    /// One message: one notification for one recipient on one channel.
+    MessageId
+);
+uuid_id!(
+    /// A configured channel.
+    ChannelId
+);
+uuid_id!(
+    /// The content of a workflow: equal content, equal id.
+    VersionId
+);
+uuid_id!(
+    /// One HTTP request.
+    RequestId
+);
+
+impl MessageId {
+    /// The id of the message that `run` sends at step `step_ref`: the same run and step always give the same random
+    /// part, so that a step that is executed again cannot create a second message with another identity.
+    pub fn derive(now: Timestamp, run: RunId, step_ref: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("belfry message id v1");
+        hasher.update(run.as_bytes());
+        hasher.update(step_ref.as_bytes());
+        Self(v7(now, hasher.finalize().as_bytes()))
+    }
+}
+
+impl VersionId {
+    /// The id of a workflow's content (RFC 9562 version 8: a hash of our own).
+    pub fn of(content: &[u8]) -> Self {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&blake3::derive_key("belfry workflow version v1", content)[..16]);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+}
+
+/// Makes UUIDv7 ids that never go backwards, whatever the clock does (RFC 9562, section 6.2, method 2).
+pub struct IdSource {
+    entropy: Entropy,
+    last: Mutex<u128>,
+}
+
+/// Where random bits come from.
+pub enum Entropy {
+    /// The operating system.
+    Os,
+    /// A seed, for the simulation: the same seed gives the same ids.
+    Seeded(u64),
+}
+
+impl IdSource {
+    /// A source over `entropy`.
+    pub fn new(entropy: Entropy) -> Self {
+        Self { entropy, last: Mutex::new(0) }
+    }
+
+    /// The next id at `now`: greater than every id made before.
+    pub fn next(&self, now: Timestamp) -> Uuid {
+        let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut random = [0u8; 32];
+        match self.entropy {
+            // Without entropy ids still ascend: only their unguessability would be lost, and key creation fails aloud.
+            Entropy::Os => drop(getrandom::fill(&mut random)),
+            Entropy::Seeded(seed) => {
+                let mut hasher = blake3::Hasher::new();
+                hasher.update(&seed.to_le_bytes());
+                hasher.update(&last.to_le_bytes());
+                random = *hasher.finalize().as_bytes();
+            }
+        }
+        let mut id = v7(now, &random).as_u128();
+        if id <= *last {
+            // Step the low 62 random bits by a small random amount; version and variant bits stay where they are.
+            let step = u128::from(u32::from_le_bytes([random[16], random[17], random[18], 0])) + 1;
+            id = *last + step;
+            if id & VARIANT_MASK != VARIANT {
+                // The low field overflowed: move on to the next millisecond.
+                id = v7(Timestamp::from_millis((*last >> 80) as i64 + 1), &random).as_u128();
+            }
+        }
+        *last = id;
+        Uuid::from_u128(id)
+    }
+}
+
+const VARIANT_MASK: u128 = 0b11 << 62;
+const VARIANT: u128 = 0b10 << 62;
+
+fn v7(now: Timestamp, random: &[u8; 32]) -> Uuid {
+    let mut bytes = [0; 10];
+    bytes.copy_from_slice(&random[..10]);
+    let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ids_ascend_whatever_the_clock_does(clock in prop::collection::vec(0i64..4_000_000_000_000, 1..200), seed: u64) {
+            let source = IdSource::new(Entropy::Seeded(seed));
+            let ids: Vec<Uuid> = clock.iter().map(|ms| source.next(Timestamp::from_millis(*ms))).collect();
+            prop_assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert!(ids.iter().all(|id| id.get_version_num() == 7));
+        }
+    }
+
+    #[test]
+    fn a_step_that_runs_again_keeps_the_identity_of_its_message() {
+        let run = RunId::from([7; 16]);
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        assert_eq!(MessageId::derive(at, run, "email_1"), MessageId::derive(at, run, "email_1"));
+        assert_ne!(MessageId::derive(at, run, "email_1"), MessageId::derive(at, run, "email_2"));
+    }
+}

@@ -1,0 +1,279 @@
+//! The courier: takes messages from the outbox to their providers, a lane for each channel.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use futures_util::FutureExt;
+
+use super::lane::Lane;
+use super::{EmailProvider, Mail, Sent, retry};
+use crate::base::clock::Timestamp;
+use crate::base::deps::{Deps, panic_text};
+use crate::base::ids::{ChannelId, MessageId, RunId};
+use crate::base::work::WorkGuard;
+use crate::engine::Deliver;
+use crate::model::message::{Attempt, AttemptResult, Content};
+use crate::store::op::{BeginAttempt, Begun, EndAttempt};
+use crate::store::{Refused, Store, StoreError};
+
+/// The longest text kept of what a server said, in bytes.
+const MAX_REPLY: usize = 1_024;
+
+/// The courier.
+pub struct Courier {
+    deps: Arc<Deps>,
+    store: Store,
+    lanes: HashMap<ChannelId, (Lane, Arc<dyn EmailProvider>)>,
+    /// Held while a message is due and not on the wire.
+    backlog: Option<WorkGuard>,
+    alarm: Option<(Timestamp, SpawnHandle)>,
+    draining: bool,
+}
+
+impl Courier {
+    /// A courier for these channels, each with at most `concurrency` attempts on the wire. It begins with what the
+    /// outbox holds.
+    pub fn new(
+        deps: Arc<Deps>,
+        store: Store,
+        providers: impl IntoIterator<Item = (ChannelId, Arc<dyn EmailProvider>)>,
+        concurrency: usize,
+    ) -> Self {
+        let lanes = providers.into_iter().map(|(id, provider)| (id, (Lane::new(concurrency), provider))).collect();
+        Self { deps, store, lanes, backlog: None, alarm: None, draining: false }
+    }
+
+    /// Queues what the outbox holds. An attempt that the last process left on the wire is made again at once.
+    fn refill(&mut self) {
+        let now = self.deps.clock.now();
+        let mut strange = 0;
+        let lanes = &mut self.lanes;
+        let read = self.store.read().and_then(|reader| {
+            reader.each_pending(|pending| {
+                match lanes.get_mut(&pending.channel) {
+                    Some((lane, _)) => {
+                        let due = if pending.in_flight { pending.due.min(now) } else { pending.due };
+                        lane.push(due, pending.message, pending.run);
+                    }
+                    None => strange += 1,
+                }
+                true
+            })
+        });
+        if let Err(error) = read {
+            tracing::error!(%error, "the outbox cannot be read");
+        }
+        if strange > 0 {
+            tracing::warn!(messages = strange, "messages wait for channels that are not configured any more");
+        }
+    }
+
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        let now = self.deps.clock.now();
+        if self.lanes.values_mut().any(|(lane, _)| lane.wants_refill()) {
+            self.refill();
+        }
+        let mut taken = Vec::new();
+        for (channel, (lane, provider)) in &mut self.lanes {
+            while !self.draining
+                && let Some((run, message)) = lane.take(now)
+            {
+                taken.push((*channel, Arc::clone(provider), run, message));
+            }
+        }
+        for (channel, provider, run, message) in taken {
+            self.attempt(channel, provider, run, message, ctx);
+        }
+        let next = self.next_due();
+        if self.draining {
+            self.backlog = None;
+        } else if next.is_some_and(|due| due <= now) {
+            // Room comes with the next attempt that ends, which pumps again.
+            self.backlog.get_or_insert_with(|| self.deps.work.begin());
+        } else {
+            self.backlog = None;
+            self.set_alarm(next, ctx);
+        }
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.lanes.values().filter_map(|(lane, _)| lane.next_due()).min()
+    }
+
+    fn set_alarm(&mut self, next: Option<Timestamp>, ctx: &mut Context<Self>) {
+        if self.alarm.as_ref().map(|(due, _)| *due) == next {
+            return;
+        }
+        if let Some((_, handle)) = self.alarm.take() {
+            ctx.cancel_future(handle);
+        }
+        if let Some(due) = next {
+            let clock = self.deps.clock.clone();
+            let nap = async move { clock.sleep_until(due).await };
+            let handle = ctx.spawn(nap.into_actor(self).map(|(), courier, ctx| {
+                courier.alarm = None;
+                courier.pump(ctx);
+            }));
+            self.alarm = Some((due, handle));
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        channel: ChannelId,
+        provider: Arc<dyn EmailProvider>,
+        run: RunId,
+        message: MessageId,
+        ctx: &mut Context<Self>,
+    ) {
+        let work = self.deps.work.begin();
+        let attempt = attempt(Arc::clone(&self.deps), self.store.clone(), provider, run, message);
+        ctx.spawn(attempt.into_actor(self).map(move |retry_at, courier, ctx| {
+            if let Some((lane, _)) = courier.lanes.get_mut(&channel) {
+                lane.settle(run, message, retry_at);
+            }
+            courier.pump(ctx);
+            drop(work);
+        }));
+    }
+}
+
+/// Makes one attempt; answers when the next one is due. An attempt is written before it is made, and its outcome after.
+async fn attempt(
+    deps: Arc<Deps>,
+    store: Store,
+    provider: Arc<dyn EmailProvider>,
+    run: RunId,
+    message: MessageId,
+) -> Option<Timestamp> {
+    let begun = match store.begin_attempt(BeginAttempt { run, message, at: deps.clock.now() }).await {
+        Ok(Some(begun)) => begun,
+        Ok(None) => return None,
+        Err(error) => return lost(message, &error),
+    };
+    let number = begun.attempt;
+    let sent = hand_over(provider, *begun).await;
+    let at = deps.clock.now();
+    let retry_at = match sent.result {
+        AttemptResult::Transient => retry::next_attempt(message, number, at),
+        AttemptResult::Accepted | AttemptResult::Permanent => None,
+    };
+    let reply = clean(&sent.reply);
+    log(message, number, sent.result, &reply, retry_at);
+    let attempt = Attempt { number, at, result: sent.result, reply };
+    match store.end_attempt(EndAttempt { run, message, attempt, retry_at, captured: sent.captured }).await {
+        Ok(()) => retry_at,
+        Err(StoreError::Refused(Refused::Gone)) => None,
+        Err(error) => lost(message, &error),
+    }
+}
+
+async fn hand_over(provider: Arc<dyn EmailProvider>, begun: Begun) -> Sent {
+    let message = begun.message;
+    let Content::Email { to, email } = message.content else {
+        return Sent::new(AttemptResult::Permanent, "the message is not an email");
+    };
+    let mail = Mail {
+        message: message.id,
+        to,
+        content: email,
+        workflow: message.workflow,
+        step_ref: message.step_ref,
+        at: message.inserted_at,
+    };
+    // A provider that panics costs its own message an attempt, and nobody else anything.
+    let sent = AssertUnwindSafe(provider.send(&mail)).catch_unwind().await;
+    sent.unwrap_or_else(|panic| Sent::new(AttemptResult::Transient, panic_text(panic.as_ref())))
+}
+
+/// The store has failed: the process is ending, and the next start finds the message in the outbox.
+fn lost(message: MessageId, error: &StoreError) -> Option<Timestamp> {
+    tracing::error!(%message, %error, "a message rests in the outbox until the next start");
+    None
+}
+
+fn log(message: MessageId, attempt: u32, result: AttemptResult, reply: &str, retry_at: Option<Timestamp>) {
+    let outcome = match (result, retry_at) {
+        (AttemptResult::Accepted, _) => "accepted",
+        (_, Some(_)) => "retry",
+        (_, None) => "undelivered",
+    };
+    metrics::counter!("belfry_attempts_total", "outcome" => outcome).increment(1);
+    match outcome {
+        "accepted" => tracing::info!(%message, attempt, reply, "sent"),
+        "retry" => tracing::warn!(%message, attempt, reply, retry_at = ?retry_at, "not sent, will be tried again"),
+        _ => tracing::error!(%message, attempt, reply, "undelivered"),
+    }
+}
+
+/// A server's words as one printable line of bounded length.
+fn clean(reply: &str) -> String {
+    let mut text: String = reply.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let end = text.floor_char_boundary(MAX_REPLY);
+    text.truncate(end);
+    text.trim().to_owned()
+}
+
+impl Actor for Courier {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.refill();
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Deliver> for Courier {
+    type Result = ();
+
+    fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
+        let Deliver { run, message, channel, work } = deliver;
+        if let Some((lane, _)) = self.lanes.get_mut(&channel) {
+            lane.push(self.deps.clock.now(), message, run);
+        }
+        self.pump(ctx);
+        drop(work);
+    }
+}
+
+/// When the next queued attempt is due.
+#[derive(Message)]
+#[rtype(result = "Option<Timestamp>")]
+pub struct NextAttempt;
+
+impl Handler<NextAttempt> for Courier {
+    type Result = Option<Timestamp>;
+
+    fn handle(&mut self, _: NextAttempt, _: &mut Self::Context) -> Self::Result {
+        self.next_due()
+    }
+}
+
+/// The clock was moved: begins all attempts that are due by it. When this is answered, that work is counted.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SweepOutbox;
+
+impl Handler<SweepOutbox> for Courier {
+    type Result = ();
+
+    fn handle(&mut self, _: SweepOutbox, ctx: &mut Self::Context) {
+        self.pump(ctx);
+    }
+}
+
+/// Begins no further attempt; those on the wire end by themselves.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+impl Handler<Drain> for Courier {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
+        self.draining = true;
+        self.backlog = None;
+    }
+}

@@ -1,0 +1,221 @@
+//! Emails as bytes, and SMTP. The only file that knows lettre.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use lettre::address::Envelope;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::transport::smtp::PoolConfig;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Tls as LettreTls, TlsParameters};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+
+use super::{EmailProvider, Mail, Sent};
+use crate::base::config::{Sender, SmtpSettings, Tls};
+use crate::base::deps::panic_text;
+use crate::model::message::AttemptResult;
+
+/// A mail ready for the wire.
+pub struct Composed {
+    envelope: Envelope,
+    /// The whole message, with CRLF line ends.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a mail cannot be composed; trying again would not help.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    #[error("`{0}` is not an email address")]
+    Address(String),
+    #[error("the message cannot be built: {0}")]
+    Build(String),
+}
+
+/// Builds the message. The same mail always gives the same bytes: `Message-ID`, `Date` and the boundary are fixed.
+pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
+    let build = || {
+        let address = |text: &str| text.parse::<Address>().map_err(|_| ComposeError::Address(one_line(text)));
+        let sender = address(&from.address)?;
+        let to = address(&mail.to)?;
+        let name = from.name.as_deref().map(one_line).filter(|name| !name.is_empty());
+        let domain = sender.domain().to_owned();
+        let micros = u64::try_from(mail.at.as_micros()).unwrap_or(0);
+        let message = Message::builder()
+            .from(Mailbox::new(name, sender))
+            .to(Mailbox::new(None, to))
+            .subject(one_line(&mail.content.subject))
+            .date(SystemTime::UNIX_EPOCH + Duration::from_micros(micros))
+            .message_id(Some(format!("<{}@{domain}>", mail.message)))
+            // RFC 3834: out-of-office replies are not sent to machines that say so.
+            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+            .multipart(
+                MultiPart::alternative()
+                    .boundary(format!("belfry-{}", mail.message.0.simple()))
+                    .singlepart(SinglePart::plain(mail.content.text.clone()))
+                    .singlepart(SinglePart::html(mail.content.html.clone())),
+            )
+            .map_err(|error| ComposeError::Build(error.to_string()))?;
+        Ok(Composed { envelope: message.envelope().clone(), bytes: message.formatted() })
+    };
+    // lettre has panicked on header text before; such a mail is undeliverable, and nothing else may suffer from it.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(build))
+        .unwrap_or_else(|panic| Err(ComposeError::Build(panic_text(panic.as_ref()))))
+}
+
+/// Header text as one line: control characters and line separators would end the header, and lettre panics on some.
+fn one_line(text: &str) -> String {
+    let spaced: String =
+        text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An SMTP server, with pooled connections.
+pub struct Smtp {
+    from: Sender,
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    timeout: Duration,
+}
+
+/// The timeouts and bounds of SMTP connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of one connect, and of each reply.
+    pub connect_timeout: Duration,
+    /// Of one attempt as a whole.
+    pub timeout: Duration,
+    pub connections: usize,
+}
+
+impl Smtp {
+    /// A transport for `settings`. Nothing is connected yet: a server that is down is found by the first attempt.
+    pub fn new(settings: &SmtpSettings, limits: Limits) -> Result<Self, String> {
+        let parameters = || TlsParameters::new(settings.host.clone()).map_err(|error| error.to_string());
+        let tls = match settings.tls {
+            Tls::None => LettreTls::None,
+            Tls::Starttls => LettreTls::Required(parameters()?),
+            Tls::Tls => LettreTls::Wrapper(parameters()?),
+        };
+        let connections = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host)
+            .port(settings.port)
+            .tls(tls)
+            .timeout(Some(limits.connect_timeout))
+            .pool_config(PoolConfig::new().max_size(connections));
+        if let Some(login) = &settings.credentials {
+            let login = Credentials::new(login.username.clone(), login.password.expose().to_owned());
+            builder = builder.credentials(login);
+        }
+        Ok(Self { from: settings.from.clone(), transport: builder.build(), timeout: limits.timeout })
+    }
+
+    async fn attempt(&self, mail: &Mail) -> Sent {
+        let composed = match compose(&self.from, mail) {
+            Ok(composed) => composed,
+            Err(error) => return Sent::new(AttemptResult::Permanent, error.to_string()),
+        };
+        let sending = self.transport.send_raw(&composed.envelope, &composed.bytes);
+        match tokio::time::timeout(self.timeout, sending).await {
+            Ok(Ok(response)) => {
+                let words: Vec<&str> = response.message().collect();
+                Sent::new(AttemptResult::Accepted, format!("{} {}", response.code(), words.join(" ")))
+            }
+            Ok(Err(error)) => Sent::new(result_of(&error), said(&error)),
+            // After DATA the server may have accepted it: the next attempt has the same Message-ID.
+            Err(_) => Sent::new(AttemptResult::Transient, format!("no answer within {} s", self.timeout.as_secs())),
+        }
+    }
+}
+
+impl EmailProvider for Smtp {
+    fn send<'a>(&'a self, mail: &'a Mail) -> Pin<Box<dyn Future<Output = Sent> + Send + 'a>> {
+        Box::pin(self.attempt(mail))
+    }
+}
+
+/// Only a 5xx reply is final (RFC 5321, section 4.2.1); whatever else went wrong may be cured.
+fn result_of(error: &lettre::transport::smtp::Error) -> AttemptResult {
+    if error.is_permanent() { AttemptResult::Permanent } else { AttemptResult::Transient }
+}
+
+/// The error with its causes: lettre's own text names only the kind.
+fn said(error: &lettre::transport::smtp::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::base::ids::MessageId;
+    use crate::model::message::EmailContent;
+    use proptest::prelude::*;
+
+    fn mail(to: &str, subject: &str) -> Mail {
+        Mail {
+            message: MessageId::from([7; 16]),
+            to: to.into(),
+            content: EmailContent {
+                subject: subject.into(),
+                html: "<p>Hi ü</p>\n.\n".into(),
+                text: "Hi ü\n.\n".into(),
+            },
+            workflow: "w".into(),
+            step_ref: "email_1".into(),
+            at: Timestamp::from_millis(1_700_000_000_000),
+        }
+    }
+
+    fn sender(name: &str) -> Sender {
+        Sender { name: Some(name.into()), address: "no-reply@acme.test".into() }
+    }
+
+    #[test]
+    fn every_attempt_sends_the_same_bytes() {
+        let [first, second] = [0; 2].map(|_| compose(&sender("Acme, Inc."), &mail("u@x.test", "Hi")).unwrap().bytes);
+        assert_eq!(first, second);
+        let text = String::from_utf8(first).unwrap();
+        assert!(text.contains("Message-ID: <07070707-0707-0707-0707-070707070707@acme.test>"), "{text}");
+        assert!(text.contains("Date: Tue, 14 Nov 2023 22:13:20 +0000"), "{text}");
+    }
+
+    #[test]
+    fn an_impossible_address_is_final_and_named() {
+        let error = compose(&sender("Acme"), &mail("not an address", "Hi")).err().unwrap();
+        assert_eq!(error, ComposeError::Address("not an address".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_or_subject_adds_a_header_or_a_panic(
+            name in "[a-z\\r\\n\\x00-\\x1f\u{2028}:<>\", é]{0,40}", subject in "[a-z\\r\\n\\x00-\\x1f\u{2029}: é]{0,80}"
+        ) {
+            let subject = format!("{subject}\r\nBcc: evil@x.test");
+            let composed = compose(&sender(&format!("{name}\r\nX-Evil: 1")), &mail("u@x.test", &subject)).unwrap();
+            let text = String::from_utf8(composed.bytes).unwrap();
+            let head = text.split("\r\n\r\n").next().unwrap();
+            let names: Vec<&str> = head
+                .split("\r\n")
+                .filter(|line| !line.starts_with([' ', '\t']))
+                .filter_map(|line| line.split_once(':').map(|(name, _)| name))
+                .collect();
+            for name in &names {
+                prop_assert!(
+                    ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
+                        .contains(name),
+                    "{name} in {head}"
+                );
+            }
+        }
+    }
+}

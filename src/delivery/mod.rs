@@ -1,0 +1,50 @@
+//! Getting messages to their providers: when, how many at once, how often. It may name the floors from `base` to
+//! `engine`, and does not know how a message came to be or who triggered it.
+
+pub mod courier;
+pub mod email;
+pub mod lane;
+pub mod mailbox;
+pub mod retry;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::base::clock::Timestamp;
+use crate::base::ids::MessageId;
+use crate::model::message::{AttemptResult, Captured, EmailContent};
+
+/// A rendered email and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    pub message: MessageId,
+    pub to: String,
+    pub content: EmailContent,
+    pub workflow: String,
+    pub step_ref: String,
+    /// When the message was made: its `Date`, so that every attempt sends the same bytes.
+    pub at: Timestamp,
+}
+
+/// What came of handing a mail over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    pub result: AttemptResult,
+    /// The server's own words; cleaned by the courier.
+    pub reply: String,
+    /// Set by the provider that captures instead of sending.
+    pub captured: Option<Captured>,
+}
+
+impl Sent {
+    /// A result with what was said.
+    pub fn new(result: AttemptResult, reply: impl Into<String>) -> Self {
+        Self { result, reply: reply.into(), captured: None }
+    }
+}
+
+/// Something that takes emails: an SMTP server, the captured mailbox, the simulation's.
+pub trait EmailProvider: Send + Sync {
+    /// Makes one attempt. It must end by itself: the provider keeps its own timeouts.
+    fn send<'a>(&'a self, mail: &'a Mail) -> Pin<Box<dyn Future<Output = Sent> + Send + 'a>>;
+}

@@ -1,0 +1,117 @@
+//! The workflows that can run: the current one of each key, and the versions that older runs still follow.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, RwLock};
+
+use crate::base::ids::VersionId;
+use crate::model::channel::ChannelType;
+use crate::model::fault::Fault;
+use crate::model::notice::Notice;
+use crate::model::workflow::{Engine as TemplateEngine, Workflow};
+use crate::model::workflow_file::{self, WorkflowFiles};
+use crate::store::op::{PublishVersion, StoredVersion};
+use crate::store::{Store, StoreError};
+use crate::template::Compiled;
+
+/// A workflow that is ready to run: validated, its templates parsed.
+pub struct Published {
+    pub workflow: Workflow,
+    pub templates: Compiled,
+    pub version: VersionId,
+}
+
+/// A workflow directory that passed, and what in it was kept without being acted upon.
+pub struct Checked {
+    pub published: Published,
+    pub notices: Vec<Notice>,
+}
+
+/// All published workflows.
+pub struct Catalog {
+    current: RwLock<BTreeMap<String, Arc<Published>>>,
+    versions: RwLock<HashMap<VersionId, Arc<Published>>>,
+    channels: BTreeMap<String, ChannelType>,
+    engine: TemplateEngine,
+}
+
+/// Why the version that a run follows cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the workflow as it was when the run started is not stored")]
+    Missing,
+    #[error("the workflow as it was when the run started no longer fits the configuration: {0}")]
+    Invalid(String),
+}
+
+impl Catalog {
+    /// An empty catalog for these channels.
+    pub fn new(channels: BTreeMap<String, ChannelType>, engine: TemplateEngine) -> Self {
+        Self { current: RwLock::default(), versions: RwLock::default(), channels, engine }
+    }
+
+    /// Validates a workflow directory, templates included; answers every fault.
+    pub fn check(&self, files: &WorkflowFiles) -> Result<Checked, Vec<Fault>> {
+        let (workflow, notices) = workflow_file::parse(files, &self.channels, self.engine)?;
+        Ok(Checked { published: compile(workflow)?, notices })
+    }
+
+    /// Makes `published` the current version of its key, once its document is durable for the runs that will follow it.
+    pub async fn publish(&self, store: &Store, published: Published) -> Result<(), StoreError> {
+        let version = published.version;
+        if store.read()?.version(version)?.is_none() {
+            let stored =
+                StoredVersion { key: published.workflow.key.clone(), document: published.workflow.source.clone() };
+            store.publish_version(PublishVersion { version, stored }).await?;
+        }
+        let published = Arc::new(published);
+        write(&self.versions).insert(version, Arc::clone(&published));
+        write(&self.current).insert(published.workflow.key.clone(), published);
+        Ok(())
+    }
+
+    /// The current version of `key`.
+    pub fn current(&self, key: &str) -> Option<Arc<Published>> {
+        read(&self.current).get(key).cloned()
+    }
+
+    /// The keys of all current workflows.
+    pub fn keys(&self) -> Vec<String> {
+        read(&self.current).keys().cloned().collect()
+    }
+
+    /// The version that a run follows, compiled once.
+    pub fn version(&self, store: &Store, id: VersionId) -> Result<Arc<Published>, VersionError> {
+        if let Some(found) = read(&self.versions).get(&id) {
+            return Ok(Arc::clone(found));
+        }
+        let stored = store.read()?.version(id)?.ok_or(VersionError::Missing)?;
+        let parsed = workflow_file::parse_source(&stored.key, stored.document, &self.channels, self.engine);
+        let published = parsed.and_then(|(workflow, _)| compile(workflow)).map_err(|faults| {
+            VersionError::Invalid(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        let published = Arc::new(Published { version: id, ..published });
+        write(&self.versions).insert(id, Arc::clone(&published));
+        Ok(published)
+    }
+}
+
+fn compile(workflow: Workflow) -> Result<Published, Vec<Fault>> {
+    let templates = Compiled::new(&workflow)?;
+    let version = version_of(&workflow);
+    Ok(Published { workflow, templates, version })
+}
+
+/// The key is part of the content: two workflows with equal documents are two versions.
+fn version_of(workflow: &Workflow) -> VersionId {
+    VersionId::of(format!("{}\n{}", workflow.key, workflow.source).as_bytes())
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,63 @@
+//! What happens after a trigger: runs, their delays, their end. `plan` decides and is pure; the run actor and the
+//! registry act. It may name the floors from `base` to `store`. It hands messages on as `Deliver` and does not know who
+//! sends them, nor that there is HTTP.
+
+pub mod catalog;
+pub mod plan;
+pub mod registry;
+pub mod run;
+pub mod scene;
+pub mod trigger;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Recipient as Destination;
+use serde_json::{Map, Value};
+
+use crate::base::deps::Deps;
+use crate::base::ids::{ChannelId, MessageId, RunId};
+use crate::base::work::WorkGuard;
+use crate::model::channel::ChannelType;
+use crate::store::Store;
+use catalog::Catalog;
+
+/// What the engine's actors and entry points share; behind an `Arc`.
+pub struct Engine {
+    pub deps: Arc<Deps>,
+    pub store: Store,
+    pub catalog: Catalog,
+    pub channels: Vec<Channel>,
+    /// Variables of the configuration, for templates.
+    pub vars: Map<String, Value>,
+    /// A run that will sleep longer than this is parked: it has no actor until it is due.
+    pub park_after: Duration,
+    /// Run actors that may be at work at once. A live one takes about 1.2 KB; what waits for a place is an id.
+    pub max_active: usize,
+    pub deliver: Destination<Deliver>,
+}
+
+/// A channel as steps refer to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    pub key: String,
+    pub id: ChannelId,
+    pub kind: ChannelType,
+}
+
+impl Engine {
+    /// The channel with `key`.
+    pub fn channel(&self, key: &str) -> Option<&Channel> {
+        self.channels.iter().find(|channel| channel.key == key)
+    }
+}
+
+/// A message lies in the outbox: send it. A hint; what is lost of it is found in the outbox.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Deliver {
+    pub run: RunId,
+    pub message: MessageId,
+    pub channel: ChannelId,
+    pub work: WorkGuard,
+}

@@ -1,0 +1,388 @@
+//! Knows every run that has not ended: those at work by their actor, those that sleep long by (due, id), and all that
+//! can be cancelled by (hash of the key, id). A parked run costs two entries of a B-tree, about 100 bytes, and no actor.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture, SpawnHandle, WrapFuture,
+};
+
+use super::run::{RunActor, Stop, Wake};
+use super::{Engine, plan};
+use crate::base::clock::Timestamp;
+use crate::base::ids::RunId;
+use crate::base::mail::tell;
+use crate::base::work::WorkGuard;
+use crate::model::recipient::RecipientRef;
+use crate::model::trigger::CancelHash;
+use crate::store::op::{Cancel, Cancelled};
+use crate::store::{Store, StoreError};
+
+/// Runs that doze with an actor at once; past this they are parked however short they sleep. At 1.2 KB each, 60 MB.
+const MAX_DOZING: usize = 50_000;
+
+/// An actor that died this often ends its run as failed, and touches no other.
+const MAX_CRASHES: u8 = 3;
+
+/// The registry.
+pub struct Registry {
+    engine: Arc<Engine>,
+    parked: BTreeSet<(Timestamp, RunId)>,
+    keys: BTreeSet<(CancelHash, RunId)>,
+    live: HashMap<RunId, Live>,
+    dozing: usize,
+    /// Runs to be started when there is room for their actors.
+    ready: VecDeque<RunId>,
+    /// Held while runs are ready or due and have no actor yet.
+    backlog: Option<WorkGuard>,
+    crashes: HashMap<RunId, u8>,
+    alarm: Option<(Timestamp, SpawnHandle)>,
+    draining: bool,
+}
+
+struct Live {
+    actor: Addr<RunActor>,
+    dozing: Option<Timestamp>,
+}
+
+/// The pending runs of a store.
+#[derive(Default)]
+pub struct Recovered {
+    parked: BTreeSet<(Timestamp, RunId)>,
+    keys: BTreeSet<(CancelHash, RunId)>,
+    ready: VecDeque<RunId>,
+}
+
+impl Recovered {
+    /// Reads them with one scan.
+    pub fn scan(store: &Store) -> Result<Self, StoreError> {
+        let mut found = Self::default();
+        store.read()?.each_run(|run| {
+            match run.phase.due() {
+                Some(due) => drop(found.parked.insert((due, run.id))),
+                None => found.ready.push_back(run.id),
+            }
+            if let Some(key) = run.cancel {
+                found.keys.insert((key, run.id));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.parked.len() + self.ready.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Registry {
+    /// A registry that goes on with what was found in the store.
+    pub fn new(engine: Arc<Engine>, recovered: Recovered) -> Self {
+        Self {
+            engine,
+            parked: recovered.parked,
+            keys: recovered.keys,
+            live: HashMap::new(),
+            dozing: 0,
+            ready: recovered.ready,
+            backlog: None,
+            crashes: HashMap::new(),
+            alarm: None,
+            draining: false,
+        }
+    }
+
+    /// Starts what is ready or due, as far as there is room, and sets the alarm for what is due next.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        let now = self.engine.deps.clock.now();
+        while !self.draining && self.live.len() - self.dozing < self.engine.max_active {
+            let due = || self.parked.first().filter(|(due, _)| *due <= now).copied();
+            if let Some(id) = self.ready.pop_front() {
+                self.start(id, ctx);
+            } else if let Some(entry) = due() {
+                self.parked.remove(&entry);
+                self.start(entry.1, ctx);
+            } else {
+                break;
+            }
+        }
+        let next = self.parked.first().map(|(due, _)| *due);
+        if self.draining {
+            self.backlog = None;
+        } else if !self.ready.is_empty() || next.is_some_and(|due| due <= now) {
+            // Room comes with the next run that rests, which pumps again.
+            self.backlog.get_or_insert_with(|| self.engine.deps.work.begin());
+        } else {
+            self.backlog = None;
+            self.set_alarm(next, ctx);
+        }
+        metrics::gauge!("belfry_runs_live").set(self.live.len() as f64);
+        metrics::gauge!("belfry_runs_parked").set(self.parked.len() as f64);
+        metrics::gauge!("belfry_runs_ready").set(self.ready.len() as f64);
+    }
+
+    fn set_alarm(&mut self, next: Option<Timestamp>, ctx: &mut Context<Self>) {
+        if self.alarm.as_ref().map(|(due, _)| *due) == next {
+            return;
+        }
+        if let Some((_, handle)) = self.alarm.take() {
+            ctx.cancel_future(handle);
+        }
+        if let Some(due) = next {
+            let clock = self.engine.deps.clock.clone();
+            let nap = async move { clock.sleep_until(due).await };
+            let handle = ctx.spawn(nap.into_actor(self).map(|(), registry, ctx| {
+                registry.alarm = None;
+                registry.pump(ctx);
+            }));
+            self.alarm = Some((due, handle));
+        }
+    }
+
+    /// The one start path: of fresh runs, of those that are due, of recovered ones, and of those whose actor died.
+    fn start(&mut self, id: RunId, ctx: &mut Context<Self>) {
+        let work = self.engine.deps.work.begin();
+        let actor = RunActor::new(Arc::clone(&self.engine), ctx.address(), id, work).start();
+        self.live.insert(id, Live { actor, dozing: None });
+    }
+
+    /// The run has ended: nothing of it stays.
+    fn forget(&mut self, id: RunId, cancel: Option<CancelHash>) {
+        if let Some(key) = cancel {
+            self.keys.remove(&(key, id));
+        }
+        self.crashes.remove(&id);
+    }
+
+    fn remove_live(&mut self, id: RunId) -> Option<Live> {
+        let live = self.live.remove(&id)?;
+        self.dozing -= usize::from(live.dozing.is_some());
+        Some(live)
+    }
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.pump(ctx);
+    }
+}
+
+/// Runs were accepted; they are on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Admit {
+    pub runs: Vec<RunId>,
+    pub cancel: Option<CancelHash>,
+    pub work: WorkGuard,
+}
+
+impl Handler<Admit> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, admit: Admit, ctx: &mut Self::Context) {
+        if let Some(key) = admit.cancel {
+            self.keys.extend(admit.runs.iter().map(|id| (key, *id)));
+        }
+        self.ready.extend(admit.runs);
+        self.pump(ctx);
+    }
+}
+
+/// How a run actor rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Its actor has stopped; the run goes on then.
+    Waiting(Timestamp),
+    /// Its actor sleeps until then.
+    Dozing(Timestamp),
+    /// Its actor woke by itself.
+    Awake,
+    /// The run has ended, or someone else has taken it.
+    Ended,
+}
+
+/// A run actor came to rest, or woke.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Rested {
+    pub run: RunId,
+    pub cancel: Option<CancelHash>,
+    pub rest: Rest,
+    /// Dropped once the registry knows: until then the work is not settled.
+    pub work: Option<WorkGuard>,
+}
+
+impl Handler<Rested> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, rested: Rested, ctx: &mut Self::Context) {
+        let Rested { run, cancel, rest, work } = rested;
+        // A run that a cancel has taken is not live any more; what its actor still says is void.
+        let Some(live) = self.live.get_mut(&run) else { return };
+        match rest {
+            Rest::Awake => {
+                self.dozing -= usize::from(live.dozing.take().is_some());
+                return;
+            }
+            Rest::Dozing(due) if self.dozing < MAX_DOZING => {
+                self.dozing += usize::from(live.dozing.replace(due).is_none());
+            }
+            Rest::Dozing(due) => {
+                tell(&live.actor, Stop);
+                self.remove_live(run);
+                self.parked.insert((due, run));
+            }
+            Rest::Waiting(due) => {
+                self.remove_live(run);
+                self.parked.insert((due, run));
+            }
+            Rest::Ended => {
+                self.remove_live(run);
+                self.forget(run, cancel);
+            }
+        }
+        self.crashes.remove(&run);
+        self.pump(ctx);
+        drop(work);
+    }
+}
+
+/// A run's actor was unwound by a panic.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Died(pub RunId);
+
+impl Handler<Died> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Died(id): Died, ctx: &mut Self::Context) {
+        if self.remove_live(id).is_none() {
+            return;
+        }
+        let crashes = self.crashes.entry(id).or_default();
+        *crashes += 1;
+        tracing::error!(run = %id, crashes = *crashes, "a run's actor panicked");
+        metrics::counter!("belfry_run_panics_total").increment(1);
+        if *crashes < MAX_CRASHES {
+            self.start(id, ctx);
+        } else {
+            let engine = Arc::clone(&self.engine);
+            let work = self.engine.deps.work.begin();
+            let end = async move {
+                let why = format!("its actor panicked {MAX_CRASHES} times");
+                let run = engine.store.read()?.run(id)?;
+                let Some(run) = run else { return Ok(None) };
+                engine.store.advance(plan::fail(&run, engine.deps.clock.now(), why)).await?;
+                drop(work);
+                Ok::<_, StoreError>(run.cancel)
+            };
+            ctx.spawn(end.into_actor(self).map(move |ended, registry, ctx| {
+                match ended {
+                    Ok(cancel) => registry.forget(id, cancel),
+                    Err(error) => tracing::error!(run = %id, %error, "a run could not be ended"),
+                }
+                registry.pump(ctx);
+            }));
+        }
+    }
+}
+
+/// Ends the pending runs of a cancellation key: all, or those of `recipients`.
+#[derive(Message)]
+#[rtype(result = "Result<Vec<Cancelled>, StoreError>")]
+pub struct CancelRuns {
+    pub key: CancelHash,
+    pub recipients: Option<Vec<RecipientRef>>,
+}
+
+impl Handler<CancelRuns> for Registry {
+    type Result = ResponseActFuture<Self, Result<Vec<Cancelled>, StoreError>>;
+
+    fn handle(&mut self, cancel: CancelRuns, _: &mut Self::Context) -> Self::Result {
+        let key = cancel.key;
+        let all = (key, RunId::from([0; 16]))..=(key, RunId::from([0xff; 16]));
+        let runs: Vec<RunId> = self.keys.range(all).map(|(_, id)| *id).collect();
+        let store = self.engine.store.clone();
+        let at = self.engine.deps.clock.now();
+        let write = async move {
+            if runs.is_empty() {
+                return Ok(Vec::new());
+            }
+            store.cancel(Cancel { runs, recipients: cancel.recipients, at }).await
+        };
+        Box::pin(write.into_actor(self).map(move |cancelled, registry, ctx| {
+            let cancelled = cancelled?;
+            for taken in &cancelled {
+                if let Some(due) = taken.phase.due() {
+                    registry.parked.remove(&(due, taken.run));
+                }
+                if let Some(live) = registry.remove_live(taken.run) {
+                    tell(&live.actor, Stop);
+                }
+                registry.forget(taken.run, Some(key));
+            }
+            registry.pump(ctx);
+            Ok(cancelled)
+        }))
+    }
+}
+
+/// When the next waiting run is due; answered after all that was told before.
+#[derive(Message)]
+#[rtype(result = "Option<Timestamp>")]
+pub struct NextDue;
+
+impl Handler<NextDue> for Registry {
+    type Result = Option<Timestamp>;
+
+    fn handle(&mut self, _: NextDue, _: &mut Self::Context) -> Self::Result {
+        let parked = self.parked.first().map(|(due, _)| *due);
+        let dozing = self.live.values().filter_map(|live| live.dozing).min();
+        [parked, dozing].into_iter().flatten().min()
+    }
+}
+
+/// The clock was moved: starts all that is due by it. When this is answered, that work is counted.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Sweep;
+
+impl Handler<Sweep> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: Sweep, ctx: &mut Self::Context) {
+        let now = self.engine.deps.clock.now();
+        let work = &self.engine.deps.work;
+        for live in self.live.values_mut() {
+            if live.dozing.is_some_and(|due| due <= now) {
+                live.dozing = None;
+                self.dozing -= 1;
+                tell(&live.actor, Wake(work.begin()));
+            }
+        }
+        self.pump(ctx);
+    }
+}
+
+/// Starts no further run; those at work go on until they rest. What is left is on disk, and the next start goes on
+/// with it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DrainRuns;
+
+impl Handler<DrainRuns> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: DrainRuns, _: &mut Self::Context) {
+        self.draining = true;
+        self.backlog = None;
+    }
+}

@@ -1,0 +1,106 @@
+//! What one step of a run is played before: its trigger, its workflow, the people in it as they are now.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Engine;
+use super::catalog::{Published, VersionError};
+use super::plan::{Draft, Env};
+use crate::base::clock::Timestamp;
+use crate::model::message::Content;
+use crate::model::recipient::{Recipient, RecipientRef};
+use crate::model::run::Run;
+use crate::model::trigger::Trigger;
+use crate::model::workflow::{StepKind, Template};
+use crate::store::{Reader, StoreError};
+use crate::template::scope::Scope;
+
+/// Everything that a step of `run` may look at, loaded afresh for each step: a property that was set during a delay
+/// counts.
+pub struct Scene {
+    pub trigger: Trigger,
+    pub published: Arc<Published>,
+    pub recipient: Recipient,
+    actor: Option<Recipient>,
+    tenant: Option<Recipient>,
+    vars: serde_json::Map<String, Value>,
+}
+
+/// Why a run's surroundings cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SceneError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    #[error("the trigger of the run is not stored")]
+    NoTrigger,
+}
+
+impl Scene {
+    /// Loads what surrounds `run` at `now`.
+    pub fn load(engine: &Engine, run: &Run, now: Timestamp) -> Result<Self, SceneError> {
+        let reader = engine.store.read()?;
+        let mut trigger = reader.trigger(run.trigger)?.ok_or(SceneError::NoTrigger)?;
+        let published = engine.catalog.version(&engine.store, trigger.version)?;
+        let recipient = known_or_stub(&reader, &run.recipient, now)?;
+        let actor = trigger.actor.as_ref().map(|actor| known_or_stub(&reader, actor, now)).transpose()?;
+        let tenant = trigger.tenant.as_ref().map(|id| known_or_stub(&reader, &RecipientRef::tenant(id), now));
+        let tenant = tenant.transpose()?;
+        if let Some(own) = &run.data {
+            trigger.data.extend(own.clone());
+        }
+        Ok(Self { trigger, published, recipient, actor, tenant, vars: engine.vars.clone() })
+    }
+
+    /// The surroundings as `plan` takes them.
+    pub fn env<'a>(&'a self, engine: &'a Engine, now: Timestamp) -> Env<'a> {
+        Env {
+            now,
+            trigger: &self.trigger,
+            workflow: &self.published.workflow,
+            recipient: &self.recipient,
+            channels: &engine.channels,
+        }
+    }
+
+    /// Renders the content of `draft`. May take milliseconds; the error is for people.
+    pub fn render(&self, draft: Draft) -> Result<Content, String> {
+        let workflow = &self.published.workflow;
+        let step = workflow.steps.get(usize::from(draft.step)).ok_or("the step is gone")?;
+        let StepKind::Channel(channel) = &step.kind else { return Err("the step has no content".into()) };
+        let recipient = self.recipient.to_scope();
+        let actor = self.actor.as_ref().map(Recipient::to_scope);
+        let tenant = self.tenant.as_ref().map(Recipient::to_scope);
+        let scope = Scope {
+            recipient: &recipient,
+            actor: actor.as_ref(),
+            tenant: tenant.as_ref(),
+            data: &self.trigger.data,
+            vars: &self.vars,
+            workflow,
+            version: self.published.version,
+            cancellation_key: self.trigger.cancellation_key.as_deref(),
+            message: draft.id,
+            at: draft.at,
+        }
+        .to_value();
+        let templates = &self.published.templates;
+        match &channel.template {
+            Template::Email(_) => {
+                let to = self.recipient.email().ok_or("the recipient has no email address")?.to_owned();
+                let email = templates.email(&step.reference, &scope).map_err(|error| error.to_string())?;
+                Ok(Content::Email { to, email })
+            }
+            Template::InAppFeed(_) => {
+                let blocks = templates.in_app(&step.reference, &scope).map_err(|error| error.to_string())?;
+                Ok(Content::InApp { blocks })
+            }
+        }
+    }
+}
+
+fn known_or_stub(reader: &Reader, reference: &RecipientRef, now: Timestamp) -> Result<Recipient, StoreError> {
+    Ok(reader.recipient(reference)?.unwrap_or_else(|| Recipient::stub(reference.clone(), now)))
+}

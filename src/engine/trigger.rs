@@ -1,0 +1,136 @@
+//! Where requests enter the engine: a trigger is accepted, a cancellation key is cancelled. Answered means on disk.
+
+use std::sync::Arc;
+
+use actix::Addr;
+use serde_json::Map;
+
+use super::Engine;
+use super::registry::{Admit, CancelRuns, Registry};
+use crate::base::clock::Timestamp;
+use crate::base::ids::{RunId, TriggerId};
+use crate::base::mail::{call, tell};
+use crate::model::recipient::RecipientRef;
+use crate::model::run::{Phase, Run};
+use crate::model::trigger::{CancelHash, CancelRequest, NamedRecipient, Trigger, TriggerRequest};
+use crate::store::StoreError;
+use crate::store::op::{Accept, Accepted, Cancelled, Idempotency, Idempotent};
+
+/// Takes triggers and cancels. Cheap to clone; each clone holds its own address of the registry.
+#[derive(Clone)]
+pub struct Intake {
+    pub engine: Arc<Engine>,
+    pub registry: Addr<Registry>,
+}
+
+/// The answer to a trigger.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Triggered {
+    New(TriggerId),
+    /// The same request was accepted before.
+    Replayed(Idempotent),
+}
+
+/// Why a trigger was not accepted; nothing of it is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum TriggerError {
+    /// No workflow has the key; the published ones are named.
+    #[error("no workflow has the key `{key}`{}", known(.keys))]
+    UnknownWorkflow { key: String, keys: Vec<String> },
+    /// The actor was given by id, and nobody has that id.
+    #[error(
+        "the actor `{0}` is not known. Identify it first (PUT /v1/users/{0}), or give it inline as {{\"id\": \"{0}\", ...}}"
+    )]
+    UnknownActor(RecipientRef),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn known(keys: &[String]) -> String {
+    if keys.is_empty() {
+        ". No workflow is published: see `belfry workflow validate`".into()
+    } else {
+        format!(". Published are: {}", keys.join(", "))
+    }
+}
+
+impl Intake {
+    /// Accepts `request` for the workflow `key`: one commit with all its runs, then the runs begin. `bytes` is the
+    /// request's size.
+    pub async fn trigger(
+        &self,
+        key: &str,
+        request: TriggerRequest,
+        idempotency: Option<Idempotency>,
+        bytes: usize,
+    ) -> Result<Triggered, TriggerError> {
+        let engine = &self.engine;
+        let published = engine
+            .catalog
+            .current(key)
+            .ok_or_else(|| TriggerError::UnknownWorkflow { key: key.to_owned(), keys: engine.catalog.keys() })?;
+        if let Some(actor) = request.actor.as_ref().filter(|actor| actor.inline.is_none())
+            && engine.store.read()?.recipient(&actor.reference)?.is_none()
+        {
+            return Err(TriggerError::UnknownActor(actor.reference.clone()));
+        }
+        let work = engine.deps.work.begin();
+        let now = engine.deps.clock.now();
+        let cancel = request.cancellation_key.as_deref().map(|text| CancelHash::of(key, text));
+        let id = TriggerId(engine.deps.ids.next(now));
+        let identify = identified(&request);
+        let trigger = Trigger {
+            id,
+            workflow: key.to_owned(),
+            version: published.version,
+            data: request.data,
+            actor: request.actor.map(|actor| actor.reference),
+            tenant: request.tenant.map(|tenant| tenant.reference.id),
+            cancellation_key: request.cancellation_key,
+            settings: request.settings,
+            inserted_at: now,
+        };
+        let runs: Vec<Run> =
+            request.recipients.into_iter().map(|recipient| self.start(&trigger, recipient, cancel, now)).collect();
+        let ids = runs.iter().map(|run| run.id).collect();
+        match engine.store.accept(Accept { trigger, runs, identify, idempotency, bytes }).await? {
+            Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
+            Accepted::New => {
+                // Before the answer: whoever cancels after it is heard by the registry after this.
+                tell(&self.registry, Admit { runs: ids, cancel, work });
+                Ok(Triggered::New(id))
+            }
+        }
+    }
+
+    fn start(&self, trigger: &Trigger, to: NamedRecipient, cancel: Option<CancelHash>, now: Timestamp) -> Run {
+        Run {
+            id: RunId(self.engine.deps.ids.next(now)),
+            trigger: trigger.id,
+            recipient: to.reference,
+            data: to.data,
+            cancel,
+            revision: 0,
+            phase: Phase::Ready { step: 0 },
+        }
+    }
+
+    /// Ends the pending runs of the workflow `key` that `request` names. Runs that are triggered later are not touched.
+    pub async fn cancel(&self, key: &str, request: CancelRequest) -> Result<Vec<Cancelled>, StoreError> {
+        let key = CancelHash::of(key, &request.cancellation_key);
+        call(&self.registry, CancelRuns { key, recipients: request.recipients })
+            .await
+            .map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// Who is to be stored before the runs begin: everyone given inline, and a stub for a tenant.
+fn identified(request: &TriggerRequest) -> Vec<(RecipientRef, Map<String, serde_json::Value>)> {
+    let inline = request.recipients.iter().chain(&request.actor);
+    let mut all: Vec<_> =
+        inline.filter_map(|recipient| Some((recipient.reference.clone(), recipient.inline.clone()?))).collect();
+    if let Some(tenant) = &request.tenant {
+        all.push((tenant.reference.clone(), tenant.inline.clone().unwrap_or_default()));
+    }
+    all
+}

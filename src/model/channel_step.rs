@@ -1,0 +1,198 @@
+//! A channel step: which channel it sends on, and what.
+
+use std::cmp::Reverse;
+
+use super::channel::ChannelType;
+use super::json_reader::{Reader, shown_text};
+use super::nearest::{did_you_mean, nearest, quoted_list, sort_by_likeness};
+use super::step_file::{COMMON_KEYS, Channels};
+use super::template_file::{read_email, read_in_app};
+use super::workflow::{ChannelStep, Template};
+
+/// Every `channel_type` of a channel step; only the first two are supported.
+pub const CHANNEL_TYPES: [&str; 7] = ["email", "in_app_feed", "sms", "push", "chat", "http", "in_app_guide"];
+
+const SUPPORTED_CHANNELS: &str = "Supported are \"email\" and \"in_app_feed\".";
+
+/// What `channel_overrides` may hold that changes what is counted, not what is sent.
+const TRACKING_OVERRIDES: [&str; 3] = ["open_tracking", "link_tracking", "token_deregistration"];
+
+/// The channel step at `step`. None after a fault.
+pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<ChannelStep> {
+    let own = ["channel_key", "channel_group_key", "channel_type", "channel_overrides", "send_windows", "template"];
+    step.expect_keys(&[COMMON_KEYS.as_slice(), &own].concat());
+    refuse_send_windows(&step.field("send_windows"));
+    refuse_overrides(&step.field("channel_overrides"));
+    let declared = read_channel_type(&step.field("channel_type"));
+    let channel_key = read_channel_key(step, declared, channels);
+    let configured = channel_key.and_then(|key| channels.get(key)).map(|kind| kind.as_str());
+    if let (Some(declared), Some(configured), Some(key)) = (declared, configured, channel_key)
+        && declared != configured
+    {
+        let problem = format!("{declared:?} is not the type of channel {}", shown_text(key));
+        step.field("channel_type").fault(problem, format!("Write {configured:?}, or name another channel."));
+    }
+    let template = read_template(step, declared.or(configured)?);
+    Some(ChannelStep { channel_key: channel_key?.to_owned(), template: template? })
+}
+
+fn refuse_send_windows(windows: &Reader<'_>) {
+    if !windows.is_blank() {
+        let problem = "send windows are not supported by this version: messages would be sent outside them";
+        windows.field_fault(problem, "Remove them.");
+    }
+}
+
+/// An override of an address or a payload changes what is sent, or to whom: it cannot be passed over.
+fn refuse_overrides(overrides: &Reader<'_>) {
+    let Some(fields) = overrides.object() else { return };
+    for key in fields.keys() {
+        let field = overrides.field(key);
+        if field.is_blank() {
+            continue;
+        }
+        if TRACKING_OVERRIDES.contains(&key.as_str()) {
+            field.notice("is kept, but has no effect: this version does not track", "It can be removed.");
+        } else {
+            field.field_fault("channel overrides are not supported by this version", "Remove it, or set it to null.");
+        }
+    }
+}
+
+/// The declared type, if it is one.
+fn read_channel_type<'a>(field: &Reader<'a>) -> Option<&'a str> {
+    let name = field.text()?;
+    if CHANNEL_TYPES.contains(&name) {
+        return Some(name);
+    }
+    let problem = format!("{} is not a type of channel", shown_text(name));
+    field.fault(problem, did_you_mean(nearest(name, CHANNEL_TYPES), SUPPORTED_CHANNELS));
+    None
+}
+
+/// The channel's key, also when it is not configured: that is a fault already.
+fn read_channel_key<'a>(step: &Reader<'a>, declared: Option<&str>, channels: &Channels) -> Option<&'a str> {
+    let (field, group) = (step.field("channel_key"), step.field("channel_group_key"));
+    if !group.is_blank() {
+        let problem = "channel groups are not supported by this version";
+        group.field_fault(problem, format!("Write channel_key instead. {}", configured(channels, declared, "")));
+        return field.text();
+    }
+    if field.is_blank() {
+        field.required_text(&format!("Name a channel. {}", configured(channels, declared, "")));
+        return None;
+    }
+    let key = field.text()?;
+    if !channels.contains_key(key) {
+        let problem = format!("{} is not a configured channel", shown_text(key));
+        field.fault(problem, configured(channels, declared, key));
+    }
+    Some(key)
+}
+
+/// The configured channels: those of the declared type first, and among them the likest to `key`.
+fn configured(channels: &Channels, declared: Option<&str>, key: &str) -> String {
+    if channels.is_empty() {
+        return "No channel is configured.".to_owned();
+    }
+    let mut names: Vec<&str> = channels.keys().map(String::as_str).collect();
+    sort_by_likeness(key, &mut names);
+    names.sort_by_key(|name| Reverse(declared.is_some() && channels.get(*name).map(|kind| kind.as_str()) == declared));
+    format!("Configured are {}.", quoted_list(&names))
+}
+
+fn read_template(step: &Reader<'_>, channel_type: &str) -> Option<Template> {
+    if channel_type != ChannelType::Email.as_str() && channel_type != ChannelType::InAppFeed.as_str() {
+        let declared = step.field("channel_type");
+        let culprit = if declared.is_blank() { step.field("channel_key") } else { declared };
+        culprit
+            .fault(format!("channels of type {channel_type:?} are not supported by this version"), SUPPORTED_CHANNELS);
+        return None;
+    }
+    let template = step.field("template");
+    if template.value().is_none() {
+        template.missing("Write an object with what the message says.");
+        return None;
+    }
+    template.object()?;
+    if channel_type == ChannelType::Email.as_str() {
+        read_email(&template).map(Template::Email)
+    } else {
+        read_in_app(&template).map(Template::InAppFeed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::workflow::{Engine, StepKind};
+    use super::super::workflow_file::parse;
+    use super::super::workflow_sample::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_channel_must_be_configured() {
+        let text = fault(&with("/steps/0/channel_key", json!("emial")));
+        let expected = "steps[0].channel_key: \"emial\" is not a configured channel. \
+                        Configured are \"email\", \"postmark\", \"in-app\", \"twilio\".";
+        assert_eq!(text, expected);
+        let faults = parse(&files(&document()), &Default::default(), Engine::Handlebars).unwrap_err();
+        assert!(faults.iter().all(|fault| fault.fix == "No channel is configured."), "{faults:?}");
+    }
+
+    #[test]
+    fn the_declared_type_of_channel_agrees_with_the_configured_one() {
+        let text = fault(&with("/steps/0/channel_key", json!("in-app")));
+        let expected = "steps[0].channel_type: \"email\" is not the type of channel \"in-app\". \
+                        Write \"in_app_feed\", or name another channel.";
+        assert_eq!(text, expected);
+        let text = fault(&with("/steps/2/channel_type", json!("in_app")));
+        assert!(text.starts_with("steps[2].channel_type: \"in_app\" is not a type of channel"), "{text}");
+    }
+
+    #[test]
+    fn a_type_of_channel_that_is_not_supported_is_named_as_such() {
+        let text = fault(&with("/steps/2/channel_key", json!("twilio")));
+        let expected = "steps[2].channel_key: channels of type \"sms\" are not supported by this version. \
+                        Supported are \"email\" and \"in_app_feed\".";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_step_names_one_channel_and_no_group() {
+        assert!(
+            fault(&without("/steps/0/channel_key")).starts_with("steps[0].channel_key: is missing. Name a channel.")
+        );
+        let text = fault(&with("/steps/0/channel_group_key", json!("all")));
+        assert!(text.starts_with("steps[0].channel_group_key: channel groups are not supported"), "{text}");
+        assert_eq!(workflow(&with("/steps/0/channel_group_key", json!(null))), {
+            let mut expected = workflow(&document());
+            expected.source["steps"][0]["channel_group_key"] = json!(null);
+            expected
+        });
+    }
+
+    #[test]
+    fn what_changes_when_or_to_whom_is_sent_cannot_be_passed_over() {
+        let windows = json!([{"day": "monday", "type": "do_not_send"}]);
+        assert!(fault(&with("/steps/0/send_windows", windows)).contains("send windows are not supported"));
+        let text = fault(&with("/steps/0/channel_overrides", json!({"to_address": "x@y.z", "cc_address": null})));
+        assert!(text.starts_with("steps[0].channel_overrides.to_address: channel overrides are not"), "{text}");
+        assert!(notice(&with("/steps/0/channel_overrides", json!({"open_tracking": true}))).contains("does not track"));
+        assert!(read(&with("/steps/0/channel_overrides", json!(null))).unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn a_template_is_required_and_checked_also_when_the_channel_is_not_configured() {
+        assert!(fault(&without("/steps/0/template")).starts_with("steps[0].template: is missing"));
+        let mut document = without("/steps/0/template/subject");
+        document["steps"][0]["channel_key"] = json!("smtp");
+        assert_eq!(faults(&document).len(), 2);
+    }
+
+    #[test]
+    fn a_channel_step_keeps_its_channel() {
+        let workflow = workflow(&document());
+        let StepKind::Channel(step) = &workflow.steps[2].kind else { panic!("{workflow:?}") };
+        assert_eq!(step.channel_key, "in-app");
+    }
+}

@@ -1,0 +1,122 @@
+//! The findings of a validation: every fault and notice of one workflow directory, each in the file it concerns.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fault::Fault;
+use super::json_path;
+use super::notice::Notice;
+
+/// Collects while a document is read. Shared by all who read it, hence the interior mutability; single-threaded.
+pub struct Findings {
+    directory: String,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By JSON path: the file whose content stands there.
+    origins: BTreeMap<String, String>,
+    /// Paths whose pointer could not be followed. That is their one fault: a value that is missing only because of it
+    /// is not a second one.
+    unread: BTreeSet<String>,
+    faults: Vec<Fault>,
+    notices: Vec<Notice>,
+}
+
+/// The file at the top of a workflow directory.
+pub const DOCUMENT: &str = "workflow.json";
+
+impl Findings {
+    /// None yet, for the workflow directory `directory`.
+    pub fn new(directory: &str) -> Self {
+        Self { directory: directory.to_owned(), state: RefCell::default() }
+    }
+
+    /// From now on, faults at `path` and below it are faults of `file`.
+    pub fn read_from(&self, path: &str, file: &str) {
+        self.state.borrow_mut().origins.insert(path.to_owned(), file.to_owned());
+    }
+
+    /// The value at `path` could not be read, for a fault that is already known.
+    pub fn leave_unread(&self, path: &str) {
+        self.state.borrow_mut().unread.insert(path.to_owned());
+    }
+
+    /// The value at `path` is wrong: a fault of the file that the value was read from.
+    pub fn value_fault(&self, path: &str, problem: impl Into<String>, fix: impl Into<String>) {
+        self.add_fault(path, self.place(path, 0), problem.into(), fix.into());
+    }
+
+    /// That there is a field at `path`, or none, is wrong: a fault of the file that holds the field.
+    pub fn field_fault(&self, path: &str, problem: impl Into<String>, fix: impl Into<String>) {
+        self.add_fault(path, self.place(path, 1), problem.into(), fix.into());
+    }
+
+    /// `file`, relative to the directory, is wrong as a whole.
+    pub fn file_fault(&self, file: &str, problem: impl Into<String>, fix: impl Into<String>) {
+        let fault = Fault { file: self.full(file), path: String::new(), problem: problem.into(), fix: fix.into() };
+        self.state.borrow_mut().faults.push(fault);
+    }
+
+    /// The field at `path` has no effect.
+    pub fn notice(&self, path: &str, problem: impl Into<String>, fix: impl Into<String>) {
+        let (file, path) = self.place(path, 1);
+        let notice = Notice(Fault { file, path, problem: problem.into(), fix: fix.into() });
+        self.state.borrow_mut().notices.push(notice);
+    }
+
+    /// All that was found, in the order in which it was.
+    pub fn into_parts(self) -> (Vec<Fault>, Vec<Notice>) {
+        let state = self.state.into_inner();
+        (state.faults, state.notices)
+    }
+
+    fn add_fault(&self, full_path: &str, (file, path): (String, String), problem: String, fix: String) {
+        let mut state = self.state.borrow_mut();
+        if !state.unread.contains(full_path) {
+            state.faults.push(Fault { file, path, problem, fix });
+        }
+    }
+
+    /// The file in which `path` stands and the path inside it. `skip` 1 looks only at what contains the field.
+    fn place(&self, path: &str, skip: usize) -> (String, String) {
+        let state = self.state.borrow();
+        json_path::ancestors(path)
+            .skip(skip)
+            .find_map(|(outer, inner)| state.origins.get(outer).map(|file| (file, inner)))
+            .map_or_else(
+                || (self.full(DOCUMENT), path.to_owned()),
+                |(file, inner)| (self.full(file), inner.trim_start_matches('.').to_owned()),
+            )
+    }
+
+    /// Names of files are anyone's: a control character in one must not reach a terminal.
+    fn full(&self, file: &str) -> String {
+        format!("{}/{file}", self.directory).replace(char::is_control, "\u{fffd}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_from_another_file_is_that_files_fault_but_its_field_is_not() {
+        let findings = Findings::new("invite");
+        findings.read_from("steps[0].template.visual_blocks", "email_1/visual_blocks.json");
+        findings.value_fault("steps[0].template.visual_blocks[1].content", "a", "b");
+        findings.field_fault("steps[0].template.visual_blocks", "c", "d");
+        let (faults, _) = findings.into_parts();
+        assert_eq!(faults[0].to_string(), "invite/email_1/visual_blocks.json [1].content: a. b");
+        assert_eq!(faults[1].to_string(), "invite/workflow.json steps[0].template.visual_blocks: c. d");
+    }
+
+    #[test]
+    fn what_could_not_be_read_has_no_second_fault() {
+        let findings = Findings::new("invite");
+        findings.leave_unread("name");
+        findings.field_fault("name", "is missing", "Add it.");
+        assert!(findings.into_parts().0.is_empty());
+    }
+}

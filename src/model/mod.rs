@@ -1,0 +1,25 @@
+//! The domain: workflows, recipients, triggers, runs, messages, feeds. Pure: no I/O, no clock, no actors. It may name
+//! `base` and nothing else, and does not know how anything is stored, rendered or sent.
+
+pub mod channel;
+mod channel_step;
+mod delay_step;
+pub mod duration;
+pub mod fault;
+pub mod feed;
+mod findings;
+mod json_path;
+mod json_reader;
+pub mod message;
+mod nearest;
+pub mod notice;
+mod pointer;
+pub mod recipient;
+pub mod run;
+mod step_file;
+mod template_file;
+pub mod trigger;
+pub mod workflow;
+pub mod workflow_file;
+#[cfg(test)]
+mod workflow_sample;

@@ -1,0 +1,87 @@
+//! A run: one workflow for one recipient, and where it stands.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::recipient::RecipientRef;
+use super::trigger::CancelHash;
+use crate::base::clock::Timestamp;
+use crate::base::ids::{RunId, TriggerId};
+
+/// A run that has not ended. What all runs of a trigger share stands in the trigger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    pub id: RunId,
+    pub trigger: TriggerId,
+    pub recipient: RecipientRef,
+    /// Laid over the trigger's data for this recipient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<CancelHash>,
+    /// Counts the run's writes. A write that names another revision than the stored one is stale and changes nothing.
+    pub revision: u32,
+    pub phase: Phase,
+}
+
+/// Where a pending run stands. `step` is an index into the workflow's steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// The step is to be executed now.
+    Ready { step: u16 },
+    /// The delay at the step ends at `due`; the step after it comes next.
+    Waiting { step: u16, due: Timestamp },
+}
+
+impl Phase {
+    /// When the run goes on; `None`: now.
+    pub fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::Ready { .. } => None,
+            Self::Waiting { due, .. } => Some(*due),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// All steps were executed or skipped.
+    Finished,
+    /// A cancel call took it.
+    Cancelled,
+    /// A step could not be executed; the text says why.
+    Failed(String),
+}
+
+/// A run that has ended, as history keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndedRun {
+    pub run: Run,
+    pub outcome: Outcome,
+    pub ended_at: Timestamp,
+}
+
+/// Something that happened to a run, for the question why there was or was not a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEvent {
+    pub kind: RunEventKind,
+    /// Empty when the event is not a step's.
+    pub step_ref: String,
+    pub at: Timestamp,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunEventKind {
+    /// A message was made and handed to its channel.
+    MessageEnqueued,
+    /// The step did nothing; the text says why.
+    StepSkipped(String),
+    /// The run waits until then.
+    DelayStarted(Timestamp),
+    /// The step failed; the text says why.
+    StepErrored(String),
+    /// A cancel call ended the run.
+    Cancelled,
+}

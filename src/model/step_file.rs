@@ -1,0 +1,212 @@
+//! The `steps` of `workflow.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::channel::ChannelType;
+use super::channel_step::{CHANNEL_TYPES, read_channel_step};
+use super::delay_step::read_delay;
+use super::json_reader::{Reader, shown_text};
+use super::nearest::{did_you_mean, nearest, quoted_list};
+use super::workflow::{Step, StepKind};
+
+/// The most steps of a workflow.
+const MAX_STEPS: usize = 100;
+
+const SUPPORTED_TYPES: [&str; 2] = ["channel", "delay"];
+
+/// The step types that Knock has and this version does not.
+const UNSUPPORTED_TYPES: [&str; 13] = [
+    "batch",
+    "throttle",
+    "http_fetch",
+    "branch",
+    "random_cohort",
+    "trigger_workflow",
+    "update_data",
+    "update_user",
+    "update_object",
+    "update_tenant",
+    "update_audience",
+    "wait_for_event",
+    "ai_agent",
+];
+
+/// What every step may have.
+pub const COMMON_KEYS: [&str; 5] = ["type", "ref", "name", "description", "conditions"];
+
+/// The configured channels, by key.
+pub type Channels = BTreeMap<String, ChannelType>;
+
+/// The steps at `field`. None after a fault.
+pub fn read_steps(field: &Reader<'_>, channels: &Channels) -> Option<Vec<Step>> {
+    if field.value().is_none() {
+        field.missing("Write an array with at least one step.");
+        return None;
+    }
+    let items = field.items()?;
+    if items.is_empty() {
+        field.fault("has no step", "Write at least one step, such as one of type \"channel\".");
+        return None;
+    }
+    if items.len() > MAX_STEPS {
+        field.fault(format!("has {} steps", items.len()), format!("Use at most {MAX_STEPS}."));
+        return None;
+    }
+    let mut references = References::of(&items);
+    // Each is read before the first failure ends the collecting.
+    let steps: Vec<_> = items.iter().map(|item| read_step(item, channels, &mut references)).collect();
+    steps.into_iter().collect()
+}
+
+fn read_step(step: &Reader<'_>, channels: &Channels, references: &mut References) -> Option<Step> {
+    if step.value().is_none() {
+        step.missing("Write a step, or remove this.");
+        return None;
+    }
+    step.object()?;
+    let reference = references.read(step, channels);
+    let name = step.field("name").optional_name();
+    let conditions = read_conditions(&step.field("conditions"));
+    let kind = read_kind(step, channels);
+    Some(Step { reference: reference?, name: name.map(str::to_owned), conditions, kind: kind? })
+}
+
+/// Conditions of a workflow or a step: kept as they are, with a notice. An empty object is none.
+pub fn read_conditions(field: &Reader<'_>) -> Option<Value> {
+    field.object().filter(|conditions| !conditions.is_empty())?;
+    field.notice("conditions are kept, but not evaluated by this version", "What they would hold back is sent.");
+    field.value().cloned()
+}
+
+fn read_kind(step: &Reader<'_>, channels: &Channels) -> Option<StepKind> {
+    let field = step.field("type");
+    let supported = format!("Supported are {}.", quoted_list(&SUPPORTED_TYPES));
+    let kind = field.required_text(&supported)?;
+    match kind {
+        "channel" => read_channel_step(step, channels).map(StepKind::Channel),
+        "delay" => read_delay(step).map(StepKind::Delay),
+        known if UNSUPPORTED_TYPES.contains(&known) => {
+            field.fault(format!("{} is not supported by this version", shown_text(known)), supported);
+            None
+        }
+        other => {
+            let meant = nearest(other, SUPPORTED_TYPES.into_iter().chain(UNSUPPORTED_TYPES));
+            field.fault(format!("{} is not a type of step", shown_text(other)), did_you_mean(meant, &supported));
+            None
+        }
+    }
+}
+
+/// The `ref`s of a workflow. Each one names its step in faults, in messages and in later steps: it must be unique.
+struct References {
+    /// All that are written or were suggested.
+    taken: BTreeSet<String>,
+    /// By ref: the path of the step that has it.
+    seen: BTreeMap<String, String>,
+}
+
+impl References {
+    fn of(steps: &[Reader<'_>]) -> Self {
+        let written = steps.iter().filter_map(|step| step.field("ref").value()?.as_str());
+        Self { taken: written.map(str::to_owned).collect(), seen: BTreeMap::new() }
+    }
+
+    fn read(&mut self, step: &Reader<'_>, channels: &Channels) -> Option<String> {
+        let field = step.field("ref");
+        if field.is_blank() {
+            let free = self.free(base_name(step, channels));
+            field.required_text(&format!("Name the step, for instance {free:?}."));
+            return None;
+        }
+        let reference = field.optional_name()?;
+        if let Some(other) = self.seen.get(reference) {
+            let problem = format!("{} is the ref of {other} too", shown_text(reference));
+            let stem = reference.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_').to_owned();
+            let free = self.free(if stem.is_empty() { "step" } else { &stem });
+            field.fault(problem, format!("A ref is unique in its workflow; {} is free.", shown_text(&free)));
+            return None;
+        }
+        self.seen.insert(reference.to_owned(), step.path().to_owned());
+        Some(reference.to_owned())
+    }
+
+    /// The first of `email_1`, `email_2` and so on that no step has; from then on taken.
+    fn free(&mut self, base: &str) -> String {
+        let mut number = 1;
+        loop {
+            let candidate = format!("{base}_{number}");
+            if self.taken.insert(candidate.clone()) {
+                return candidate;
+            }
+            number += 1;
+        }
+    }
+}
+
+/// What the ref of a step begins with by custom: its type of channel, or its type.
+fn base_name<'a>(step: &Reader<'a>, channels: &Channels) -> &'a str {
+    let text = |key| step.field(key).value().and_then(Value::as_str);
+    let known = |name: Option<&'a str>, names: &[&str]| name.filter(|name| names.contains(name));
+    let configured = || text("channel_key").and_then(|key| channels.get(key)).map(|kind| kind.as_str());
+    match known(text("type"), &SUPPORTED_TYPES).or(known(text("type"), &UNSUPPORTED_TYPES)) {
+        Some("channel") => known(text("channel_type"), &CHANNEL_TYPES).or_else(configured).unwrap_or("channel"),
+        Some(other) => other,
+        None => "step",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::workflow_sample::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn steps_are_required_and_bounded() {
+        assert!(fault(&without("/steps")).starts_with("steps: is missing"));
+        assert!(fault(&with("/steps", json!([]))).starts_with("steps: has no step"));
+        assert!(fault(&with("/steps", json!({}))).starts_with("steps: an object is not an array"));
+        assert!(fault(&with("/steps/1", json!(null))).starts_with("steps[1]: is null"));
+        assert!(fault(&with("/steps/1", json!("delay"))).starts_with("steps[1]: \"delay\" is not an object"));
+        let delay =
+            |n| json!({"ref": format!("d{n}"), "type": "delay", "settings": document()["steps"][1]["settings"]});
+        let delays = |count| Value::from((0..count).map(delay).collect::<Vec<_>>());
+        assert_eq!(workflow(&with("/steps", delays(100))).steps.len(), 100);
+        assert!(fault(&with("/steps", delays(101))).contains("has 101 steps. Use at most 100."));
+    }
+
+    #[test]
+    fn a_step_of_knocks_that_is_not_supported_is_named_as_such() {
+        let text = fault(&with("/steps/1/type", json!("batch")));
+        let expected =
+            "steps[1].type: \"batch\" is not supported by this version. Supported are \"channel\", \"delay\".";
+        assert_eq!(text, expected);
+        assert!(fault(&with("/steps/1/type", json!("chanel"))).contains("Did you mean \"channel\"?"));
+        assert!(fault(&without("/steps/1/type")).starts_with("steps[1].type: is missing. Supported are"));
+    }
+
+    #[test]
+    fn a_missing_ref_comes_with_a_free_one() {
+        assert!(fault(&without("/steps/2/ref")).contains("for instance \"in_app_feed_1\""));
+        let mut document = without("/steps/1/ref");
+        document["steps"][0]["ref"] = json!("delay_1");
+        assert!(fault(&document).contains("for instance \"delay_2\""), "{}", fault(&document));
+        assert!(fault(&with("/steps/1/ref", json!(7))).contains("7 is not a string"));
+        assert!(fault(&with("/steps/1/ref", json!("r".repeat(256)))).contains("Use at most 255."));
+    }
+
+    #[test]
+    fn a_ref_that_is_taken_comes_with_the_next_free_one() {
+        let text = fault(&with("/steps/2/ref", json!("email_1")));
+        let expected = "steps[2].ref: \"email_1\" is the ref of steps[0] too. \
+                        A ref is unique in its workflow; \"email_2\" is free.";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn names_of_steps_are_optional() {
+        assert_eq!(workflow(&document()).steps[0].name, None);
+        assert_eq!(workflow(&with("/steps/0/name", json!("Invite"))).steps[0].name.as_deref(), Some("Invite"));
+    }
+}

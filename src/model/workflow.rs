@@ -1,0 +1,109 @@
+//! A workflow: what a trigger starts, one run a recipient.
+
+use serde_json::Value;
+
+use super::channel::ChannelType;
+use super::duration::Duration;
+
+/// A validated workflow. It says what to do; nothing in it can be wrong any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workflow {
+    /// The directory's name: `^[a-z0-9_-]+$`, at most 255 characters.
+    pub key: String,
+    pub name: String,
+    /// Case-sensitive, used by preferences and feed filters.
+    pub categories: Vec<String>,
+    pub settings: Settings,
+    pub steps: Vec<Step>,
+    /// Conditions on the trigger, kept as written.
+    pub conditions: Option<Value>,
+    /// The whole document with its `field@` pointers resolved: what is stored for runs that outlive an edit.
+    pub source: Value,
+}
+
+/// `settings` of `workflow.json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub is_commercial: bool,
+    pub override_preferences: bool,
+    pub engine: Engine,
+}
+
+/// The language of a template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    #[default]
+    Handlebars,
+    Liquid,
+}
+
+/// One step. `reference` (`ref` in the file) is unique in its workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub reference: String,
+    pub name: Option<String>,
+    /// Conditions on the step, kept as written.
+    pub conditions: Option<Value>,
+    pub kind: StepKind,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepKind {
+    Channel(ChannelStep),
+    /// Waits before the next step.
+    Delay(Duration),
+}
+
+/// Sends one message on one channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelStep {
+    pub channel_key: String,
+    pub template: Template,
+}
+
+/// The content of a channel step, by type of channel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Template {
+    Email(EmailTemplate),
+    InAppFeed(InAppTemplate),
+}
+
+impl Template {
+    /// The type of channel that this content is for.
+    pub fn channel_type(&self) -> ChannelType {
+        match self {
+            Self::Email(_) => ChannelType::Email,
+            Self::InAppFeed(_) => ChannelType::InAppFeed,
+        }
+    }
+}
+
+/// An email's sources, unrendered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmailTemplate {
+    pub subject: String,
+    pub html_body: String,
+    /// Made from the HTML when absent.
+    pub text_body: Option<String>,
+    /// `default`, or none at all when the file says `"layout_key": null`.
+    pub layout: Option<String>,
+}
+
+/// A feed item's sources, unrendered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InAppTemplate {
+    pub markdown_body: String,
+    /// Where a click on the item leads; empty in the file means none.
+    pub action_url: Option<String>,
+    /// None, one (`primary`) or two (`primary`, `secondary`).
+    pub action_buttons: Vec<ActionButton>,
+}
+
+/// A button of a feed item; both fields are templates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionButton {
+    pub label: String,
+    pub action: String,
+}

@@ -1,0 +1,286 @@
+//! Applies ops to the tables of one transaction. An op decides whether it is refused before its first write, since it
+//! shares the transaction with innocent ones.
+
+use std::time::Duration;
+
+use super::op::{
+    Accept, Accepted, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Idempotent, NewMessage, Next,
+    Op, pending,
+};
+use super::tables::{TableId, Tables, feed_key, instant_key, numbered, outbox_key};
+use super::{Refused, StoreError};
+use crate::base::clock::Timestamp;
+use crate::base::ids::{MessageId, RunId};
+use crate::model::feed::{FeedCounts, FeedEntry};
+use crate::model::message::{AttemptResult, Message, Pending, Status};
+use crate::model::recipient::{Recipient, RecipientRef};
+use crate::model::run::{EndedRun, Outcome, Run, RunEvent, RunEventKind};
+
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 3_600);
+
+/// How many expired idempotency keys an accepted trigger clears: more than one, so that the table shrinks under any
+/// load that fills it.
+const TRIMMED_PER_ACCEPT: usize = 4;
+
+/// Captured mail is a developer's tool: the oldest goes when there is more than this.
+const MAILBOX_CAPACITY: u64 = 1_000;
+
+/// Applies `op`. An error other than `Refused` means that the transaction must not be committed.
+pub fn apply(tables: &mut Tables<'_>, op: Op) -> Result<Done, StoreError> {
+    match op {
+        Op::Accept(accept) => self::accept(tables, *accept),
+        Op::Advance(advance) => self::advance(tables, *advance),
+        Op::Cancel(cancel) => self::cancel(tables, &cancel),
+        Op::BeginAttempt(begin) => begin_attempt(tables, begin),
+        Op::EndAttempt(end) => end_attempt(tables, *end),
+        Op::Identify(identify) => {
+            let recipient = merge(tables, &identify.recipient, &identify.properties, identify.at)?;
+            Ok(Done::Identified(recipient))
+        }
+        Op::PublishVersion(publish) => {
+            tables.put(TableId::Versions, publish.version.as_bytes(), &publish.stored)?;
+            Ok(Done::Written)
+        }
+        Op::AddKey(add) => {
+            tables.put(TableId::Keys, &add.hash, &add.key)?;
+            Ok(Done::Written)
+        }
+        Op::ClearMailbox => {
+            while let Some(key) = tables.first_key(TableId::Mailbox)? {
+                tables.remove(TableId::Mailbox, &key)?;
+            }
+            Ok(Done::Written)
+        }
+    }
+}
+
+fn accept(tables: &mut Tables<'_>, accept: Accept) -> Result<Done, StoreError> {
+    let now = accept.trigger.inserted_at;
+    if let Some(idempotency) = &accept.idempotency {
+        let known: Option<Idempotent> = tables.get(TableId::Idempotency, &idempotency.key)?;
+        if let Some(known) = known.filter(|known| remembered(known, now)) {
+            return if known.fingerprint == idempotency.fingerprint {
+                Ok(Done::Accepted(Accepted::Replayed(known)))
+            } else {
+                Err(Refused::IdempotencyMismatch.into())
+            };
+        }
+        let record = Idempotent {
+            fingerprint: idempotency.fingerprint,
+            request_id: idempotency.request_id.clone(),
+            trigger: accept.trigger.id,
+            at: now,
+        };
+        tables.put(TableId::Idempotency, &idempotency.key, &record)?;
+        tables.put(TableId::IdempotencyAge, &age_key(now, &idempotency.key), &())?;
+        trim_idempotency(tables, now)?;
+    }
+    for (recipient, properties) in &accept.identify {
+        merge(tables, recipient, properties, now)?;
+    }
+    tables.put(TableId::Triggers, accept.trigger.id.as_bytes(), &accept.trigger)?;
+    for run in &accept.runs {
+        tables.put(TableId::Runs, run.id.as_bytes(), run)?;
+    }
+    Ok(Done::Accepted(Accepted::New))
+}
+
+/// Whether a stored answer still stands at `now`.
+pub fn remembered(known: &Idempotent, now: Timestamp) -> bool {
+    now.since(known.at) < IDEMPOTENCY_WINDOW
+}
+
+fn age_key(at: Timestamp, key: &[u8; 32]) -> Vec<u8> {
+    [instant_key(at).as_slice(), key].concat()
+}
+
+fn trim_idempotency(tables: &mut Tables<'_>, now: Timestamp) -> Result<(), StoreError> {
+    for _ in 0..TRIMMED_PER_ACCEPT {
+        let Some(oldest) = tables.first_key(TableId::IdempotencyAge)? else { return Ok(()) };
+        let (at, key) = oldest.split_at(8);
+        if at >= instant_key(now.minus(IDEMPOTENCY_WINDOW)).as_slice() {
+            return Ok(());
+        }
+        // The key may have been used again since: then its record is younger than this entry, and stays.
+        let record: Option<Idempotent> = tables.get(TableId::Idempotency, key)?;
+        if record.is_some_and(|record| !remembered(&record, now)) {
+            tables.remove(TableId::Idempotency, key)?;
+        }
+        tables.remove(TableId::IdempotencyAge, &oldest)?;
+    }
+    Ok(())
+}
+
+fn merge(
+    tables: &mut Tables<'_>,
+    reference: &RecipientRef,
+    properties: &serde_json::Map<String, serde_json::Value>,
+    now: Timestamp,
+) -> Result<Recipient, StoreError> {
+    let key = reference.key();
+    let known: Option<Recipient> = tables.get(TableId::Recipients, &key)?;
+    let mut recipient = known.unwrap_or_else(|| Recipient::stub(reference.clone(), now));
+    recipient.merge(properties, now);
+    tables.put(TableId::Recipients, &key, &recipient)?;
+    Ok(recipient)
+}
+
+fn advance(tables: &mut Tables<'_>, advance: Advance) -> Result<Done, StoreError> {
+    let key = advance.run.as_bytes();
+    let stored: Option<Run> = tables.get(TableId::Runs, key)?;
+    let mut run = stored.filter(|run| run.revision == advance.expect).ok_or(Refused::Stale)?;
+    let first_event = run.revision.saturating_mul(EVENTS_PER_REVISION);
+    run.revision += 1;
+    match advance.to {
+        Next::Phase(phase) => {
+            run.phase = phase;
+            tables.put(TableId::Runs, key, &run)?;
+        }
+        Next::End(outcome) => end_run(tables, run, outcome, advance.at)?,
+    }
+    put_events(tables, advance.run, first_event, &advance.events)?;
+    match advance.message {
+        None => {}
+        Some(NewMessage::Send(message)) => {
+            tables.put(TableId::Outbox, &outbox_key(message.run, message.id), &pending(&message))?;
+            tables.put(TableId::Messages, message.id.as_bytes(), &message)?;
+        }
+        Some(NewMessage::Feed(message)) => publish(tables, message)?,
+        Some(NewMessage::Keep(message)) => tables.put(TableId::Messages, message.id.as_bytes(), &message)?,
+    }
+    Ok(Done::Written)
+}
+
+/// Events of one write are numbered under its revision; a write has far fewer than this.
+const EVENTS_PER_REVISION: u32 = 16;
+
+fn put_events(tables: &mut Tables<'_>, run: RunId, first: u32, events: &[RunEvent]) -> Result<(), StoreError> {
+    for (number, event) in (first..).zip(events) {
+        tables.put(TableId::RunEvents, &numbered(run.as_bytes(), number), event)?;
+    }
+    Ok(())
+}
+
+fn end_run(tables: &mut Tables<'_>, run: Run, outcome: Outcome, at: Timestamp) -> Result<(), StoreError> {
+    let id = run.id;
+    tables.remove(TableId::Runs, id.as_bytes())?;
+    tables.put(TableId::EndedRuns, id.as_bytes(), &EndedRun { run, outcome, ended_at: at })
+}
+
+fn publish(tables: &mut Tables<'_>, mut message: Message) -> Result<(), StoreError> {
+    let feed = feed_key(message.channel, &message.recipient);
+    let mut counts: FeedCounts = tables.get(TableId::FeedCounts, &feed)?.unwrap_or_default();
+    // Feed order is commit order, and no two items of a feed share a millisecond, whatever the clock does.
+    message.inserted_at = message.inserted_at.max(counts.last_at.plus(Duration::from_millis(1)));
+    message.updated_at = message.updated_at.max(message.inserted_at);
+    counts.last_at = message.inserted_at;
+    counts.total += 1;
+    counts.unread += 1;
+    counts.unseen += 1;
+    let entry = FeedEntry {
+        message: message.id,
+        workflow: message.workflow.clone(),
+        tenant: message.tenant.clone(),
+        inserted_at: message.inserted_at,
+        seen_at: None,
+        read_at: None,
+        archived_at: None,
+    };
+    tables.put(TableId::FeedCounts, &feed, &counts)?;
+    let key = [feed.as_slice(), &instant_key(message.inserted_at)].concat();
+    tables.put(TableId::Feed, &key, &entry)?;
+    tables.put(TableId::Messages, message.id.as_bytes(), &message)
+}
+
+fn cancel(tables: &mut Tables<'_>, cancel: &Cancel) -> Result<Done, StoreError> {
+    let mut cancelled = Vec::new();
+    for id in &cancel.runs {
+        let run: Option<Run> = tables.get(TableId::Runs, id.as_bytes())?;
+        let Some(mut run) = run else { continue };
+        if cancel.recipients.as_ref().is_some_and(|named| !named.contains(&run.recipient)) {
+            continue;
+        }
+        let phase = run.phase;
+        let first_event = run.revision.saturating_mul(EVENTS_PER_REVISION);
+        run.revision += 1;
+        let event = RunEvent { kind: RunEventKind::Cancelled, step_ref: String::new(), at: cancel.at };
+        put_events(tables, *id, first_event, &[event])?;
+        end_run(tables, run, Outcome::Cancelled, cancel.at)?;
+        let in_flight = cancel_queued(tables, *id, cancel.at)?;
+        cancelled.push(Cancelled { run: *id, phase, in_flight });
+    }
+    Ok(Done::Cancelled(cancelled))
+}
+
+/// Stops the messages of a cancelled run that wait for their next attempt; answers how many attempts are on the wire.
+fn cancel_queued(tables: &mut Tables<'_>, run: RunId, at: Timestamp) -> Result<u32, StoreError> {
+    let mut in_flight = 0;
+    for (key, mut pending) in tables.with_prefix::<Pending>(TableId::Outbox, run.as_bytes())? {
+        if pending.in_flight {
+            in_flight += 1;
+            pending.cancelled = true;
+            tables.put(TableId::Outbox, &key, &pending)?;
+        } else {
+            tables.remove(TableId::Outbox, &key)?;
+            set_status(tables, pending.message, Status::NotSent, at)?;
+        }
+    }
+    Ok(in_flight)
+}
+
+fn set_status(tables: &mut Tables<'_>, message: MessageId, status: Status, at: Timestamp) -> Result<(), StoreError> {
+    let stored: Option<Message> = tables.get(TableId::Messages, message.as_bytes())?;
+    let Some(mut stored) = stored else { return Ok(()) };
+    stored.status = status;
+    stored.updated_at = stored.updated_at.max(at);
+    tables.put(TableId::Messages, message.as_bytes(), &stored)
+}
+
+fn begin_attempt(tables: &mut Tables<'_>, begin: BeginAttempt) -> Result<Done, StoreError> {
+    let key = outbox_key(begin.run, begin.message);
+    let pending: Option<Pending> = tables.get(TableId::Outbox, &key)?;
+    let message: Option<Message> = tables.get(TableId::Messages, begin.message.as_bytes())?;
+    let (Some(mut pending), Some(message)) = (pending, message) else { return Ok(Done::Begun(None)) };
+    if pending.cancelled {
+        // It was on the wire when the process ended, and a cancel had come: whether it arrived is not known.
+        tables.remove(TableId::Outbox, &key)?;
+        set_status(tables, begin.message, Status::NotSent, begin.at)?;
+        return Ok(Done::Begun(None));
+    }
+    pending.attempts += 1;
+    pending.in_flight = true;
+    tables.put(TableId::Outbox, &key, &pending)?;
+    Ok(Done::Begun(Some(Box::new(Begun { message, attempt: pending.attempts }))))
+}
+
+fn end_attempt(tables: &mut Tables<'_>, end: EndAttempt) -> Result<Done, StoreError> {
+    let key = outbox_key(end.run, end.message);
+    let pending: Option<Pending> = tables.get(TableId::Outbox, &key)?;
+    let mut pending = pending.filter(|pending| pending.in_flight).ok_or(Refused::Gone)?;
+    let at = end.attempt.at;
+    tables.put(TableId::Attempts, &numbered(end.message.as_bytes(), end.attempt.number), &end.attempt)?;
+    let status = match (end.attempt.result, end.retry_at) {
+        (AttemptResult::Accepted, _) => Status::Sent,
+        (_, Some(_)) if pending.cancelled => Status::NotSent,
+        (_, Some(due)) => {
+            pending.in_flight = false;
+            pending.due = due;
+            tables.put(TableId::Outbox, &key, &pending)?;
+            set_status(tables, end.message, Status::DeliveryAttempted, at)?;
+            return Ok(Done::Written);
+        }
+        (_, None) => Status::Undelivered,
+    };
+    tables.remove(TableId::Outbox, &key)?;
+    set_status(tables, end.message, status, at)?;
+    if let Some(captured) = &end.captured {
+        tables.put(TableId::Mailbox, captured.message.as_bytes(), captured)?;
+        if tables.len(TableId::Mailbox)? > MAILBOX_CAPACITY
+            && let Some(oldest) = tables.first_key(TableId::Mailbox)?
+        {
+            tables.remove(TableId::Mailbox, &oldest)?;
+        }
+    }
+    Ok(Done::Written)
+}

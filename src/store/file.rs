@@ -1,0 +1,137 @@
+//! The data folder: one lock, one database file, created so that a crash at any instant leaves a folder that opens.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError, StorageBackend};
+
+use super::StoreError;
+use super::tables::{TableId, Tables, storage};
+
+const FILE: &str = "belfry.redb";
+const NEW_FILE: &str = "belfry.redb.new";
+const LOCK: &str = "belfry.lock";
+
+/// Counts up when a stored shape changes in a way that an older binary would misread.
+const SCHEMA: u32 = 1;
+const SCHEMA_KEY: &[u8] = b"schema";
+
+/// Why the data folder could not be opened, with the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "the data folder {path} is in use by another Belfry. Stop that one, or give this one its own folder with \
+         --data-dir or server.data_dir", path = .0.display()
+    )]
+    InUse(PathBuf),
+    #[error(
+        "the data folder {path} cannot be written: {error}. Give its owner to the user that runs Belfry, or choose another with \
+         --data-dir or server.data_dir", path = .0.display(), error = .1
+    )]
+    NotWritable(PathBuf, #[source] io::Error),
+    #[error(
+        "the data file {path} was written by a newer Belfry (schema {found}, this one reads up to {SCHEMA}). Start the newer \
+         version again", path = .0.display(), found = .1
+    )]
+    Newer(PathBuf, u32),
+    #[error(
+        "the data file {path} cannot be read: {error}. It is left as it is; restore a backup in its place, or move it away to \
+         start empty", path = .0.display(), error = .1
+    )]
+    Unreadable(PathBuf, String),
+}
+
+/// An open data folder.
+pub struct Opened {
+    pub database: Database,
+    /// The database file, for its size; `None` in the simulation.
+    pub path: Option<PathBuf>,
+    /// Held as long as the database is.
+    pub lock: Option<File>,
+}
+
+/// Opens the data folder `dir`, which is created when missing.
+pub fn open(dir: &Path, cache_bytes: usize) -> Result<Opened, OpenError> {
+    let not_writable = |error| OpenError::NotWritable(dir.to_owned(), error);
+    fs::create_dir_all(dir).map_err(not_writable)?;
+    let lock =
+        OpenOptions::new().create(true).write(true).truncate(false).open(dir.join(LOCK)).map_err(not_writable)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(not_writable(error)),
+    }
+    let path = dir.join(FILE);
+    if !path.try_exists().map_err(not_writable)? {
+        create(dir, &path).map_err(|error| match error {
+            CreateError::Io(error) => not_writable(error),
+            CreateError::Store(error) => OpenError::Unreadable(dir.join(NEW_FILE), error.to_string()),
+        })?;
+    }
+    let database = Database::builder().set_cache_size(cache_bytes).open(&path).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(dir.to_owned()),
+        DatabaseError::Storage(redb::StorageError::Io(error))
+            if error.kind() == io::ErrorKind::PermissionDenied || error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+        {
+            not_writable(error)
+        }
+        error => OpenError::Unreadable(path.clone(), error.to_string()),
+    })?;
+    check_schema(&database, &path)?;
+    Ok(Opened { database, path: Some(path), lock: Some(lock) })
+}
+
+/// Opens a database on storage of the caller's: the simulation's disk, which loses what was not synced.
+pub fn open_on(backend: impl StorageBackend) -> Result<Opened, OpenError> {
+    let here = PathBuf::from("(in memory)");
+    let unreadable = |error: String| OpenError::Unreadable(here.clone(), error);
+    let fresh = backend.len().map_err(|error| unreadable(format!("{error:?}")))? == 0;
+    let database = Database::builder().create_with_backend(backend).map_err(|error| unreadable(error.to_string()))?;
+    if fresh {
+        initialise(&database).map_err(|error| unreadable(error.to_string()))?;
+    }
+    check_schema(&database, &here)?;
+    Ok(Opened { database, path: None, lock: None })
+}
+
+enum CreateError {
+    Io(io::Error),
+    Store(StoreError),
+}
+
+/// redb's own creation is not atomic under a crash: a file is made whole under another name, then renamed.
+fn create(dir: &Path, path: &Path) -> Result<(), CreateError> {
+    let new = dir.join(NEW_FILE);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(CreateError::Io(error)),
+        _ => {}
+    }
+    let database = Database::create(&new).map_err(|error| CreateError::Store(storage(error)))?;
+    initialise(&database).map_err(CreateError::Store)?;
+    drop(database);
+    let sync = |path: &Path| File::open(path)?.sync_all();
+    sync(&new).and_then(|()| fs::rename(&new, path)).and_then(|()| sync(dir)).map_err(CreateError::Io)
+}
+
+fn initialise(database: &Database) -> Result<(), StoreError> {
+    let txn = database.begin_write().map_err(storage)?;
+    {
+        let mut tables = Tables::new(&txn);
+        tables.open_all()?;
+        tables.put(TableId::Meta, SCHEMA_KEY, &SCHEMA)?;
+    }
+    txn.commit().map_err(storage)
+}
+
+fn check_schema(database: &Database, path: &Path) -> Result<(), OpenError> {
+    let unreadable = |error: StoreError| OpenError::Unreadable(path.to_owned(), error.to_string());
+    let found: Option<u32> = super::read::Reader::begin(database)
+        .and_then(|reader| reader.get(TableId::Meta, SCHEMA_KEY))
+        .map_err(unreadable)?;
+    match found {
+        Some(SCHEMA) => Ok(()),
+        Some(newer) => Err(OpenError::Newer(path.to_owned(), newer)),
+        None => Err(unreadable(StoreError::Failed("it is not a Belfry data file".into()))),
+    }
+}

@@ -1,0 +1,47 @@
+//! Everything on disk. Writes go in as ops through one writer that commits them in groups; reads come out typed. It may
+//! name `base` and `model`, and does not know what a run does next, who sends what, or HTTP. That it is redb stays
+//! inside this folder.
+
+pub mod apply;
+pub mod codec;
+pub mod file;
+pub mod op;
+pub mod read;
+pub mod tables;
+pub mod writer;
+
+pub use file::OpenError;
+pub use read::Reader;
+pub use writer::{Settings, Store};
+
+/// Why a write or read did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The op was refused by the state that it met; nothing of it was written.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The writer's queue is full. Nothing was written; try again shortly.
+    #[error("the server has more writes queued than it can take; try again shortly")]
+    Overloaded,
+    /// The disk failed, or holds what cannot be read. The process is about to end, and the fate of the op is told by
+    /// the next start.
+    #[error("storage failed: {0}")]
+    Failed(String),
+    /// The store has been closed.
+    #[error("the server is shutting down")]
+    Closed,
+}
+
+/// Why the state refused an op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The run was written since it was read, or has ended.
+    #[error("the run has moved on")]
+    Stale,
+    /// The attempt is not on the wire any more.
+    #[error("the attempt was already settled")]
+    Gone,
+    /// The idempotency key was used within a day for another request.
+    #[error("the idempotency key was already used for a different request")]
+    IdempotencyMismatch,
+}

@@ -1,0 +1,210 @@
+//! Ops: all that can be written. Each is validated and applied as a whole, and answered after the commit.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::base::clock::Timestamp;
+use crate::base::ids::{MessageId, RunId, TriggerId, VersionId};
+use crate::model::message::{Attempt, Captured, Message, Pending};
+use crate::model::recipient::{Recipient, RecipientRef};
+use crate::model::run::{Outcome, Phase, Run, RunEvent};
+use crate::model::trigger::Trigger;
+
+/// A write.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Accept(Box<Accept>),
+    Advance(Box<Advance>),
+    Cancel(Cancel),
+    BeginAttempt(BeginAttempt),
+    EndAttempt(Box<EndAttempt>),
+    Identify(Identify),
+    PublishVersion(PublishVersion),
+    AddKey(AddKey),
+    ClearMailbox,
+}
+
+/// What an applied op answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Done {
+    Accepted(Accepted),
+    Cancelled(Vec<Cancelled>),
+    /// `None`: the attempt is not to be made; the message was cancelled or is settled.
+    Begun(Option<Box<Begun>>),
+    Identified(Recipient),
+    Written,
+}
+
+/// A whole trigger request: recipients to store, the trigger, its runs.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    pub trigger: Trigger,
+    pub runs: Vec<Run>,
+    pub identify: Vec<(RecipientRef, Map<String, Value>)>,
+    pub idempotency: Option<Idempotency>,
+    /// The size of the request, for the bound on a group's bytes.
+    pub bytes: usize,
+}
+
+/// What makes two requests the same one.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    /// Hash of method, path and the client's key.
+    pub key: [u8; 32],
+    /// Hash of the request; another one under the same key is refused.
+    pub fingerprint: [u8; 32],
+    pub request_id: String,
+}
+
+/// The stored answer to a request that had an idempotency key. Kept for a day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Idempotent {
+    pub fingerprint: [u8; 32],
+    pub request_id: String,
+    pub trigger: TriggerId,
+    pub at: Timestamp,
+}
+
+/// The answer to `Accept`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Accepted {
+    New,
+    /// The same request was accepted before; nothing was written.
+    Replayed(Idempotent),
+}
+
+/// The next state of a run, valid only over revision `expect`.
+#[derive(Clone, Debug)]
+pub struct Advance {
+    pub run: RunId,
+    pub expect: u32,
+    pub to: Next,
+    pub message: Option<NewMessage>,
+    pub events: Vec<RunEvent>,
+    pub at: Timestamp,
+}
+
+/// Where a run goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    Phase(Phase),
+    End(Outcome),
+}
+
+/// A message that a step made.
+#[derive(Clone, Debug)]
+pub enum NewMessage {
+    /// Goes into the outbox.
+    Send(Message),
+    /// Goes into its recipient's feed.
+    Feed(Message),
+    /// Goes nowhere: the sandbox.
+    Keep(Message),
+}
+
+/// Ends those of `runs` that have not ended and whose recipient is named.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    pub runs: Vec<RunId>,
+    pub recipients: Option<Vec<RecipientRef>>,
+    pub at: Timestamp,
+}
+
+/// A run that a cancel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled {
+    pub run: RunId,
+    /// Where it stood.
+    pub phase: Phase,
+    /// Attempts that were on the wire and may still arrive.
+    pub in_flight: u32,
+}
+
+/// Begins an attempt to send: written before the attempt is made.
+#[derive(Clone, Copy, Debug)]
+pub struct BeginAttempt {
+    pub run: RunId,
+    pub message: MessageId,
+    pub at: Timestamp,
+}
+
+/// What to send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Begun {
+    pub message: Message,
+    pub attempt: u32,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug)]
+pub struct EndAttempt {
+    pub run: RunId,
+    pub message: MessageId,
+    pub attempt: Attempt,
+    /// When to try again; `None`: the attempt's result is final.
+    pub retry_at: Option<Timestamp>,
+    pub captured: Option<Captured>,
+}
+
+/// Creates or deep-merges a recipient.
+#[derive(Clone, Debug)]
+pub struct Identify {
+    pub recipient: RecipientRef,
+    pub properties: Map<String, Value>,
+    pub at: Timestamp,
+}
+
+/// Keeps a workflow's document for the runs that will follow it.
+#[derive(Clone, Debug)]
+pub struct PublishVersion {
+    pub version: VersionId,
+    pub stored: StoredVersion,
+}
+
+/// A workflow's document as it was when runs started on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredVersion {
+    pub key: String,
+    pub document: Value,
+}
+
+/// Keeps the hash of an API key.
+#[derive(Clone, Debug)]
+pub struct AddKey {
+    pub hash: [u8; 32],
+    pub key: StoredKey,
+}
+
+/// An API key at rest: never the key itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKey {
+    pub secret: bool,
+    pub last4: String,
+    pub created_at: Timestamp,
+}
+
+impl Op {
+    /// About how many bytes the op writes.
+    pub fn weight(&self) -> usize {
+        const RECORD: usize = 512;
+        match self {
+            Self::Accept(accept) => accept.bytes + (accept.runs.len() + 1) * RECORD,
+            Self::EndAttempt(end) => RECORD + end.captured.as_ref().map_or(0, |captured| captured.raw.len() * 2),
+            Self::PublishVersion(_) => 64 * RECORD,
+            _ => 4 * RECORD,
+        }
+    }
+}
+
+/// The outbox record of a new message.
+pub fn pending(message: &Message) -> Pending {
+    Pending {
+        message: message.id,
+        run: message.run,
+        channel: message.channel,
+        attempts: 0,
+        due: message.inserted_at,
+        in_flight: false,
+        cancelled: false,
+    }
+}

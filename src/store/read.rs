@@ -1,0 +1,173 @@
+//! Typed reads over one snapshot: what was committed when the reader began, whatever is written since.
+
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
+use super::codec::decode;
+use super::op::{Idempotent, StoredKey, StoredVersion};
+use super::tables::{TableId, feed_key, instant_key, numbered, storage};
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
+use crate::model::feed::{FeedCounts, FeedEntry};
+use crate::model::message::{Attempt, Captured, Message, Pending};
+use crate::model::recipient::{Recipient, RecipientRef};
+use crate::model::run::{EndedRun, Run, RunEvent};
+use crate::model::trigger::Trigger;
+
+/// A snapshot.
+pub struct Reader(ReadTransaction);
+
+impl Reader {
+    pub(super) fn begin(database: &Database) -> Result<Self, StoreError> {
+        database.begin_read().map(Self).map_err(storage)
+    }
+
+    pub(super) fn get<T: DeserializeOwned>(&self, table: TableId, key: &[u8]) -> Result<Option<T>, StoreError> {
+        let table = self.0.open_table(table.definition()).map_err(storage)?;
+        match table.get(key).map_err(storage)? {
+            Some(bytes) => decode(bytes.value()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn each<T: DeserializeOwned>(
+        &self,
+        table: TableId,
+        prefix: &[u8],
+        mut take: impl FnMut(T) -> bool,
+    ) -> Result<(), StoreError> {
+        let table = self.0.open_table(table.definition()).map_err(storage)?;
+        for entry in table.range(prefix..).map_err(storage)? {
+            let (key, value) = entry.map_err(storage)?;
+            if !key.value().starts_with(prefix) || !take(decode(value.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn all<T: DeserializeOwned>(&self, table: TableId, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
+        let mut found = Vec::new();
+        self.each(table, prefix, |value| {
+            found.push(value);
+            true
+        })?;
+        Ok(found)
+    }
+
+    /// A trigger.
+    pub fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>, StoreError> {
+        self.get(TableId::Triggers, id.as_bytes())
+    }
+
+    /// A run that has not ended.
+    pub fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
+        self.get(TableId::Runs, id.as_bytes())
+    }
+
+    /// A run that has ended.
+    pub fn ended_run(&self, id: RunId) -> Result<Option<EndedRun>, StoreError> {
+        self.get(TableId::EndedRuns, id.as_bytes())
+    }
+
+    /// Hands every pending run to `take`, oldest first.
+    pub fn each_run(&self, mut take: impl FnMut(Run)) -> Result<(), StoreError> {
+        self.each(TableId::Runs, &[], |run| {
+            take(run);
+            true
+        })
+    }
+
+    /// Every ended run, oldest first.
+    pub fn ended_runs(&self) -> Result<Vec<EndedRun>, StoreError> {
+        self.all(TableId::EndedRuns, &[])
+    }
+
+    /// What happened to a run, in order.
+    pub fn run_events(&self, id: RunId) -> Result<Vec<RunEvent>, StoreError> {
+        self.all(TableId::RunEvents, id.as_bytes())
+    }
+
+    /// A user, object or tenant.
+    pub fn recipient(&self, reference: &RecipientRef) -> Result<Option<Recipient>, StoreError> {
+        self.get(TableId::Recipients, &reference.key())
+    }
+
+    /// A message.
+    pub fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
+        self.get(TableId::Messages, id.as_bytes())
+    }
+
+    /// Every message, oldest first.
+    pub fn messages(&self) -> Result<Vec<Message>, StoreError> {
+        self.all(TableId::Messages, &[])
+    }
+
+    /// The attempts to send a message, in order.
+    pub fn attempts(&self, id: MessageId) -> Result<Vec<Attempt>, StoreError> {
+        self.all(TableId::Attempts, id.as_bytes())
+    }
+
+    /// One attempt.
+    pub fn attempt(&self, id: MessageId, number: u32) -> Result<Option<Attempt>, StoreError> {
+        self.get(TableId::Attempts, &numbered(id.as_bytes(), number))
+    }
+
+    /// Hands every message that is still to be sent to `take`, until it answers `false`.
+    pub fn each_pending(&self, take: impl FnMut(Pending) -> bool) -> Result<(), StoreError> {
+        self.each(TableId::Outbox, &[], take)
+    }
+
+    /// The counts of a whole feed without its archived items.
+    pub fn feed_counts(&self, channel: ChannelId, recipient: &RecipientRef) -> Result<FeedCounts, StoreError> {
+        Ok(self.get(TableId::FeedCounts, &feed_key(channel, recipient))?.unwrap_or_default())
+    }
+
+    /// Hands the entries of a feed to `take`, newest first, until it answers `false`.
+    pub fn each_feed_entry(
+        &self,
+        channel: ChannelId,
+        recipient: &RecipientRef,
+        mut take: impl FnMut(FeedEntry) -> bool,
+    ) -> Result<(), StoreError> {
+        let prefix = feed_key(channel, recipient);
+        let last = [prefix.as_slice(), &instant_key(Timestamp::MAX)].concat();
+        let table = self.0.open_table(TableId::Feed.definition()).map_err(storage)?;
+        for entry in table.range(prefix.as_slice()..=last.as_slice()).map_err(storage)?.rev() {
+            let (_, value) = entry.map_err(storage)?;
+            if !take(decode(value.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer that is kept for an idempotency key.
+    pub fn idempotent(&self, key: &[u8; 32]) -> Result<Option<Idempotent>, StoreError> {
+        self.get(TableId::Idempotency, key)
+    }
+
+    /// A workflow's document as runs know it.
+    pub fn version(&self, id: VersionId) -> Result<Option<StoredVersion>, StoreError> {
+        self.get(TableId::Versions, id.as_bytes())
+    }
+
+    /// Every API key at rest, by hash.
+    pub fn keys(&self) -> Result<Vec<([u8; 32], StoredKey)>, StoreError> {
+        let table = self.0.open_table(TableId::Keys.definition()).map_err(storage)?;
+        let mut found = Vec::new();
+        for entry in table.iter().map_err(storage)? {
+            let (key, value) = entry.map_err(storage)?;
+            if let Ok(hash) = key.value().try_into() {
+                found.push((hash, decode(value.value())?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Captured mail, oldest first.
+    pub fn mailbox(&self) -> Result<Vec<Captured>, StoreError> {
+        self.all(TableId::Mailbox, &[])
+    }
+}

@@ -1,0 +1,197 @@
+//! The tables and their keys. All hold bytes only; keys sort as their fields do.
+
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
+use super::codec::{decode, encode};
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ChannelId, MessageId, RunId};
+use crate::model::recipient::RecipientRef;
+
+/// A table of bytes.
+pub type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// Which table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableId {
+    /// Facts about the file: `schema`.
+    Meta,
+    /// TriggerId: Trigger.
+    Triggers,
+    /// RunId: Run. Only runs that have not ended; rewritten at each step.
+    Runs,
+    /// RunId: EndedRun.
+    EndedRuns,
+    /// RunId, number: RunEvent.
+    RunEvents,
+    /// Collection, NUL, id: Recipient.
+    Recipients,
+    /// MessageId: Message.
+    Messages,
+    /// MessageId, number: Attempt.
+    Attempts,
+    /// RunId, MessageId: Pending. Found by run, so that a cancel finds what is queued.
+    Outbox,
+    /// Feed, instant: FeedEntry.
+    Feed,
+    /// Feed: FeedCounts.
+    FeedCounts,
+    /// Hash of the key: Idempotent.
+    Idempotency,
+    /// Instant, hash of the key: nothing. Oldest first, for trimming.
+    IdempotencyAge,
+    /// VersionId: the workflow's document.
+    Versions,
+    /// Hash of the API key: StoredKey.
+    Keys,
+    /// MessageId: Captured.
+    Mailbox,
+}
+
+const COUNT: usize = 16;
+
+const NAMES: [&str; COUNT] = [
+    "meta",
+    "triggers",
+    "runs",
+    "ended_runs",
+    "run_events",
+    "recipients",
+    "messages",
+    "attempts",
+    "outbox",
+    "feed",
+    "feed_counts",
+    "idempotency",
+    "idempotency_age",
+    "versions",
+    "keys",
+    "mailbox",
+];
+
+impl TableId {
+    /// How redb knows it.
+    pub fn definition(self) -> Bytes {
+        TableDefinition::new(NAMES[self as usize])
+    }
+}
+
+/// The tables of one write transaction, opened when first used.
+pub struct Tables<'txn> {
+    txn: &'txn WriteTransaction,
+    open: [Option<Table<'txn, &'static [u8], &'static [u8]>>; COUNT],
+}
+
+impl<'txn> Tables<'txn> {
+    /// Nothing is opened yet.
+    pub fn new(txn: &'txn WriteTransaction) -> Self {
+        Self { txn, open: Default::default() }
+    }
+
+    /// Opens all, which creates those that are missing: a reader finds every table from the first commit on.
+    pub fn open_all(&mut self) -> Result<(), StoreError> {
+        (0..COUNT).try_for_each(|index| self.at(index).map(|_| ()))
+    }
+
+    fn at(&mut self, index: usize) -> Result<&mut Table<'txn, &'static [u8], &'static [u8]>, StoreError> {
+        let slot = &mut self.open[index];
+        match slot {
+            Some(table) => Ok(table),
+            None => {
+                let definition: Bytes = TableDefinition::new(NAMES[index]);
+                Ok(slot.insert(self.txn.open_table(definition).map_err(storage)?))
+            }
+        }
+    }
+
+    /// The value at `key`.
+    pub fn get<T: DeserializeOwned>(&mut self, table: TableId, key: &[u8]) -> Result<Option<T>, StoreError> {
+        match self.at(table as usize)?.get(key).map_err(storage)? {
+            Some(bytes) => decode(bytes.value()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Sets the value at `key`.
+    pub fn put<T: Serialize>(&mut self, table: TableId, key: &[u8], value: &T) -> Result<(), StoreError> {
+        let bytes = encode(value)?;
+        self.at(table as usize)?.insert(key, bytes.as_slice()).map_err(storage)?;
+        Ok(())
+    }
+
+    /// Removes the value at `key`, if there is one.
+    pub fn remove(&mut self, table: TableId, key: &[u8]) -> Result<(), StoreError> {
+        self.at(table as usize)?.remove(key).map_err(storage)?;
+        Ok(())
+    }
+
+    /// All keys and values whose key starts with `prefix`.
+    pub fn with_prefix<T: DeserializeOwned>(
+        &mut self,
+        table: TableId,
+        prefix: &[u8],
+    ) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+        let mut found = Vec::new();
+        for entry in self.at(table as usize)?.range(prefix..).map_err(storage)? {
+            let (key, value) = entry.map_err(storage)?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            found.push((key.value().to_vec(), decode(value.value())?));
+        }
+        Ok(found)
+    }
+
+    /// The first key of `table`.
+    pub fn first_key(&mut self, table: TableId) -> Result<Option<Vec<u8>>, StoreError> {
+        let first = self.at(table as usize)?.first().map_err(storage)?;
+        Ok(first.map(|(key, _)| key.value().to_vec()))
+    }
+
+    /// How many values `table` holds.
+    pub fn len(&mut self, table: TableId) -> Result<u64, StoreError> {
+        use redb::ReadableTableMetadata;
+        self.at(table as usize)?.len().map_err(storage)
+    }
+}
+
+/// Any error of redb is the disk's or the file's.
+pub fn storage(error: impl Into<redb::Error>) -> StoreError {
+    StoreError::Failed(error.into().to_string())
+}
+
+/// Two parts of fixed length.
+pub fn pair(first: &[u8; 16], second: &[u8; 16]) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(first);
+    key[16..].copy_from_slice(second);
+    key
+}
+
+/// An id and a number that counts up under it.
+pub fn numbered(id: &[u8; 16], number: u32) -> [u8; 20] {
+    let mut key = [0; 20];
+    key[..16].copy_from_slice(id);
+    key[16..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The outbox key of a message.
+pub fn outbox_key(run: RunId, message: MessageId) -> [u8; 32] {
+    pair(run.as_bytes(), message.as_bytes())
+}
+
+/// The prefix of a feed's entries. The trailing NUL keeps `ann` apart from `anna`.
+pub fn feed_key(channel: ChannelId, recipient: &RecipientRef) -> Vec<u8> {
+    let mut key = channel.as_bytes().to_vec();
+    key.extend(recipient.key());
+    key.push(0);
+    key
+}
+
+/// An instant that sorts as bytes; instants before 1970 do not occur.
+pub fn instant_key(at: Timestamp) -> [u8; 8] {
+    u64::try_from(at.as_micros()).unwrap_or(0).to_be_bytes()
+}

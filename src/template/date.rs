@@ -1,0 +1,54 @@
+//! Dates as text.
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+use serde_json::Value;
+
+use super::helper::text;
+
+/// The longest format, in bytes.
+const FORMAT_BYTES: usize = 256;
+
+/// Formats `value` with strftime's letters in the time zone `tz`, else in UTC. Nothing gives nothing. A date without a
+/// time is that date in every zone.
+pub(super) fn format(value: &Value, format: &Value, tz: Option<&Value>) -> Result<String, String> {
+    let (value, format) = (text(value), text(format));
+    if value.is_empty() {
+        return Ok(value);
+    }
+    if format.len() > FORMAT_BYTES {
+        return Err(format!("the format is longer than {FORMAT_BYTES} bytes"));
+    }
+    let zone = match tz.map(text) {
+        Some(name) if !name.is_empty() => {
+            TimeZone::get(&name).map_err(|_| format!("there is no time zone `{}`; as in Europe/Berlin", cut(&name)))?
+        }
+        _ => TimeZone::UTC,
+    };
+    let at = parse(&value, zone)
+        .ok_or_else(|| format!("`{}` is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z", cut(&value)))?;
+    jiff::fmt::strtime::format(&format, &at).map_err(|error| format!("the format `{}`: {error}", cut(&format)))
+}
+
+fn parse(value: &str, zone: TimeZone) -> Option<ZonedDateTime> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Timestamp::from_second(seconds).ok()?.to_zoned_datetime(zone));
+    }
+    if let Ok(at) = value.parse::<Timestamp>() {
+        return Some(at.to_zoned_datetime(zone));
+    }
+    if value.len() == 10
+        && let Ok(date) = value.parse::<civil::Date>()
+    {
+        return date.to_zoned_datetime(TimeZone::UTC).ok();
+    }
+    // A time without an offset is taken for UTC.
+    let at: civil::DateTime = value.parse().ok()?;
+    Some(at.to_zoned_datetime(TimeZone::UTC).ok()?.with_time_zone(zone))
+}
+
+fn cut(value: &str) -> String {
+    value.chars().take(40).collect()
+}

@@ -1,0 +1,81 @@
+//! What goes wrong: in a template when it is loaded, and with data when it is rendered.
+
+use std::fmt;
+
+use super::budget::Limit;
+
+/// A line and a column, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// A template could not be rendered with the data that it was given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{template}{}: {cause}", at.map(|at| format!(" {at}")).unwrap_or_default())]
+pub struct RenderError {
+    /// Which one: `steps.email_1.subject`.
+    pub template: String,
+    /// Where in its source, when that is known.
+    pub at: Option<Position>,
+    /// Why, and what to do.
+    pub cause: Cause,
+}
+
+impl RenderError {
+    pub(super) fn new(template: &str, cause: Cause) -> Self {
+        Self { template: template.to_owned(), at: None, cause }
+    }
+}
+
+/// Why a template could not be rendered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// It would cost more than one template may.
+    #[error("{0}")]
+    Budget(Limit),
+    /// A helper or the engine refused its input.
+    #[error("{0}")]
+    Template(String),
+    /// A link would run code or show foreign content in the reader's browser.
+    #[error("a link must not start with `{0}:`; use https, or a path such as /projects/1")]
+    UnsafeUrl(String),
+    /// The workflow has no such step, or it is on another channel.
+    #[error("the workflow has no {channel} step of this name; use the `ref` of one of its steps")]
+    UnknownStep { channel: &'static str },
+}
+
+/// What is wrong in one template's source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    pub(super) at: Option<Position>,
+    pub(super) problem: String,
+    pub(super) fix: String,
+}
+
+impl Complaint {
+    pub(super) fn new(at: Option<Position>, problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { at, problem: problem.into(), fix: fix.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_where_and_what_to_do() {
+        let mut error = RenderError::new("steps.email_1.subject", Cause::Budget(Limit::Steps));
+        let rest = "rendering takes more than 100000 steps; loop over fewer items";
+        assert_eq!(error.to_string(), format!("steps.email_1.subject: {rest}"));
+        error.at = Some(Position { line: 2, column: 7 });
+        assert_eq!(error.to_string(), format!("steps.email_1.subject line 2, column 7: {rest}"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Rendering: a workflow's templates, parsed once, and what they become for one recipient. Pure: no I/O, no clock. It may
+//! name `base` and `model`, and only here are the template, Markdown and HTML crates named. It does not know where data
+//! comes from, nor what becomes of a message.
+//!
+//! Data is never read as a template, and no template can make a rendering panic, hang or grow without end: see `budget`.
+
+mod block;
+pub mod budget;
+mod date;
+mod email;
+pub mod error;
+mod feed;
+mod handlebars;
+mod helper;
+mod line;
+mod markdown;
+mod plain;
+pub mod scope;
+mod source;
+
+use std::collections::HashMap;
+
+use ::handlebars::Context;
+use serde_json::Value;
+
+use crate::model::fault::Fault;
+use crate::model::message::{Block, EmailContent};
+use crate::model::workflow::{Engine, StepKind, Template, Workflow};
+
+use self::email::Email;
+use self::error::{Cause, Complaint};
+use self::feed::InApp;
+
+pub use self::error::RenderError;
+pub use self::scope::Scope;
+
+/// Every template of one workflow, parsed.
+#[derive(Debug)]
+pub struct Compiled {
+    emails: HashMap<String, Email>,
+    in_apps: HashMap<String, InApp>,
+}
+
+impl Compiled {
+    /// Parses all templates of `workflow`, and finds all that is wrong with them.
+    pub fn new(workflow: &Workflow) -> Result<Self, Vec<Fault>> {
+        let file = format!("{}/workflow.json", workflow.key);
+        if workflow.settings.engine == Engine::Liquid {
+            return Err(vec![Fault {
+                file,
+                path: "settings.engine".into(),
+                problem: "the Liquid engine is not in this version".into(),
+                fix: "Write the templates in handlebars, the default.".into(),
+            }]);
+        }
+        let mut compiled = Self { emails: HashMap::new(), in_apps: HashMap::new() };
+        let mut faults = Vec::new();
+        for (index, step) in workflow.steps.iter().enumerate() {
+            let StepKind::Channel(channel) = &step.kind else { continue };
+            let mut complain = |field: &str, complaint: Complaint| {
+                let path = format!("steps[{index}].template.{field}");
+                let problem = match complaint.at {
+                    Some(at) => format!("{at}: {}", complaint.problem),
+                    None => complaint.problem,
+                };
+                faults.push(Fault { file: file.clone(), path, problem, fix: complaint.fix });
+            };
+            match &channel.template {
+                Template::Email(template) => {
+                    let email = Email::parse(template, &mut complain);
+                    compiled.emails.extend(email.map(|email| (step.reference.clone(), email)));
+                }
+                Template::InAppFeed(template) => {
+                    let in_app = InApp::parse(template, &mut complain);
+                    compiled.in_apps.extend(in_app.map(|in_app| (step.reference.clone(), in_app)));
+                }
+            }
+        }
+        if faults.is_empty() { Ok(compiled) } else { Err(faults) }
+    }
+
+    /// Renders the email of a step with a scope (see `Scope::to_value`).
+    pub fn email(&self, step_ref: &str, scope: &Value) -> Result<EmailContent, RenderError> {
+        let name = format!("steps.{step_ref}");
+        match self.emails.get(step_ref) {
+            Some(email) => email.render(&name, &Context::from(scope.clone())),
+            None => Err(RenderError::new(&name, Cause::UnknownStep { channel: "email" })),
+        }
+    }
+
+    /// Renders the feed item of a step with a scope (see `Scope::to_value`).
+    pub fn in_app(&self, step_ref: &str, scope: &Value) -> Result<Vec<Block>, RenderError> {
+        let name = format!("steps.{step_ref}");
+        match self.in_apps.get(step_ref) {
+            Some(in_app) => in_app.render(&name, &Context::from(scope.clone())),
+            None => Err(RenderError::new(&name, Cause::UnknownStep { channel: "in-app feed" })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
