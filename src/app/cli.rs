@@ -1,0 +1,283 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::client::Client;
+use super::keys::DevKeys;
+use super::{demo, logging, serve, server};
+use crate::base::config::{Config, LogLevel, Overrides};
+
+/// The file that is read when no other is named.
+const DEFAULT_FILE: &str = "belfry.toml";
+
+/// Notification infrastructure in one binary: workflows, durable delays, email, in-app feeds, cancels that hold.
+#[derive(Parser)]
+#[command(name = "belfry", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+First steps:
+  belfry demo                     see the main job: an invite, its reminder after three days, a cancel
+  belfry dev                      a server with all defaults: captured mail, a clock that can be advanced
+  belfry config default > belfry.toml
+  belfry serve                    a server for real, as belfry.toml says";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a server as the configuration says
+    ///
+    /// Reads --config, or belfry.toml if there is one, or uses the defaults. SIGTERM stops it: requests and sends that
+    /// are under way end, everything else goes on at the next start. A second SIGTERM ends it at once, also safely.
+    Serve(ServeArgs),
+    /// Run a developer's server: all defaults, captured mail, a clock that can be advanced
+    ///
+    /// Needs no file. Prints its address, its keys and a command to try. Uses the workflows under config/workflows if
+    /// there are any, else three starters. The keys stay the same as long as the data folder does.
+    Dev(ServerFlags),
+    /// Play the main job against a fresh server and print what happened
+    ///
+    /// Two people are invited; one accepts, so that the reminder is called off; three days pass in a moment. Exits with
+    /// 0 if everything went as it should, else says what did not.
+    Demo,
+    /// Trigger a workflow on a running server
+    ///
+    /// Example: belfry trigger account-invite --to dr@grant.test --actor hammond \
+    ///   --cancellation-key invite-7 --data '{"inviteToken": "abc"}'
+    #[command(verbatim_doc_comment)]
+    Trigger(TriggerArgs),
+    /// Cancel the runs of a cancellation key on a running server
+    ///
+    /// Ends all runs that were triggered with the key and have not ended: no later step of theirs starts. With --to,
+    /// only those of the named recipients.
+    Cancel(CancelArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Work on workflow directories
+    #[command(subcommand)]
+    Workflow(WorkflowCommand),
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    /// The configuration file [default: belfry.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Serve the developer's endpoints: captured mail and the clock
+    #[arg(long)]
+    dev: bool,
+    #[command(flatten)]
+    flags: ServerFlags,
+}
+
+#[derive(Args, Default)]
+struct ServerFlags {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// The address under which others reach this server
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Where the data is kept
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The directory of workflows, each in <key>/workflow.json
+    #[arg(long, value_name = "DIR")]
+    workflows: Option<PathBuf>,
+    /// error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+}
+
+#[derive(Args)]
+struct ServerAddress {
+    /// The server
+    #[arg(long, value_name = "URL", env = "BELFRY_URL", default_value = "http://127.0.0.1:8650")]
+    url: String,
+    /// A secret key; without one, that of the developer's server in --data-dir
+    #[arg(long, value_name = "KEY", env = "BELFRY_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// The data folder of a developer's server
+    #[arg(long, value_name = "DIR", default_value = "belfry-data")]
+    data_dir: PathBuf,
+}
+
+#[derive(Args)]
+struct TriggerArgs {
+    /// The workflow's key
+    workflow: String,
+    /// A recipient: a user's id, or JSON such as '{"id": "u1", "email": "u@x.test"}'; repeatable
+    #[arg(long = "to", value_name = "RECIPIENT", required = true)]
+    to: Vec<String>,
+    /// Who did it: a user's id, or JSON
+    #[arg(long, value_name = "RECIPIENT")]
+    actor: Option<String>,
+    /// The tenant's id
+    #[arg(long, value_name = "ID")]
+    tenant: Option<String>,
+    /// Data for the templates: a JSON object, or @FILE
+    #[arg(long, value_name = "JSON")]
+    data: Option<String>,
+    /// The key that `belfry cancel` takes
+    #[arg(long, value_name = "KEY")]
+    cancellation_key: Option<String>,
+    #[command(flatten)]
+    server: ServerAddress,
+}
+
+#[derive(Args)]
+struct CancelArgs {
+    /// The workflow's key
+    workflow: String,
+    /// The key that the trigger was given
+    cancellation_key: String,
+    /// Only the runs of this recipient; repeatable
+    #[arg(long = "to", value_name = "RECIPIENT")]
+    to: Vec<String>,
+    #[command(flatten)]
+    server: ServerAddress,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Check the configuration and print it as it takes effect, without secrets
+    Check(ServeArgs),
+    /// Print the default configuration: every key, with what it does
+    Default,
+}
+
+#[derive(Subcommand)]
+enum WorkflowCommand {
+    /// Check every workflow and its templates; report all faults
+    Validate {
+        /// The directory of workflows [default: workflows.dir of the configuration]
+        dir: Option<PathBuf>,
+        /// The configuration file, for the channels [default: belfry.toml, else that of `belfry dev`]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Runs the command of this process's arguments.
+pub fn run() -> Result<()> {
+    match Cli::parse().command {
+        Command::Serve(args) => serve_with(serve::serve, load(&args)?),
+        Command::Dev(flags) => serve_with(serve::dev, Config::load_dev(&overrides(&flags, false))?),
+        Command::Demo => {
+            let mut config = Config::from_layers(Some(Config::DEV), [], &Overrides::default())?;
+            config.log.level = LogLevel::Error;
+            serve_with(demo::demo, config)
+        }
+        Command::Trigger(args) => block_on(trigger(args)),
+        Command::Cancel(args) => block_on(cancel(args)),
+        Command::Config(ConfigCommand::Default) => {
+            print!("{}", Config::default_toml());
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Check(args)) => {
+            let config = load(&args)?;
+            print!("{}", config.to_redacted_toml());
+            Ok(())
+        }
+        Command::Workflow(WorkflowCommand::Validate { dir, config }) => {
+            let overrides = Overrides { workflows_dir: dir, ..Overrides::default() };
+            let config = match file_or_default(config) {
+                Some(file) => Config::load(Some(&file), &overrides)?,
+                None => Config::load_dev(&overrides)?,
+            };
+            server::validate(&config)
+        }
+    }
+}
+
+fn serve_with<F: Future<Output = Result<()>>>(command: impl FnOnce(Config) -> F, config: Config) -> Result<()> {
+    logging::start(&config);
+    block_on(command(config))
+}
+
+fn block_on<F: Future<Output = Result<()>>>(future: F) -> Result<()> {
+    actix::System::new().block_on(future)
+}
+
+fn load(args: &ServeArgs) -> Result<Config> {
+    let file = file_or_default(args.config.clone());
+    Ok(Config::load(file.as_deref(), &overrides(&args.flags, args.dev))?)
+}
+
+fn file_or_default(named: Option<PathBuf>) -> Option<PathBuf> {
+    named.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| DEFAULT_FILE.into()))
+}
+
+fn overrides(flags: &ServerFlags, dev: bool) -> Overrides {
+    Overrides {
+        listen: flags.listen,
+        public_url: flags.public_url.clone(),
+        data_dir: flags.data_dir.clone(),
+        dev: dev.then_some(true),
+        workflows_dir: flags.workflows.clone(),
+        log_level: flags.log_level,
+    }
+}
+
+async fn trigger(args: TriggerArgs) -> Result<()> {
+    let mut body = Map::new();
+    let recipients = args.to.iter().map(|text| recipient("--to", text)).collect::<Result<Vec<_>>>()?;
+    body.insert("recipients".into(), recipients.into());
+    if let Some(actor) = &args.actor {
+        body.insert("actor".into(), recipient("--actor", actor)?);
+    }
+    if let Some(tenant) = args.tenant {
+        body.insert("tenant".into(), tenant.into());
+    }
+    if let Some(data) = &args.data {
+        body.insert("data".into(), json_argument("--data", data)?);
+    }
+    if let Some(key) = args.cancellation_key {
+        body.insert("cancellation_key".into(), key.into());
+    }
+    let id = client(&args.server)?.trigger(&args.workflow, &Value::Object(body)).await?;
+    println!("{id}");
+    Ok(())
+}
+
+async fn cancel(args: CancelArgs) -> Result<()> {
+    let mut body = json!({"cancellation_key": args.cancellation_key});
+    if !args.to.is_empty() {
+        let recipients = args.to.iter().map(|text| recipient("--to", text)).collect::<Result<Vec<_>>>()?;
+        body["recipients"] = recipients.into();
+    }
+    println!("{}", client(&args.server)?.cancel(&args.workflow, &body).await?);
+    Ok(())
+}
+
+fn client(server: &ServerAddress) -> Result<Client> {
+    let key = match &server.api_key {
+        Some(key) => key.clone(),
+        None => match DevKeys::load(&server.data_dir)? {
+            Some(keys) => keys.secret,
+            None => bail!("name a secret key with --api-key or BELFRY_API_KEY: `belfry dev` prints one"),
+        },
+    };
+    Client::new(&server.url, &key)
+}
+
+/// A recipient: JSON if it looks like an object, else an id.
+fn recipient(flag: &str, text: &str) -> Result<Value> {
+    if text.trim_start().starts_with('{') { json_argument(flag, text) } else { Ok(json!(text)) }
+}
+
+fn json_argument(flag: &str, text: &str) -> Result<Value> {
+    let text = match text.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("{flag}: {file} cannot be read"))?,
+        None => text.to_owned(),
+    };
+    serde_json::from_str(&text).with_context(|| format!("{flag} is not valid JSON"))
+}

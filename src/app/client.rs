@@ -1,0 +1,83 @@
+//! A client of a running server, for the command line and the demo.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// Longer than any call takes: advancing the clock waits for all that became due.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Calls one server with one key.
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    key: String,
+}
+
+impl Client {
+    /// A client of the server at `url`.
+    pub fn new(url: &str, key: &str) -> Result<Self> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key: key.to_owned() })
+    }
+
+    /// Calls `path`; an error answer is an error with the server's own sentence.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let response = self.send(method, path, body).await?;
+        let status = response.status();
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        let text = response.text().await?;
+        let answer: Value = serde_json::from_str(&text).unwrap_or(json!({"message": text}));
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let mut lines = vec![format!("{} ({status})", answer["message"].as_str().unwrap_or("no message"))];
+        for fault in answer["errors"].as_array().into_iter().flatten() {
+            let text = |key: &str| fault[key].as_str().unwrap_or_default().to_owned();
+            lines.push(format!("  {}: {}", text("field"), text("message")));
+        }
+        bail!(lines.join("\n"))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response> {
+        let mut request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().await.with_context(|| {
+            format!("no Belfry answers at {}: start one with `belfry dev`, or name it with --url", self.url)
+        })
+    }
+
+    /// Triggers a workflow; answers the id of its run.
+    pub async fn trigger(&self, workflow: &str, body: &Value) -> Result<String> {
+        let path = format!("/v1/workflows/{}/trigger", segment(workflow));
+        let answer = self.call(Method::POST, &path, Some(body)).await?;
+        answer["workflow_run_id"].as_str().map(str::to_owned).context("the answer has no workflow_run_id")
+    }
+
+    /// Cancels runs; answers the server's word on what was cancelled.
+    pub async fn cancel(&self, workflow: &str, body: &Value) -> Result<String> {
+        let path = format!("/v1/workflows/{}/cancel", segment(workflow));
+        let response = self.send(Method::POST, &path, Some(body)).await?;
+        let outcome = response.headers().get("x-cancel-outcome").and_then(|value| value.to_str().ok());
+        match (response.status(), outcome) {
+            (StatusCode::NO_CONTENT, outcome) => Ok(outcome.unwrap_or("cancelled").to_owned()),
+            (status, _) => bail!("{status}: {}", response.text().await?),
+        }
+    }
+}
+
+/// `text` as one segment of a path.
+pub fn segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |path, byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'@' => {
+            path + char::from(byte).encode_utf8(&mut [0; 4])
+        }
+        byte => format!("{path}%{byte:02X}"),
+    })
+}

@@ -1,0 +1,106 @@
+//! API keys: the configured ones, or a pair that is made at the first start, shown once and stored hashed.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Timestamp;
+use crate::base::config::Config;
+use crate::http::auth::{Keys, hash};
+use crate::store::Store;
+use crate::store::op::{AddKey, Op, StoredKey};
+
+/// The keys of a developer's server, which are no secret: kept beside its data, so that they can be shown again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DevKeys {
+    pub secret: String,
+    pub public: String,
+}
+
+impl DevKeys {
+    fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join("dev-keys.toml")
+    }
+
+    /// Those of the data folder, made when there are none.
+    pub fn load_or_create(data_dir: &Path) -> Result<Self> {
+        match Self::load(data_dir)? {
+            Some(keys) => Ok(keys),
+            None => {
+                let keys = Self { secret: generate("sk_test_")?, public: generate("pk_test_")? };
+                fs::create_dir_all(data_dir)?;
+                let mut file =
+                    OpenOptions::new().create_new(true).write(true).mode(0o600).open(Self::path(data_dir))?;
+                file.write_all(toml::to_string(&keys)?.as_bytes())?;
+                Ok(keys)
+            }
+        }
+    }
+
+    /// Those of the data folder, if it is a developer's.
+    pub fn load(data_dir: &Path) -> Result<Option<Self>> {
+        let path = Self::path(data_dir);
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let keys = toml::from_str(&text);
+                keys.map(Some).with_context(|| format!("{} is damaged; delete it to get new keys", path.display()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        }
+    }
+}
+
+/// A key that was made just now and is never shown again.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    pub secret: Option<String>,
+    pub public: Option<String>,
+}
+
+/// The keys that the server accepts. Of each kind the configured ones count; else the stored one; else one is made.
+pub async fn accepted(config: &Config, store: &Store, now: Timestamp) -> Result<(Keys, Shown)> {
+    let mut shown = Shown::default();
+    let stored = store.read()?.keys()?;
+    let of_kind = |secret| stored.iter().filter(move |(_, key)| key.secret == secret).map(|(hash, _)| *hash);
+    let mut keys = Keys {
+        secret: config.auth.secret_keys.iter().map(|key| hash(key.expose())).collect(),
+        public: config.auth.public_keys.iter().map(|key| hash(key)).collect(),
+    };
+    if keys.secret.is_empty() {
+        keys.secret.extend(of_kind(true));
+    }
+    if keys.public.is_empty() {
+        keys.public.extend(of_kind(false));
+    }
+    if keys.secret.is_empty() {
+        let key = make(store, true, now).await?;
+        keys.secret.push(hash(&key));
+        shown.secret = Some(key);
+    }
+    if keys.public.is_empty() {
+        let key = make(store, false, now).await?;
+        keys.public.push(hash(&key));
+        shown.public = Some(key);
+    }
+    Ok((keys, shown))
+}
+
+async fn make(store: &Store, secret: bool, now: Timestamp) -> Result<String> {
+    let key = generate(if secret { "sk_test_" } else { "pk_test_" })?;
+    let last4 = key[key.len() - 4..].to_owned();
+    let stored = StoredKey { secret, last4, created_at: now };
+    store.submit(Op::AddKey(AddKey { hash: hash(&key), key: stored })).await?;
+    Ok(key)
+}
+
+/// 256 random bits behind `prefix`.
+fn generate(prefix: &str) -> Result<String> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).context("the operating system gave no random bytes for a key")?;
+    Ok(bytes.iter().fold(prefix.to_owned(), |key, byte| format!("{key}{byte:02x}")))
+}

@@ -1,0 +1,11 @@
+//! The program: the command line, and the wiring of all floors into a server. It may name every floor, and nothing
+//! names it.
+
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod keys;
+pub mod logging;
+pub mod serve;
+pub mod server;
+pub mod workflow_dir;

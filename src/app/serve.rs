@@ -1,0 +1,94 @@
+//! `belfry serve` and `belfry dev`: a server until a signal or a failing disk ends it.
+
+use std::path::Path;
+
+use anyhow::Result;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::keys::DevKeys;
+use super::server::{self, Running, Workflows};
+use crate::base::config::{Config, Secret};
+
+/// The exit code of a process whose disk failed: `EX_TEMPFAIL`, restart me.
+const DISK_FAILED: i32 = 75;
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(config: Config) -> Result<()> {
+    let running = server::start(&config, Workflows::Directory).await?;
+    println!("Belfry listens on {}", running.url);
+    if let Some(key) = &running.shown.secret {
+        println!("Secret key, for backends: {key}");
+        println!("  It is shown this once and stored hashed; auth.secret_keys sets your own.");
+    }
+    if let Some(key) = &running.shown.public {
+        println!("Public key, for browsers: {key}");
+    }
+    tracing::info!(
+        url = running.url,
+        workflows = running.workflows.len(),
+        recovered = running.recovered,
+        data_dir = %config.server.data_dir.display(),
+        "listening"
+    );
+    if config.server.dev {
+        tracing::warn!("server.dev is on: everybody who reaches this server reads captured mail and moves its clock");
+    }
+    if config.auth.signing_public_key.is_some() {
+        tracing::warn!("auth.signing_public_key is kept, but this version does not check user tokens yet");
+    }
+    until_ended(running).await
+}
+
+/// Serves with all defaults: captured mail, a clock that can be advanced, keys that are shown at every start.
+pub async fn dev(mut config: Config) -> Result<()> {
+    let keys = DevKeys::load_or_create(&config.server.data_dir)?;
+    if config.auth.secret_keys.is_empty() {
+        config.auth.secret_keys.push(Secret::new(keys.secret.clone()));
+    }
+    if config.auth.public_keys.is_empty() {
+        config.auth.public_keys.push(keys.public.clone());
+    }
+    let directory = Path::new(&config.workflows.dir);
+    let (workflows, from) = if directory.is_dir() {
+        (Workflows::Directory, directory.display().to_string())
+    } else {
+        (Workflows::Starters, "the starters inside the binary".into())
+    };
+    let running = server::start(&config, workflows).await?;
+    println!("Belfry listens on {}  (developer's server: mail is captured, the clock can be advanced)", running.url);
+    println!();
+    println!("  Secret key   {}", config.auth.secret_keys[0].expose());
+    println!("  Public key   {}", config.auth.public_keys[0]);
+    println!("  Data folder  {}", config.server.data_dir.display());
+    println!("  Workflows    {} (from {from})", running.workflows.join(", "));
+    println!();
+    println!("Try, in another terminal:");
+    println!();
+    println!("  belfry trigger account-invite --to dr@grant.test --data '{{\"inviteToken\": \"abc\"}}' \\");
+    println!("    --url {} --api-key {}", running.url, config.auth.secret_keys[0].expose());
+    println!("  curl {}/dev/mailbox", running.url);
+    println!("  curl -X POST {}/dev/clock/advance -d '{{\"by\": \"3d\"}}'", running.url);
+    println!();
+    until_ended(running).await
+}
+
+async fn until_ended(running: Running) -> Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        why = running.store.failed() => {
+            tracing::error!(why, "the disk failed: the process ends, and the next start reads what is really there");
+            eprintln!("belfry: the disk failed: {why}. Make room or repair it, then start Belfry again");
+            std::process::exit(DISK_FAILED);
+        }
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("shutting down");
+    tokio::select! {
+        () = running.stop() => tracing::info!("stopped"),
+        // Safe at any instant: what is acknowledged is on disk.
+        _ = terminate.recv() => tracing::warn!("a second signal: ended at once"),
+        _ = interrupt.recv() => tracing::warn!("a second signal: ended at once"),
+    }
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! The wiring: every floor into one running server, in the order in which each needs the other, and back again.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter};
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use anyhow::{Context, Result, bail};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use super::keys::{self, Shown};
+use super::workflow_dir;
+use crate::base::clock::{Clock, sleep};
+use crate::base::config::{Channel, ChannelKind, Config, Provider, TemplateEngine};
+use crate::base::deps::{Deps, Offload};
+use crate::base::ids::{Entropy, IdSource};
+use crate::base::mail::tell;
+use crate::base::work::Work;
+use crate::delivery::EmailProvider;
+use crate::delivery::courier::{Courier, Drain};
+use crate::delivery::email::{Limits, Smtp};
+use crate::delivery::mailbox::Mailbox;
+use crate::engine::catalog::Catalog;
+use crate::engine::registry::{DrainRuns, Recovered, Registry};
+use crate::engine::trigger::Intake;
+use crate::engine::{self, Engine};
+use crate::http::{self, State, access_log};
+use crate::model::channel::ChannelType;
+use crate::model::fault::Fault;
+use crate::model::workflow::Engine as TemplateLanguage;
+use crate::model::workflow_file::WorkflowFiles;
+use crate::store::{self, Store};
+
+/// How long a shutdown waits for requests, steps and sends that are under way.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How often histograms are folded, whether or not anybody reads them.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Where workflows come from.
+pub enum Workflows {
+    /// `workflows.dir` of the configuration.
+    Directory,
+    /// The starters inside the binary.
+    Starters,
+}
+
+/// A server that runs.
+pub struct Running {
+    /// Where it listens.
+    pub url: String,
+    /// Keys that were made just now.
+    pub shown: Shown,
+    /// The published workflows.
+    pub workflows: Vec<String>,
+    /// Runs that a last process left waiting.
+    pub recovered: usize,
+    pub store: Store,
+    state: web::Data<State>,
+    registry: Addr<Registry>,
+    courier: Addr<Courier>,
+    deps: Arc<Deps>,
+    http: ServerHandle,
+    arbiters: Vec<Arbiter>,
+}
+
+/// Starts a server. Must be called inside an actix system.
+pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
+    // The port first: a second server on it must fail before it touches anything.
+    let listener = bind(config.server.listen)?;
+    let address = listener.local_addr()?;
+    let store = Store::open(&config.server.data_dir, store::Settings::default())?;
+    let clock = if config.server.dev { Clock::virtual_clock() } else { Clock::system() };
+    let deps = Arc::new(Deps { clock, ids: IdSource::new(Entropy::Os), work: Work::default(), offload: Offload::Pool });
+    let (keys, shown) = keys::accepted(config, &store, deps.clock.now()).await?;
+    let catalog = Catalog::new(channel_types(config), language(config));
+    publish_all(&catalog, &store, config, workflows).await?;
+    let recovered = Recovered::scan(&store).context("the pending runs could not be read")?;
+    let waiting = recovered.len();
+
+    let arbiters = vec![Arbiter::new(), Arbiter::new()];
+    let providers = providers(config)?;
+    let courier = {
+        let (deps, store, concurrency) = (Arc::clone(&deps), store.clone(), config.delivery.concurrency);
+        Courier::start_in_arbiter(&arbiters[0].handle(), move |_| Courier::new(deps, store, providers, concurrency))
+    };
+    let engine = Arc::new(Engine {
+        deps: Arc::clone(&deps),
+        store: store.clone(),
+        catalog,
+        channels: config.channels.iter().map(engine_channel).collect(),
+        vars: config.vars.clone(),
+        park_after: config.engine.park_after,
+        max_active: config.engine.max_active_runs,
+        deliver: courier.clone().recipient(),
+    });
+    let registry = {
+        let engine = Arc::clone(&engine);
+        Registry::start_in_arbiter(&arbiters[1].handle(), move |_| Registry::new(engine, recovered))
+    };
+    let published = engine.catalog.keys();
+    let state = web::Data::new(State {
+        intake: Intake { engine, registry: registry.clone() },
+        courier: courier.clone(),
+        keys,
+        enhanced_security: config.auth.enhanced_security,
+        max_body_bytes: config.http.max_body_bytes,
+        dev: config.server.dev,
+        metrics: metrics_recorder(),
+        accepting: true.into(),
+    });
+    let http = serve(config, listener, &state)?;
+    Ok(Running {
+        url: format!("http://{address}"),
+        shown,
+        workflows: published,
+        recovered: waiting,
+        store,
+        state,
+        registry,
+        courier,
+        deps,
+        http,
+        arbiters,
+    })
+}
+
+impl Running {
+    /// Stops in the order that loses nothing and waits for little: take no more work, let requests end, let runs and
+    /// sends that are under way end, close the store.
+    pub async fn stop(self) {
+        self.state.accepting.store(false, Ordering::SeqCst);
+        tell(&self.registry, DrainRuns);
+        tell(&self.courier, Drain);
+        self.http.stop(true).await;
+        if tokio::time::timeout(DRAIN, self.deps.work.settled()).await.is_err() {
+            tracing::warn!("some sends did not end in time; they are made again at the next start");
+        }
+        let store = self.store.clone();
+        // Blocks while the last group commits.
+        let _ = web::block(move || store.close()).await;
+        for arbiter in self.arbiters {
+            arbiter.stop();
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{address} is taken by another program. Stop it, or choose another address with --listen or server.listen"
+        ),
+        _ => anyhow::anyhow!(
+            "cannot listen on {address}: {error}. Choose another address with --listen or server.listen"
+        ),
+    })
+}
+
+fn serve(config: &Config, listener: TcpListener, state: &web::Data<State>) -> Result<ServerHandle> {
+    let app_state = state.clone();
+    let mut server = HttpServer::new(move || {
+        App::new().app_data(app_state.clone()).wrap(from_fn(access_log::observe)).configure(http::routes)
+    })
+    .disable_signals()
+    .shutdown_timeout(DRAIN.as_secs());
+    if config.http.workers > 0 {
+        server = server.workers(config.http.workers);
+    }
+    let server = server.listen(listener)?.run();
+    let handle = server.handle();
+    let metrics = state.metrics.clone();
+    actix_web::rt::spawn(server);
+    actix_web::rt::spawn(async move {
+        loop {
+            sleep(UPKEEP).await;
+            metrics.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+/// The process's metrics; a second server in one process has its own, empty ones.
+fn metrics_recorder() -> PrometheusHandle {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_err() {
+        tracing::debug!("metrics are counted by the first server of this process");
+    }
+    handle
+}
+
+/// The channels by key, as workflows are checked against them.
+pub fn channel_types(config: &Config) -> std::collections::BTreeMap<String, ChannelType> {
+    config.channels.iter().map(|channel| (channel.key.clone(), channel_type(channel.kind()))).collect()
+}
+
+/// The language of templates that do not say theirs.
+pub fn language(config: &Config) -> TemplateLanguage {
+    match config.workflows.template_engine {
+        TemplateEngine::Handlebars => TemplateLanguage::Handlebars,
+        TemplateEngine::Liquid => TemplateLanguage::Liquid,
+    }
+}
+
+fn channel_type(kind: ChannelKind) -> ChannelType {
+    match kind {
+        ChannelKind::Email => ChannelType::Email,
+        ChannelKind::InAppFeed => ChannelType::InAppFeed,
+        ChannelKind::Sms => ChannelType::Sms,
+        ChannelKind::Push => ChannelType::Push,
+        ChannelKind::Chat => ChannelType::Chat,
+        ChannelKind::Http => ChannelType::Http,
+    }
+}
+
+fn engine_channel(channel: &Channel) -> engine::Channel {
+    engine::Channel { key: channel.key.clone(), id: channel.id, kind: channel_type(channel.kind()) }
+}
+
+type Providers = Vec<(crate::base::ids::ChannelId, Arc<dyn EmailProvider>)>;
+
+fn providers(config: &Config) -> Result<Providers> {
+    let limits = Limits {
+        connect_timeout: config.delivery.connect_timeout,
+        timeout: config.delivery.timeout,
+        connections: config.delivery.concurrency,
+    };
+    let mut providers: Providers = Vec::new();
+    for channel in &config.channels {
+        let provider: Arc<dyn EmailProvider> = match &channel.provider {
+            Provider::Smtp(settings) => Arc::new(
+                Smtp::new(settings, limits)
+                    .map_err(|why| anyhow::anyhow!("channel `{}` cannot use TLS: {why}", channel.key))?,
+            ),
+            Provider::Mailbox { from } => Arc::new(Mailbox { from: from.clone() }),
+            Provider::InAppFeed => continue,
+        };
+        providers.push((channel.id, provider));
+    }
+    Ok(providers)
+}
+
+/// Publishes every workflow that is valid; the faults of the others are logged, and keep nothing else from running.
+async fn publish_all(catalog: &Catalog, store: &Store, config: &Config, workflows: Workflows) -> Result<()> {
+    let (found, faults) = match workflows {
+        Workflows::Starters => (workflow_dir::starters(), Vec::new()),
+        Workflows::Directory => workflow_dir::read(&config.workflows.dir),
+    };
+    log_faults(&faults);
+    for files in found {
+        publish(catalog, store, &files).await?;
+    }
+    Ok(())
+}
+
+async fn publish(catalog: &Catalog, store: &Store, files: &WorkflowFiles) -> Result<()> {
+    match catalog.check(files) {
+        Ok(checked) => {
+            for notice in &checked.notices {
+                tracing::warn!(workflow = files.key, "{notice}");
+            }
+            catalog.publish(store, checked.published).await.context("a workflow could not be stored")?;
+        }
+        Err(faults) => {
+            log_faults(&faults);
+            tracing::error!(workflow = files.key, faults = faults.len(), "the workflow is not published");
+        }
+    }
+    Ok(())
+}
+
+fn log_faults(faults: &[Fault]) {
+    for fault in faults {
+        tracing::error!("{fault}");
+    }
+}
+
+/// Checks the workflows under `config.workflows.dir` without a server; prints what it finds, and fails on faults.
+pub fn validate(config: &Config) -> Result<()> {
+    let catalog = Catalog::new(channel_types(config), language(config));
+    let (found, mut faults) = workflow_dir::read(&config.workflows.dir);
+    if found.is_empty() && faults.is_empty() {
+        bail!("there is no workflow under {}: each is a folder with a workflow.json", config.workflows.dir.display());
+    }
+    for files in &found {
+        match catalog.check(files) {
+            Ok(checked) => {
+                println!("{}: valid, {} steps", files.key, checked.published.workflow.steps.len());
+                checked.notices.iter().for_each(|notice| println!("  note: {notice}"));
+            }
+            Err(found) => faults.extend(found),
+        }
+    }
+    faults.iter().for_each(|fault| println!("fault: {fault}"));
+    match faults.len() {
+        0 => Ok(()),
+        1 => bail!("1 fault in {}", config.workflows.dir.display()),
+        count => bail!("{count} faults in {}", config.workflows.dir.display()),
+    }
+}

@@ -1,0 +1,4 @@
+//! In-app feeds as readers see them. It may name the floors from `base` to `delivery`, and does not know HTTP.
+
+pub mod cursor;
+pub mod list;

@@ -1,0 +1,46 @@
+//! Around every request: its id, a log line, its metrics. Query strings are never logged, since browsers' sockets carry
+//! keys and tokens in them.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest, web};
+
+use super::State;
+use crate::base::clock::Stopwatch;
+use crate::base::ids::RequestId;
+
+/// The id of `request`, which its answer carries as `x-request-id`.
+pub fn request_id(request: &HttpRequest) -> String {
+    request.extensions().get::<RequestId>().map(RequestId::to_string).unwrap_or_default()
+}
+
+/// The middleware.
+pub async fn observe(
+    state: web::Data<State>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let deps = &state.intake.engine.deps;
+    let id = RequestId(deps.ids.next(deps.clock.now()));
+    request.extensions_mut().insert(id);
+    let watch = Stopwatch::start();
+    let method = request.method().to_string();
+    let path = request.path().to_owned();
+    // The pattern, not the path: recipients' ids are no label.
+    let route = request.match_pattern().unwrap_or_else(|| "none".into());
+    let mut response = next.call(request).await?;
+    let (status, elapsed) = (response.status().as_u16(), watch.elapsed());
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+    }
+    metrics::histogram!("belfry_http_seconds", "route" => route, "status" => status.to_string()).record(elapsed);
+    let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    if status >= 500 {
+        tracing::error!(request = %id, method, path, status, micros, "http");
+    } else {
+        tracing::debug!(request = %id, method, path, status, micros, "http");
+    }
+    Ok(response)
+}

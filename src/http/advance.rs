@@ -1,0 +1,39 @@
+//! Advancing the developer's clock: from one due time to the next, and each time until all that became due has settled,
+//! so that a chain of delays runs through as it would in real time.
+
+use std::time::Duration;
+
+use actix::Addr;
+
+use crate::base::clock::Timestamp;
+use crate::base::deps::Deps;
+use crate::base::mail::{Gone, call};
+use crate::delivery::courier::{Courier, NextAttempt, SweepOutbox};
+use crate::engine::registry::{NextDue, Registry, Sweep};
+
+/// Advances the clock by `by`; answers the time when everything due by then has fired and settled.
+pub async fn advance(
+    deps: &Deps,
+    registry: &Addr<Registry>,
+    courier: &Addr<Courier>,
+    by: Duration,
+) -> Result<Timestamp, Gone> {
+    let target = deps.clock.now().plus(by);
+    loop {
+        deps.work.settled().await;
+        // Asked after it settled: both actors have heard of all that waits.
+        let dues = [call(registry, NextDue).await?, call(courier, NextAttempt).await?];
+        let next = dues.into_iter().flatten().min().filter(|due| *due <= target);
+        let to = next.unwrap_or(target);
+        let ahead = to.as_micros().saturating_sub(deps.clock.now().as_micros());
+        if ahead > 0 {
+            deps.clock.shift(ahead);
+        }
+        call(registry, Sweep).await?;
+        call(courier, SweepOutbox).await?;
+        if next.is_none() {
+            deps.work.settled().await;
+            return Ok(deps.clock.now());
+        }
+    }
+}

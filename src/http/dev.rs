@@ -1,0 +1,77 @@
+//! The developer's endpoints: captured mail and the clock. Served only with `server.dev`.
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::State;
+use super::advance;
+use super::body;
+use super::error::ApiError;
+use crate::base::ids::MessageId;
+use crate::model::duration::parse_span;
+use crate::model::recipient::kind;
+use crate::model::trigger::FieldError;
+use crate::store::op::Op;
+
+fn require_dev(state: &State) -> Result<(), ApiError> {
+    if state.dev {
+        Ok(())
+    } else {
+        let message = "the dev endpoints are off; `belfry dev` has them on, and so has server.dev = true";
+        Err(ApiError::missing("resource_missing", message))
+    }
+}
+
+/// `GET /dev/mailbox`: captured mail, oldest first.
+pub async fn mailbox(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
+    require_dev(&state)?;
+    let entries = state.intake.engine.store.read()?.mailbox()?;
+    Ok(HttpResponse::Ok().json(json!({"entries": entries})))
+}
+
+/// `DELETE /dev/mailbox`: forgets captured mail.
+pub async fn clear_mailbox(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
+    require_dev(&state)?;
+    state.intake.engine.store.submit(Op::ClearMailbox).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `GET /dev/mailbox/{id}`: the HTML of one captured mail, for a browser.
+pub async fn mail(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    require_dev(&state)?;
+    let id: Option<MessageId> = id.parse().ok();
+    let mail = state.intake.engine.store.read()?.mailbox()?.into_iter().find(|mail| Some(mail.message) == id);
+    let mail = mail.ok_or_else(|| {
+        ApiError::missing("resource_missing", "no captured mail has this id; GET /dev/mailbox lists them")
+    })?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        // A mail shows what a template made of data: nothing in it may run.
+        .insert_header((
+            "content-security-policy",
+            "sandbox allow-popups; default-src 'none'; img-src *; style-src 'unsafe-inline'",
+        ))
+        .body(mail.html))
+}
+
+/// `GET /dev/clock`.
+pub async fn clock(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
+    require_dev(&state)?;
+    Ok(HttpResponse::Ok().json(json!({"now": state.intake.engine.deps.clock.now()})))
+}
+
+/// `POST /dev/clock/advance {"by": "3d"}`: answered when everything due by then has fired and settled.
+pub async fn advance(state: web::Data<State>, payload: web::Payload) -> Result<HttpResponse, ApiError> {
+    require_dev(&state)?;
+    let (body, _) = body::json(payload, state.max_body_bytes).await?;
+    let by = match body.get("by") {
+        Some(Value::String(text)) => parse_span(text),
+        None => Err("is required: how far, such as \"3d\", \"12h\" or \"1d1m\"".into()),
+        Some(other) => Err(format!("must be a string such as \"3d\", not {}", kind(other))),
+    };
+    let by = by.map_err(|message| ApiError::invalid(vec![FieldError::new("by", message)]))?;
+    let (engine, registry) = (&state.intake.engine, &state.intake.registry);
+    let now = advance::advance(&engine.deps, registry, &state.courier, by).await;
+    let now = now.map_err(|gone| ApiError::unavailable(gone.to_string()))?;
+    Ok(HttpResponse::Ok().json(json!({"now": now})))
+}

@@ -1,0 +1,65 @@
+//! The API over HTTP: routes, authentication, errors, and the developer's endpoints. It may name the floors from `base`
+//! to `feed`; it parses and answers, and decides nothing about runs.
+
+pub mod access_log;
+pub mod advance;
+pub mod auth;
+pub mod body;
+pub mod dev;
+pub mod error;
+pub mod feeds;
+pub mod health;
+pub mod idempotency;
+pub mod users;
+pub mod workflows;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix::Addr;
+use actix_web::web::{self, ServiceConfig};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::delivery::courier::Courier;
+use crate::engine::trigger::Intake;
+use auth::Keys;
+
+/// What handlers share; behind an `Arc`.
+pub struct State {
+    pub intake: Intake,
+    pub courier: Addr<Courier>,
+    pub keys: Keys,
+    /// Public keys need a user token.
+    pub enhanced_security: bool,
+    pub max_body_bytes: usize,
+    /// The developer's endpoints are served.
+    pub dev: bool,
+    pub metrics: PrometheusHandle,
+    /// False while the server shuts down: requests that start work are told to come back.
+    pub accepting: AtomicBool,
+}
+
+impl State {
+    /// Whether new work is taken.
+    pub fn is_accepting(&self) -> bool {
+        self.accepting.load(Ordering::SeqCst) && self.intake.engine.store.failure().is_none()
+    }
+}
+
+/// All routes. Whatever is not among them is answered with a 404 in the API's own form.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/v1/workflows/{key}/trigger", web::post().to(workflows::trigger))
+        .route("/v1/workflows/{key}/cancel", web::post().to(workflows::cancel))
+        .route("/v1/users/{id}", web::get().to(users::get))
+        .route("/v1/users/{id}", web::put().to(users::identify))
+        .route("/v1/users/{id}/feeds/{channel}", web::get().to(feeds::list))
+        .route("/healthz", web::get().to(health::alive))
+        .route("/readyz", web::get().to(health::ready))
+        .route("/metrics", web::get().to(health::metrics))
+        .route("/dev/mailbox", web::get().to(dev::mailbox))
+        .route("/dev/mailbox", web::delete().to(dev::clear_mailbox))
+        .route("/dev/mailbox/{id}", web::get().to(dev::mail))
+        .route("/dev/clock", web::get().to(dev::clock))
+        .route("/dev/clock/advance", web::post().to(dev::advance))
+        .default_service(web::to(error::no_route));
+}

@@ -1,0 +1,95 @@
+//! Trigger and cancel.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+use super::State;
+use super::access_log::request_id;
+use super::auth::require_secret;
+use super::body;
+use super::error::ApiError;
+use super::idempotency;
+use crate::base::ids::TriggerId;
+use crate::engine::trigger::Triggered;
+use crate::model::trigger::{CancelRequest, FieldError, TriggerRequest, check_workflow_key};
+use crate::store::apply::remembered;
+use crate::store::op::{Idempotency, Idempotent};
+use crate::store::{Refused, StoreError};
+
+/// `POST /v1/workflows/{key}/trigger`: answered once the trigger is on disk.
+pub async fn trigger(
+    state: web::Data<State>,
+    request: HttpRequest,
+    key: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    require_accepting(&state)?;
+    let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
+    let idempotency = idempotency::of(&request, &body)?;
+    if let Some(known) = answered_before(&state, idempotency.as_ref())? {
+        return Ok(replay(&known));
+    }
+    check_workflow_key(&key).map_err(|message| ApiError::missing("workflow_missing", message))?;
+    let trigger = TriggerRequest::from_json(&body).map_err(ApiError::invalid)?;
+    let recipients = trigger.recipients.len();
+    match state.intake.trigger(&key, trigger, idempotency, bytes).await? {
+        Triggered::New(id) => {
+            let request = request_id(&request);
+            tracing::info!(%request, workflow = key.as_str(), trigger = %id, recipients, "triggered");
+            metrics::counter!("belfry_triggers_total").increment(1);
+            Ok(answer(id))
+        }
+        Triggered::Replayed(known) => Ok(replay(&known)),
+    }
+}
+
+/// The answer that a retry of an earlier request gets, looked up before anything is validated: what made the first one
+/// valid may have changed since.
+fn answered_before(state: &State, idempotency: Option<&Idempotency>) -> Result<Option<Idempotent>, ApiError> {
+    let Some(idempotency) = idempotency else { return Ok(None) };
+    let engine = &state.intake.engine;
+    let known = engine.store.read()?.idempotent(&idempotency.key)?;
+    match known.filter(|known| remembered(known, engine.deps.clock.now())) {
+        Some(known) if known.fingerprint != idempotency.fingerprint => {
+            Err(StoreError::Refused(Refused::IdempotencyMismatch).into())
+        }
+        known => Ok(known),
+    }
+}
+
+fn answer(id: TriggerId) -> HttpResponse {
+    HttpResponse::Ok().json(json!({"workflow_run_id": id}))
+}
+
+fn replay(known: &Idempotent) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("idempotent-replayed", "true"))
+        .insert_header(("original-x-request-id", known.request_id.as_str()))
+        .json(json!({"workflow_run_id": known.trigger}))
+}
+
+/// `POST /v1/workflows/{key}/cancel`: answered once no later step of the runs can start. 204 also when there was
+/// nothing to cancel; `x-cancel-outcome` says how many runs ended, and how many of their sends were on the wire.
+pub async fn cancel(
+    state: web::Data<State>,
+    request: HttpRequest,
+    key: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let (body, _) = body::json(payload, state.max_body_bytes).await?;
+    check_workflow_key(&key).map_err(|message| ApiError::invalid(vec![FieldError::new("workflow", message)]))?;
+    let cancel = CancelRequest::from_json(&body).map_err(ApiError::invalid)?;
+    let cancelled = state.intake.cancel(&key, cancel).await?;
+    let in_flight: u32 = cancelled.iter().map(|run| run.in_flight).sum();
+    let request = request_id(&request);
+    tracing::info!(%request, workflow = key.as_str(), runs = cancelled.len(), in_flight, "cancelled");
+    metrics::counter!("belfry_cancelled_runs_total").increment(cancelled.len() as u64);
+    let outcome = format!("cancelled={}, in_flight={in_flight}", cancelled.len());
+    Ok(HttpResponse::NoContent().insert_header(("x-cancel-outcome", outcome)).finish())
+}
+
+fn require_accepting(state: &State) -> Result<(), ApiError> {
+    if state.is_accepting() { Ok(()) } else { Err(ApiError::unavailable("the server is shutting down; try again")) }
+}
