@@ -62,9 +62,10 @@ pub async fn dev(mut config: Config) -> Result<()> {
     println!("  Data folder  {}", config.server.data_dir.display());
     println!("  Workflows    {} (from {from})", running.workflows.join(", "));
     println!();
+    let program = std::env::args().next().unwrap_or_else(|| "belfry".into());
     println!("Try, in another terminal:");
     println!();
-    println!("  belfry trigger account-invite --to dr@grant.test --data '{{\"inviteToken\": \"abc\"}}' \\");
+    println!("  {program} trigger account-invite --to dr@grant.test --data '{{\"inviteToken\": \"abc\"}}' \\");
     println!("    --url {} --api-key {}", running.url, config.auth.secret_keys[0].expose());
     println!("  curl {}/dev/mailbox", running.url);
     println!("  curl -X POST {}/dev/clock/advance -d '{{\"by\": \"3d\"}}'", running.url);

@@ -116,8 +116,8 @@ enum Source {
 }
 
 /// A sleep is never longer than this before the wall clock is read again: a suspended machine or a clock that was set
-/// must neither lose nor hasten a timer.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
+/// must neither lose nor hasten a timer. It bounds how late a timer is after such a jump.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 impl Clock {
     /// The machine's clock.

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use futures_util::FutureExt;
 
 use super::lane::Lane;
 use super::{EmailProvider, Mail, Sent, retry};
+use crate::base::alarm::Alarm;
 use crate::base::clock::Timestamp;
 use crate::base::deps::{Deps, panic_text};
 use crate::base::ids::{ChannelId, MessageId, RunId};
@@ -28,7 +29,7 @@ pub struct Courier {
     lanes: HashMap<ChannelId, (Lane, Arc<dyn EmailProvider>)>,
     /// Held while a message is due and not on the wire.
     backlog: Option<WorkGuard>,
-    alarm: Option<(Timestamp, SpawnHandle)>,
+    alarm: Alarm,
     draining: bool,
 }
 
@@ -42,7 +43,7 @@ impl Courier {
         concurrency: usize,
     ) -> Self {
         let lanes = providers.into_iter().map(|(id, provider)| (id, (Lane::new(concurrency), provider))).collect();
-        Self { deps, store, lanes, backlog: None, alarm: None, draining: false }
+        Self { deps, store, lanes, backlog: None, alarm: Alarm::default(), draining: false }
     }
 
     /// Queues what the outbox holds. An attempt that the last process left on the wire is made again at once.
@@ -94,7 +95,7 @@ impl Courier {
             self.backlog.get_or_insert_with(|| self.deps.work.begin());
         } else {
             self.backlog = None;
-            self.set_alarm(next, ctx);
+            self.alarm.set(next, &self.deps.clock, ctx, Self::ring);
         }
     }
 
@@ -102,22 +103,9 @@ impl Courier {
         self.lanes.values().filter_map(|(lane, _)| lane.next_due()).min()
     }
 
-    fn set_alarm(&mut self, next: Option<Timestamp>, ctx: &mut Context<Self>) {
-        if self.alarm.as_ref().map(|(due, _)| *due) == next {
-            return;
-        }
-        if let Some((_, handle)) = self.alarm.take() {
-            ctx.cancel_future(handle);
-        }
-        if let Some(due) = next {
-            let clock = self.deps.clock.clone();
-            let nap = async move { clock.sleep_until(due).await };
-            let handle = ctx.spawn(nap.into_actor(self).map(|(), courier, ctx| {
-                courier.alarm = None;
-                courier.pump(ctx);
-            }));
-            self.alarm = Some((due, handle));
-        }
+    fn ring(&mut self, ctx: &mut Context<Self>) {
+        self.alarm.rang();
+        self.pump(ctx);
     }
 
     fn attempt(

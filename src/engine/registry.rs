@@ -4,12 +4,11 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture, SpawnHandle, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
 
 use super::run::{RunActor, Stop, Wake};
 use super::{Engine, plan};
+use crate::base::alarm::Alarm;
 use crate::base::clock::Timestamp;
 use crate::base::ids::RunId;
 use crate::base::mail::tell;
@@ -37,7 +36,7 @@ pub struct Registry {
     /// Held while runs are ready or due and have no actor yet.
     backlog: Option<WorkGuard>,
     crashes: HashMap<RunId, u8>,
-    alarm: Option<(Timestamp, SpawnHandle)>,
+    alarm: Alarm,
     draining: bool,
 }
 
@@ -93,7 +92,7 @@ impl Registry {
             ready: recovered.ready,
             backlog: None,
             crashes: HashMap::new(),
-            alarm: None,
+            alarm: Alarm::default(),
             draining: false,
         }
     }
@@ -120,29 +119,16 @@ impl Registry {
             self.backlog.get_or_insert_with(|| self.engine.deps.work.begin());
         } else {
             self.backlog = None;
-            self.set_alarm(next, ctx);
+            self.alarm.set(next, &self.engine.deps.clock, ctx, Self::ring);
         }
         metrics::gauge!("belfry_runs_live").set(self.live.len() as f64);
         metrics::gauge!("belfry_runs_parked").set(self.parked.len() as f64);
         metrics::gauge!("belfry_runs_ready").set(self.ready.len() as f64);
     }
 
-    fn set_alarm(&mut self, next: Option<Timestamp>, ctx: &mut Context<Self>) {
-        if self.alarm.as_ref().map(|(due, _)| *due) == next {
-            return;
-        }
-        if let Some((_, handle)) = self.alarm.take() {
-            ctx.cancel_future(handle);
-        }
-        if let Some(due) = next {
-            let clock = self.engine.deps.clock.clone();
-            let nap = async move { clock.sleep_until(due).await };
-            let handle = ctx.spawn(nap.into_actor(self).map(|(), registry, ctx| {
-                registry.alarm = None;
-                registry.pump(ctx);
-            }));
-            self.alarm = Some((due, handle));
-        }
+    fn ring(&mut self, ctx: &mut Context<Self>) {
+        self.alarm.rang();
+        self.pump(ctx);
     }
 
     /// The one start path: of fresh runs, of those that are due, of recovered ones, and of those whose actor died.

@@ -8,6 +8,8 @@ pub mod file;
 pub mod op;
 pub mod read;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 pub use file::OpenError;

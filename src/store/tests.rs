@@ -1,0 +1,347 @@
+//! What the store promises, over a real file.
+
+use std::time::Duration;
+
+use serde_json::{Map, json};
+use tempfile::TempDir;
+
+use super::op::{Accept, Accepted, Advance, BeginAttempt, Cancel, EndAttempt, Idempotency, Identify, NewMessage, Next};
+use super::{OpenError, Refused, Settings, Store, StoreError};
+use crate::base::clock::Timestamp;
+use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
+use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message, Status};
+use crate::model::recipient::RecipientRef;
+use crate::model::run::{Outcome, Phase, Run};
+use crate::model::trigger::{CancelHash, Trigger, TriggerSettings};
+
+const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const FEED: [u8; 16] = [9; 16];
+
+struct Bench {
+    store: Store,
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { store: Store::open(folder.path(), Settings::default()).unwrap(), folder }
+    }
+
+    fn reopen(self) -> Self {
+        self.store.close();
+        let store = Store::open(self.folder.path(), Settings::default()).unwrap();
+        Self { store, folder: self.folder }
+    }
+
+    async fn accept(&self, number: u8, idempotency: Option<Idempotency>, at: Timestamp) -> Accepted {
+        self.try_accept(number, idempotency, at).await.unwrap()
+    }
+
+    async fn try_accept(
+        &self,
+        number: u8,
+        idempotency: Option<Idempotency>,
+        at: Timestamp,
+    ) -> Result<Accepted, StoreError> {
+        let trigger = Trigger {
+            id: TriggerId::from([number; 16]),
+            workflow: "w".into(),
+            version: VersionId::from([1; 16]),
+            data: json!({"token": number, "nested": {"list": [1, -2, 3.5, null, "ü"]}}).as_object().unwrap().clone(),
+            actor: None,
+            tenant: None,
+            cancellation_key: Some("key".into()),
+            settings: TriggerSettings::default(),
+            inserted_at: at,
+        };
+        let runs = vec![run(number)];
+        self.store.accept(Accept { trigger, runs, identify: Vec::new(), idempotency, bytes: 0 }).await
+    }
+
+    async fn advance(&self, number: u8, expect: u32, to: Next, message: Option<NewMessage>) -> Result<(), StoreError> {
+        let run = RunId::from([number; 16]);
+        self.store.advance(Advance { run, expect, to, message, events: Vec::new(), at: START }).await
+    }
+
+    async fn cancel(&self, numbers: &[u8], recipients: Option<Vec<RecipientRef>>) -> Vec<(RunId, u32)> {
+        let runs = numbers.iter().map(|number| RunId::from([*number; 16])).collect();
+        let cancelled = self.store.cancel(Cancel { runs, recipients, at: START }).await.unwrap();
+        cancelled.into_iter().map(|run| (run.run, run.in_flight)).collect()
+    }
+
+    fn status(&self, message: u8) -> Status {
+        self.store.read().unwrap().message(MessageId::from([message; 16])).unwrap().unwrap().status
+    }
+
+    fn outbox(&self) -> usize {
+        let mut count = 0;
+        let count_all = |_| {
+            count += 1;
+            true
+        };
+        self.store.read().unwrap().each_pending(count_all).unwrap();
+        count
+    }
+}
+
+fn run(number: u8) -> Run {
+    Run {
+        id: RunId::from([number; 16]),
+        trigger: TriggerId::from([number; 16]),
+        recipient: RecipientRef::user(format!("u{number}")),
+        data: None,
+        cancel: Some(CancelHash::of("w", "key")),
+        revision: 0,
+        phase: Phase::Ready { step: 0 },
+    }
+}
+
+fn message(number: u8, run: u8, at: Timestamp) -> Message {
+    Message {
+        id: MessageId::from([number; 16]),
+        run: RunId::from([run; 16]),
+        trigger: TriggerId::from([run; 16]),
+        workflow: "w".into(),
+        categories: Vec::new(),
+        step_ref: "s".into(),
+        channel: ChannelId::from(FEED),
+        recipient: RecipientRef::user("reader"),
+        tenant: None,
+        content: Content::Email {
+            to: "u@x.test".into(),
+            email: EmailContent { subject: String::new(), html: String::new(), text: String::new() },
+        },
+        status: Status::Queued,
+        inserted_at: at,
+        updated_at: at,
+    }
+}
+
+fn waiting() -> Next {
+    Next::Phase(Phase::Waiting { step: 1, due: START.plus(Duration::from_secs(5)) })
+}
+
+fn begin(number: u8, run: u8) -> BeginAttempt {
+    BeginAttempt { run: RunId::from([run; 16]), message: MessageId::from([number; 16]), at: START }
+}
+
+fn end(number: u8, run: u8, result: AttemptResult, retry_at: Option<Timestamp>) -> EndAttempt {
+    EndAttempt {
+        run: RunId::from([run; 16]),
+        message: MessageId::from([number; 16]),
+        attempt: Attempt { number: 1, at: START, result, reply: "250 ok".into() },
+        retry_at,
+        captured: None,
+    }
+}
+
+fn key(key: u8, request: u8) -> Option<Idempotency> {
+    Some(Idempotency { key: [key; 32], fingerprint: [request; 32], request_id: format!("r{request}") })
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_reopening() {
+    let bench = Bench::new();
+    bench.accept(1, None, START).await;
+    bench.advance(1, 0, waiting(), Some(NewMessage::Send(message(1, 1, START)))).await.unwrap();
+    let before = bench.store.read().unwrap().trigger(TriggerId::from([1; 16])).unwrap();
+    let bench = bench.reopen();
+    let reader = bench.store.read().unwrap();
+    assert_eq!(reader.trigger(TriggerId::from([1; 16])).unwrap(), before);
+    let run = reader.run(RunId::from([1; 16])).unwrap().unwrap();
+    assert_eq!((run.revision, run.phase.due()), (1, Some(START.plus(Duration::from_secs(5)))));
+    assert_eq!(bench.outbox(), 1);
+}
+
+#[tokio::test]
+async fn a_write_over_another_revision_is_stale_and_changes_nothing() {
+    let bench = Bench::new();
+    bench.accept(1, None, START).await;
+    bench.advance(1, 0, waiting(), None).await.unwrap();
+    let late = bench.advance(1, 0, Next::End(Outcome::Finished), Some(NewMessage::Send(message(1, 1, START)))).await;
+    assert_eq!(late, Err(StoreError::Refused(Refused::Stale)));
+    assert!(bench.store.read().unwrap().run(RunId::from([1; 16])).unwrap().is_some());
+    assert_eq!(bench.outbox(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_op_leaves_the_others_of_its_group_alone() {
+    let bench = Bench::new();
+    for number in 1..=20 {
+        bench.accept(number, None, START).await;
+    }
+    let writes = (1..=20).map(|number| bench.advance(number, u32::from(number % 2), waiting(), None));
+    let done = futures_util::future::join_all(writes).await;
+    for (number, done) in (1..=20).zip(done) {
+        assert_eq!(done.is_ok(), number % 2 == 0, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn cancel_and_fire_at_the_same_instant_have_one_winner() {
+    let bench = Bench::new();
+    for number in 1..=50 {
+        bench.accept(number, None, START).await;
+        let send = bench.advance(
+            number,
+            0,
+            Next::End(Outcome::Finished),
+            Some(NewMessage::Send(message(number, number, START))),
+        );
+        let runs = [number];
+        let cancel = bench.cancel(&runs, None);
+        let (fired, cancelled) = if number % 2 == 0 {
+            futures_util::future::join(send, cancel).await
+        } else {
+            let (cancelled, fired) = futures_util::future::join(cancel, send).await;
+            (fired, cancelled)
+        };
+        assert_ne!(fired.is_ok(), !cancelled.is_empty(), "{number}");
+        let sent = bench.store.read().unwrap().message(MessageId::from([number; 16])).unwrap().is_some();
+        assert_eq!(sent, fired.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_takes_only_the_named_recipients() {
+    let bench = Bench::new();
+    bench.accept(1, None, START).await;
+    bench.accept(2, None, START).await;
+    let taken = bench.cancel(&[1, 2, 3], Some(vec![RecipientRef::user("u2"), RecipientRef::user("nobody")])).await;
+    assert_eq!(taken, [(RunId::from([2; 16]), 0)]);
+    let reader = bench.store.read().unwrap();
+    assert!(reader.run(RunId::from([1; 16])).unwrap().is_some());
+    assert_eq!(reader.ended_run(RunId::from([2; 16])).unwrap().unwrap().outcome, Outcome::Cancelled);
+}
+
+#[tokio::test]
+async fn a_cancel_stops_queued_mail_and_counts_what_is_on_the_wire() {
+    let bench = Bench::new();
+    bench.accept(1, None, START).await;
+    bench.advance(1, 0, waiting(), Some(NewMessage::Send(message(1, 1, START)))).await.unwrap();
+    bench.advance(1, 1, waiting(), Some(NewMessage::Send(message(2, 1, START)))).await.unwrap();
+    assert!(bench.store.begin_attempt(begin(1, 1)).await.unwrap().is_some());
+    assert_eq!(bench.cancel(&[1], None).await, [(RunId::from([1; 16]), 1)]);
+    assert_eq!((bench.status(1), bench.status(2), bench.outbox()), (Status::Queued, Status::NotSent, 1));
+    // The attempt on the wire fails: no other follows it.
+    let retry_at = Some(START.plus(Duration::from_secs(14)));
+    bench.store.end_attempt(end(1, 1, AttemptResult::Transient, retry_at)).await.unwrap();
+    assert_eq!((bench.status(1), bench.outbox()), (Status::NotSent, 0));
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_crash_left_on_the_wire_is_made_again_unless_it_was_cancelled() {
+    let bench = Bench::new();
+    for number in [1, 2] {
+        bench.accept(number, None, START).await;
+        let send = Some(NewMessage::Send(message(number, number, START)));
+        bench.advance(number, 0, waiting(), send).await.unwrap();
+        assert_eq!(bench.store.begin_attempt(begin(number, number)).await.unwrap().unwrap().attempt, 1);
+    }
+    bench.cancel(&[2], None).await;
+    let bench = bench.reopen();
+    assert_eq!(bench.store.begin_attempt(begin(1, 1)).await.unwrap().unwrap().attempt, 2);
+    assert_eq!(bench.store.begin_attempt(begin(2, 2)).await.unwrap(), None);
+    assert_eq!((bench.status(2), bench.outbox()), (Status::NotSent, 1));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_gives_one_run_within_a_day_and_is_free_after_it() {
+    let bench = Bench::new();
+    assert_eq!(bench.accept(1, key(7, 1), START).await, Accepted::New);
+    let Accepted::Replayed(known) = bench.accept(2, key(7, 1), START).await else { panic!("it was replayed") };
+    assert_eq!((known.trigger, known.request_id.as_str()), (TriggerId::from([1; 16]), "r1"));
+    let refused = bench.try_accept(3, key(7, 2), START).await;
+    assert_eq!(refused, Err(StoreError::Refused(Refused::IdempotencyMismatch)));
+    assert!(bench.store.read().unwrap().trigger(TriggerId::from([3; 16])).unwrap().is_none());
+    let bench = bench.reopen();
+    assert_ne!(bench.accept(4, key(7, 1), START.plus(Duration::from_secs(86_399))).await, Accepted::New);
+    assert_eq!(bench.accept(5, key(7, 2), START.plus(Duration::from_secs(86_400))).await, Accepted::New);
+}
+
+#[tokio::test]
+async fn expired_idempotency_keys_are_cleared_by_later_triggers() {
+    let bench = Bench::new();
+    for number in 1..=20 {
+        bench.accept(number, key(number, 1), START).await;
+    }
+    for number in 21..=30 {
+        bench.accept(number, key(number, 1), START.plus(Duration::from_secs(90_000))).await;
+    }
+    let reader = bench.store.read().unwrap();
+    let left = (1..=30).filter(|number| reader.idempotent(&[*number; 32]).unwrap().is_some());
+    assert_eq!(left.collect::<Vec<u8>>(), (21..=30).collect::<Vec<u8>>());
+}
+
+#[tokio::test]
+async fn feed_items_ascend_by_a_millisecond_whatever_the_clock_does() {
+    let bench = Bench::new();
+    for (number, millis) in (1..=6).zip([5_000, 5_000, 4_000, 5_001, 9_000, 1]) {
+        bench.accept(number, None, START).await;
+        let item = message(number, number, Timestamp::from_millis(millis));
+        bench.advance(number, 0, waiting(), Some(NewMessage::Feed(item))).await.unwrap();
+    }
+    let reader = bench.store.read().unwrap();
+    let (feed, user) = (ChannelId::from(FEED), RecipientRef::user("reader"));
+    let mut seen = Vec::new();
+    reader
+        .each_feed_entry(feed, &user, |entry| {
+            seen.push((entry.message.as_bytes()[0], entry.inserted_at.as_millis()));
+            true
+        })
+        .unwrap();
+    assert_eq!(seen, [(6, 9_001), (5, 9_000), (4, 5_003), (3, 5_002), (2, 5_001), (1, 5_000)]);
+    let counts = reader.feed_counts(feed, &user).unwrap();
+    assert_eq!((counts.total, counts.unread, counts.unseen), (6, 6, 6));
+    assert_eq!(reader.feed_counts(feed, &RecipientRef::user("reade")).unwrap().total, 0);
+}
+
+#[tokio::test]
+async fn identify_merges_and_keeps_what_it_does_not_name() {
+    let bench = Bench::new();
+    let set = |properties: serde_json::Value| Identify {
+        recipient: RecipientRef::user("u"),
+        properties: properties.as_object().cloned().unwrap_or_else(Map::new),
+        at: START,
+    };
+    bench.store.identify(set(json!({"name": "Ellie", "address": {"city": "Snakewater"}}))).await.unwrap();
+    let user = bench.store.identify(set(json!({"name": null, "address": {"zip": "59"}}))).await.unwrap();
+    assert_eq!(json!(user.properties), json!({"name": null, "address": {"city": "Snakewater", "zip": "59"}}));
+}
+
+#[test]
+fn a_second_store_on_the_same_folder_is_refused_and_the_first_goes_on() {
+    let bench = Bench::new();
+    let second = Store::open(bench.folder.path(), Settings::default());
+    assert!(matches!(second, Err(OpenError::InUse(_))));
+    assert!(bench.store.read().is_ok());
+}
+
+#[test]
+fn a_file_that_is_no_data_file_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("belfry.redb");
+    for content in [b"not a database".as_slice(), b""] {
+        std::fs::write(&path, content).unwrap();
+        let opened = Store::open(folder.path(), Settings::default());
+        assert!(matches!(opened, Err(OpenError::Unreadable(..))), "{content:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_creation_that_a_crash_interrupted_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("belfry.redb.new"), b"half a file").unwrap();
+    let store = Store::open(folder.path(), Settings::default()).unwrap();
+    assert!(store.read().is_ok());
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses_instead_of_hanging() {
+    let bench = Bench::new();
+    bench.store.close();
+    assert_eq!(bench.try_accept(1, None, START).await, Err(StoreError::Closed));
+    assert!(matches!(bench.store.read(), Err(StoreError::Closed)));
+}
