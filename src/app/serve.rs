@@ -11,6 +11,8 @@ use crate::base::config::{Config, Secret};
 
 /// The exit code of a process whose disk failed: `EX_TEMPFAIL`, restart me.
 const DISK_FAILED: i32 = 75;
+/// The exit code of a process that has a fault of its own: `EX_SOFTWARE`.
+const PANICKED: i32 = 70;
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(config: Config) -> Result<()> {
@@ -80,6 +82,11 @@ async fn until_ended(running: Running) -> Result<()> {
             tracing::error!(why, "the disk failed: the process ends, and the next start reads what is really there");
             eprintln!("belfry: the disk failed: {why}. Make room or repair it, then start Belfry again");
             std::process::exit(DISK_FAILED);
+        }
+        who = running.crippled() => {
+            tracing::error!(who, "a central actor panicked: the process ends, and the next start goes on");
+            eprintln!("belfry: the {who} panicked, which is a fault of Belfry's. Start it again; nothing accepted is lost");
+            std::process::exit(PANICKED);
         }
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

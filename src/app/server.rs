@@ -40,6 +40,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How often histograms are folded, whether or not anybody reads them.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// How often the two central actors are looked after.
+const CHECKUP: Duration = Duration::from_secs(1);
+
 /// Where workflows come from.
 pub enum Workflows {
     /// `workflows.dir` of the configuration.
@@ -129,6 +132,20 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
 }
 
 impl Running {
+    /// Resolves when an actor that all runs depend on is gone, which only a panic of its own can cause. The process
+    /// must end then: it would take triggers and do nothing with them.
+    pub async fn crippled(&self) -> &'static str {
+        loop {
+            if !self.registry.connected() {
+                return "registry";
+            }
+            if !self.courier.connected() {
+                return "courier";
+            }
+            sleep(CHECKUP).await;
+        }
+    }
+
     /// Stops in the order that loses nothing and waits for little: take no more work, let requests end, let runs and
     /// sends that are under way end, close the store.
     pub async fn stop(self) {

@@ -7,4 +7,5 @@ pub mod config;
 pub mod deps;
 pub mod ids;
 pub mod mail;
+pub mod nearest;
 pub mod work;

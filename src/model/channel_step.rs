@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 
 use super::channel::ChannelType;
 use super::json_reader::{Reader, shown_text};
-use super::nearest::{did_you_mean, nearest, quoted_list, sort_by_likeness};
 use super::step_file::{COMMON_KEYS, Channels};
 use super::template_file::{read_email, read_in_app};
 use super::workflow::{ChannelStep, Template};
+use crate::base::nearest::{did_you_mean, nearest, quoted_list, sort_by_likeness};
 
 /// Every `channel_type` of a channel step; only the first two are supported.
 pub const CHANNEL_TYPES: [&str; 7] = ["email", "in_app_feed", "sms", "push", "chat", "http", "in_app_guide"];

@@ -2,8 +2,8 @@
 
 use super::duration::{Duration, Unit};
 use super::json_reader::{Reader, shown, shown_text};
-use super::nearest::{did_you_mean, nearest, quoted_list};
 use super::step_file::COMMON_KEYS;
+use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// How long the delay step at `step` waits. None after a fault.
 pub fn read_delay(step: &Reader<'_>) -> Option<Duration> {

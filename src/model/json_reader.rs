@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::findings::Findings;
 use super::json_path;
-use super::nearest::{nearest, quoted_list};
+use crate::base::nearest::{nearest, quoted_list};
 
 /// The longest `name`, `ref` and key.
 pub const LONGEST_NAME: usize = 255;

@@ -11,7 +11,6 @@ mod findings;
 mod json_path;
 mod json_reader;
 pub mod message;
-mod nearest;
 pub mod notice;
 mod pointer;
 pub mod recipient;

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::findings::{DOCUMENT, Findings};
 use super::json_path;
 use super::json_reader::{shown, shown_text};
-use super::nearest::nearest;
 use super::workflow_file::WorkflowFiles;
+use crate::base::nearest::nearest;
 
 /// The one file name whose content is JSON with pointers of its own; all others are raw text.
 const NESTED_DOCUMENT: &str = "visual_blocks.json";

@@ -8,8 +8,8 @@ use super::channel::ChannelType;
 use super::channel_step::{CHANNEL_TYPES, read_channel_step};
 use super::delay_step::read_delay;
 use super::json_reader::{Reader, shown_text};
-use super::nearest::{did_you_mean, nearest, quoted_list};
 use super::workflow::{Step, StepKind};
+use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The most steps of a workflow.
 const MAX_STEPS: usize = 100;

@@ -1,8 +1,8 @@
 //! The `template` of a channel step: what the message says.
 
 use super::json_reader::Reader;
-use super::nearest::quoted_list;
 use super::workflow::{ActionButton, EmailTemplate, InAppTemplate};
+use crate::base::nearest::quoted_list;
 
 /// The layout of an email that names none.
 const DEFAULT_LAYOUT: &str = "default";

@@ -8,11 +8,11 @@ use super::channel::ChannelType;
 use super::fault::Fault;
 use super::findings::Findings;
 use super::json_reader::{LONGEST_NAME, Reader, shown_text};
-use super::nearest::{did_you_mean, nearest};
 use super::notice::Notice;
 use super::pointer;
 use super::step_file::{read_conditions, read_steps};
 use super::workflow::{Engine, Settings, Workflow};
+use crate::base::nearest::{did_you_mean, nearest};
 
 /// One workflow directory, already read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -129,10 +129,9 @@ pub(super) fn find(name: &str) -> Option<&'static Spec> {
     ALL.iter().find(|spec| spec.name == name)
 }
 
-/// The helper whose name is most like `name`, if one is alike at all.
+/// The helper that `name` may be a slip of.
 pub(super) fn nearest(name: &str) -> Option<&'static Spec> {
-    let distance = |spec: &&Spec| strsim::damerau_levenshtein(&name.to_lowercase(), spec.name);
-    ALL.iter().min_by_key(distance).filter(|spec| distance(spec) <= 1.max(spec.name.len() / 3))
+    find(crate::base::nearest::nearest(name, ALL.iter().map(|spec| spec.name))?)
 }
 
 /// Whether handlebars takes the value for true: not null, false, zero or empty.

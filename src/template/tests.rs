@@ -1,13 +1,10 @@
 //! What the floor promises as a whole.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::budget::{EMAIL_BYTES, FEED_BYTES, Limit};
 use super::*;
-use crate::base::clock::Stopwatch;
 use crate::model::workflow::{ActionButton, ChannelStep, EmailTemplate, InAppTemplate, Settings, Step};
 
 fn workflow(templates: Vec<Template>) -> Workflow {
@@ -277,7 +274,7 @@ fn what_does_not_exist_is_found_when_loading() {
 }
 
 #[test]
-fn a_rendering_without_end_is_stopped_in_time() {
+fn a_rendering_without_end_is_stopped() {
     let list: Vec<u32> = (0..1_000).collect();
     let words = "word ".repeat(9_000);
     let big: Vec<Value> = (0..20_000).map(|n| json!({"n": n, "s": "x".repeat(40)})).collect();
@@ -296,10 +293,8 @@ fn a_rendering_without_end_is_stopped_in_time() {
         "{{#each list}}{{#if (default ../big 1)}}{{/if}}{{/each}}".to_owned(),
     ];
     for template in steps {
-        let watch = Stopwatch::start();
         let error = text(&template, &scope).unwrap_err();
         assert_eq!(error.cause, Cause::Budget(Limit::Steps), "{template}");
-        assert!(watch.elapsed() < Duration::from_secs(5), "{template} took {:?}", watch.elapsed());
     }
     for template in ["{{long}}{{long}}", "{{#each list}}{{json ../words}}{{/each}}"] {
         assert_eq!(text(template, &scope).unwrap_err().cause, Cause::Budget(Limit::Output(EMAIL_BYTES)));
@@ -318,7 +313,7 @@ fn an_ordinary_digest_is_far_from_the_limits() {
 }
 
 #[test]
-fn hostile_sources_are_refused_in_time() {
+fn hostile_sources_are_refused() {
     let sources = [
         "{{#if a}}".repeat(20_000),
         "{{#if a}}".repeat(20_000) + &"{{/if}}".repeat(20_000),
@@ -335,9 +330,7 @@ fn hostile_sources_are_refused_in_time() {
         "{{!--".repeat(40_000),
     ];
     for source in sources {
-        let watch = Stopwatch::start();
         assert!(Compiled::new(&workflow(vec![Template::InAppFeed(in_app(&source))])).is_err(), "{}", &source[..12]);
-        assert!(watch.elapsed() < Duration::from_secs(2), "{} took {:?}", &source[..12], watch.elapsed());
     }
 }
 

@@ -6,12 +6,12 @@ use serde::{Serialize, Serializer};
 
 use super::choice::choice;
 use super::fault::{Origin, Wrong};
-use super::nearest::nearest;
 use super::secret::Secret;
 use super::section::Section;
 use super::sender::Sender;
 use super::tree::{Node, Table, Value};
 use crate::base::ids::ChannelId;
+use crate::base::nearest::nearest;
 
 choice! {
     /// The types of channel of Knock's API.
@@ -251,7 +251,8 @@ fn provider_of(kind: ChannelKind, name: &str) -> Result<ProviderName, (&'static 
             Err(("provider", Wrong::new(problem, format!("Known for {kind}: {}.", known.join(", ")))))
         }
         Err(_) => {
-            let hint = nearest(name, &known).map(|near| format!("Did you mean `{near}`? ")).unwrap_or_default();
+            let hint =
+                nearest(name, known.iter().copied()).map(|near| format!("Did you mean `{near}`? ")).unwrap_or_default();
             let problem = format!("unknown provider `{}`", name.escape_debug());
             Err(("provider", Wrong::new(problem, format!("{hint}Known for {kind}: {}.", known.join(", ")))))
         }

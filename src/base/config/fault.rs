@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::nearest::nearest;
+use crate::base::nearest::nearest;
 
 /// The prefix of the environment variables that configure Belfry.
 pub(super) const PREFIX: &str = "BELFRY__";
@@ -60,7 +60,7 @@ impl Wrong {
 
     /// `word` is none of `known`.
     pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> Self {
-        let fix = match nearest(word, known) {
+        let fix = match nearest(word, known.iter().copied()) {
             Some(near) => format!("Did you mean `{near}`? Known: {}.", known.join(", ")),
             None => format!("Known: {}.", known.join(", ")),
         };

@@ -7,7 +7,6 @@ mod channel;
 mod choice;
 mod environment;
 mod fault;
-mod nearest;
 mod overrides;
 mod secret;
 mod section;

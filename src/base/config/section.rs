@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::fault::{ConfigError, Origin, Wrong};
-use super::nearest::nearest;
 use super::setting::Setting;
 use super::tree::{Node, Table, Value};
+use crate::base::nearest::nearest;
 
 /// One table and the faults found in it so far.
 pub(super) struct Section<'a> {
@@ -103,7 +103,8 @@ impl<'a> Section<'a> {
         for (key, node) in self.table.iter().filter(|(key, _)| !self.asked.contains(key.as_str())) {
             for origin in origins(node) {
                 let mut wrong = Wrong::unknown(what, key, &known);
-                if let Some(name) = nearest(key, &known).and_then(|near| origin.spell(&self.path, near)) {
+                if let Some(name) = nearest(key, known.iter().copied()).and_then(|near| origin.spell(&self.path, near))
+                {
                     wrong.fix = format!("Did you mean `{name}`? Known: {}.", known.join(", "));
                 }
                 self.errors.push(ConfigError::new(origin.clone(), self.dotted(key), wrong));
