@@ -68,6 +68,8 @@ pub struct Running {
     deps: Arc<Deps>,
     http: ServerHandle,
     arbiters: Vec<Arbiter>,
+    /// Kept to the end: a pool of connections closes them when it is dropped, which needs a running runtime.
+    providers: Providers,
 }
 
 /// Starts a server. Must be called inside an actix system.
@@ -88,6 +90,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let providers = providers(config)?;
     let courier = {
         let (deps, store, concurrency) = (Arc::clone(&deps), store.clone(), config.delivery.concurrency);
+        let providers = providers.clone();
         Courier::start_in_arbiter(&arbiters[0].handle(), move |_| Courier::new(deps, store, providers, concurrency))
     };
     let engine = Arc::new(Engine {
@@ -128,6 +131,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         deps,
         http,
         arbiters,
+        providers,
     })
 }
 
@@ -156,12 +160,18 @@ impl Running {
         if tokio::time::timeout(DRAIN, self.deps.work.settled()).await.is_err() {
             tracing::warn!("some sends did not end in time; they are made again at the next start");
         }
-        let store = self.store.clone();
-        // Blocks while the last group commits.
-        let _ = web::block(move || store.close()).await;
-        for arbiter in self.arbiters {
-            arbiter.stop();
-        }
+        let (store, arbiters) = (self.store.clone(), self.arbiters);
+        // Blocks while the last group commits, and until the actors' threads have ended.
+        let closed = web::block(move || {
+            store.close();
+            for arbiter in arbiters {
+                arbiter.stop();
+                // An arbiter that panicked was reported by its actor's end.
+                let _ = arbiter.join();
+            }
+        });
+        let _ = closed.await;
+        drop(self.providers);
     }
 }
 
@@ -283,7 +293,12 @@ async fn publish(catalog: &Catalog, store: &Store, files: &WorkflowFiles) -> Res
         }
         Err(faults) => {
             log_faults(&faults);
-            tracing::error!(workflow = files.key, faults = faults.len(), "the workflow is not published");
+            let key = &files.key;
+            match catalog.fall_back(store, key) {
+                Ok(true) => tracing::error!(workflow = key, "it is faulty: its last good version stays in force"),
+                Ok(false) => tracing::error!(workflow = key, "it is faulty and not published"),
+                Err(why) => tracing::error!(workflow = key, %why, "it is faulty, and so is its last good version"),
+            }
         }
     }
     Ok(())

@@ -60,7 +60,7 @@ impl Catalog {
     /// Makes `published` the current version of its key, once its document is durable for the runs that will follow it.
     pub async fn publish(&self, store: &Store, published: Published) -> Result<(), StoreError> {
         let version = published.version;
-        if store.read()?.version(version)?.is_none() {
+        if store.read()?.published(&published.workflow.key)? != Some(version) {
             let stored =
                 StoredVersion { key: published.workflow.key.clone(), document: published.workflow.source.clone() };
             store.publish_version(PublishVersion { version, stored }).await?;
@@ -69,6 +69,15 @@ impl Catalog {
         write(&self.versions).insert(version, Arc::clone(&published));
         write(&self.current).insert(published.workflow.key.clone(), published);
         Ok(())
+    }
+
+    /// Makes the version of `key` that was published last the current one again: its directory has become faulty.
+    /// Answers whether there is one.
+    pub fn fall_back(&self, store: &Store, key: &str) -> Result<bool, VersionError> {
+        let Some(version) = store.read()?.published(key)? else { return Ok(false) };
+        let published = self.version(store, version)?;
+        write(&self.current).insert(key.to_owned(), published);
+        Ok(true)
     }
 
     /// The current version of `key`.

@@ -40,6 +40,7 @@ pub fn apply(tables: &mut Tables<'_>, op: Op) -> Result<Done, StoreError> {
         }
         Op::PublishVersion(publish) => {
             tables.put(TableId::Versions, publish.version.as_bytes(), &publish.stored)?;
+            tables.put(TableId::Published, publish.stored.key.as_bytes(), &publish.version)?;
             Ok(Done::Written)
         }
         Op::AddKey(add) => {

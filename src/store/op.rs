@@ -154,7 +154,7 @@ pub struct Identify {
     pub at: Timestamp,
 }
 
-/// Keeps a workflow's document for the runs that will follow it.
+/// Keeps a workflow's document for the runs that will follow it, and as the version to fall back to.
 #[derive(Clone, Debug)]
 pub struct PublishVersion {
     pub version: VersionId,

@@ -153,6 +153,11 @@ impl Reader {
         self.get(TableId::Versions, id.as_bytes())
     }
 
+    /// The version of a workflow that was published last.
+    pub fn published(&self, key: &str) -> Result<Option<VersionId>, StoreError> {
+        self.get(TableId::Published, key.as_bytes())
+    }
+
     /// Every API key at rest, by hash.
     pub fn keys(&self) -> Result<Vec<([u8; 32], StoredKey)>, StoreError> {
         let table = self.0.open_table(TableId::Keys.definition()).map_err(storage)?;

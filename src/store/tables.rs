@@ -44,13 +44,15 @@ pub enum TableId {
     IdempotencyAge,
     /// VersionId: the workflow's document.
     Versions,
+    /// A workflow's key: the VersionId that was published last.
+    Published,
     /// Hash of the API key: StoredKey.
     Keys,
     /// MessageId: Captured.
     Mailbox,
 }
 
-const COUNT: usize = 16;
+const COUNT: usize = 17;
 
 const NAMES: [&str; COUNT] = [
     "meta",
@@ -67,6 +69,7 @@ const NAMES: [&str; COUNT] = [
     "idempotency",
     "idempotency_age",
     "versions",
+    "published",
     "keys",
     "mailbox",
 ];
