@@ -210,3 +210,243 @@ fn zone(recipient: &Recipient) -> TimeZone {
         .and_then(|name| TimeZone::get(name).ok())
         .unwrap_or(TimeZone::UTC)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration as Span;
+
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::base::ids::{RunId, TriggerId, VersionId};
+    use crate::model::channel::ChannelType;
+    use crate::model::duration::{Duration, Unit};
+    use crate::model::message::EmailContent;
+    use crate::model::recipient::RecipientRef;
+    use crate::model::trigger::TriggerSettings;
+    use crate::model::workflow::{EmailTemplate, InAppTemplate, Settings, Step};
+
+    const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    struct World {
+        trigger: Trigger,
+        workflow: Workflow,
+        recipient: Recipient,
+        channels: Vec<Channel>,
+        run: Run,
+        now: Timestamp,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Kind {
+        Email,
+        InApp,
+        Delay(i64),
+    }
+
+    impl World {
+        fn new(kinds: &[Kind], settings: TriggerSettings, reachable: bool) -> Self {
+            let reference = RecipientRef::user(if reachable { "u@x.test" } else { "u" });
+            let trigger = Trigger {
+                id: TriggerId::from([1; 16]),
+                workflow: "w".into(),
+                version: VersionId::from([1; 16]),
+                data: Map::new(),
+                actor: None,
+                tenant: None,
+                cancellation_key: None,
+                settings,
+                inserted_at: START,
+            };
+            let steps = kinds.iter().enumerate().map(|(index, kind)| Step {
+                reference: format!("step_{index}"),
+                name: None,
+                conditions: None,
+                kind: match kind {
+                    Kind::Delay(value) => StepKind::Delay(Duration { unit: Unit::Hours, value: *value }),
+                    Kind::Email => channel(
+                        "email",
+                        Template::Email(EmailTemplate {
+                            subject: "s".into(),
+                            html_body: "h".into(),
+                            text_body: None,
+                            layout: None,
+                        }),
+                    ),
+                    Kind::InApp => channel(
+                        "in-app",
+                        Template::InAppFeed(InAppTemplate {
+                            markdown_body: "m".into(),
+                            action_url: None,
+                            action_buttons: Vec::new(),
+                        }),
+                    ),
+                },
+            });
+            let workflow = Workflow {
+                key: "w".into(),
+                name: "W".into(),
+                categories: Vec::new(),
+                settings: Settings::default(),
+                steps: steps.collect(),
+                conditions: None,
+                source: Value::Null,
+            };
+            let run = Run {
+                id: RunId::from([2; 16]),
+                trigger: trigger.id,
+                recipient: reference.clone(),
+                data: None,
+                cancel: None,
+                revision: 0,
+                phase: Phase::Ready { step: 0 },
+            };
+            let channels = [("email", ChannelType::Email), ("in-app", ChannelType::InAppFeed)]
+                .map(|(key, kind)| Channel { key: key.into(), id: ChannelId::from([key.len() as u8; 16]), kind })
+                .to_vec();
+            Self { trigger, workflow, recipient: Recipient::stub(reference, START), channels, run, now: START }
+        }
+
+        fn next(&self, event: Event) -> Plan {
+            let env = Env {
+                now: self.now,
+                trigger: &self.trigger,
+                workflow: &self.workflow,
+                recipient: &self.recipient,
+                channels: &self.channels,
+            };
+            next(&self.run, event, &env)
+        }
+
+        /// Plays the run to its end; answers its messages' steps and when each was made.
+        fn play(&mut self) -> Vec<(String, Timestamp)> {
+            let mut made = Vec::new();
+            let mut event = Event::Enter;
+            for _ in 0..=4 * self.workflow.steps.len() + 4 {
+                let plan = self.next(event);
+                event = Event::Enter;
+                if let Some(write) = &plan.write {
+                    assert_eq!((write.run, write.expect), (self.run.id, self.run.revision));
+                    if let Some(NewMessage::Send(message) | NewMessage::Feed(message) | NewMessage::Keep(message)) =
+                        &write.message
+                    {
+                        made.push((message.step_ref.clone(), message.inserted_at));
+                    }
+                    self.run.revision += 1;
+                    match write.to {
+                        Next::Phase(phase) => self.run.phase = phase,
+                        Next::End(_) => {
+                            assert_eq!(plan.then.last(), Some(&Effect::Stop));
+                            return made;
+                        }
+                    }
+                }
+                for effect in plan.then {
+                    match effect {
+                        Effect::Sleep(due) => {
+                            assert!(due > self.now, "it sleeps into the past");
+                            self.now = due;
+                        }
+                        Effect::Render(draft) => {
+                            assert!(plan.write.is_none());
+                            event = Event::Rendered { draft, content: Ok(self.content(draft)) };
+                        }
+                        Effect::Deliver { .. } => assert!(plan.write.is_some(), "nothing is sent before it is written"),
+                        Effect::Continue => {}
+                        Effect::Stop => panic!("it stops without having ended"),
+                    }
+                }
+            }
+            panic!("the run does not end");
+        }
+
+        fn content(&self, draft: Draft) -> Content {
+            match &self.workflow.steps[usize::from(draft.step)].kind {
+                StepKind::Channel(ChannelStep { template: Template::InAppFeed(_), .. }) => {
+                    Content::InApp { blocks: Vec::new() }
+                }
+                _ => Content::Email {
+                    to: "u@x.test".into(),
+                    email: EmailContent { subject: String::new(), html: String::new(), text: String::new() },
+                },
+            }
+        }
+    }
+
+    fn channel(key: &str, template: Template) -> StepKind {
+        StepKind::Channel(ChannelStep { channel_key: key.into(), template })
+    }
+
+    fn kinds() -> impl Strategy<Value = Vec<Kind>> {
+        let kind = prop_oneof![Just(Kind::Email), Just(Kind::InApp), (1i64..100).prop_map(Kind::Delay)];
+        prop::collection::vec(kind, 1..12)
+    }
+
+    proptest! {
+        #[test]
+        fn every_run_ends_with_each_message_once_and_after_its_delays(
+            kinds in kinds(), skip_delay: bool, sandbox_mode: bool, reachable: bool
+        ) {
+            let mut world = World::new(&kinds, TriggerSettings { skip_delay, sandbox_mode }, reachable);
+            let made = world.play();
+            let mut expected = Vec::new();
+            let mut at = START;
+            for (index, kind) in kinds.iter().enumerate() {
+                match kind {
+                    Kind::Delay(_) if skip_delay => {}
+                    Kind::Delay(hours) => at = at.plus(Span::from_secs(*hours as u64 * 3_600)),
+                    Kind::Email if !reachable => {}
+                    Kind::Email | Kind::InApp => expected.push((format!("step_{index}"), at)),
+                }
+            }
+            prop_assert_eq!(made, expected);
+        }
+
+        #[test]
+        fn a_run_that_is_not_due_does_nothing(kinds in kinds(), step in 0u16..12, early in 1i64..1_000_000_000) {
+            let mut world = World::new(&kinds, TriggerSettings::default(), true);
+            let due = Timestamp::from_micros(START.as_micros() + early);
+            world.run.phase = Phase::Waiting { step, due };
+            let plan = world.next(Event::Enter);
+            prop_assert!(plan.write.is_none());
+            prop_assert_eq!(plan.then, vec![Effect::Sleep(due)]);
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_executed_again_after_a_crash_makes_the_same_message() {
+        let world = World::new(&[Kind::Email], TriggerSettings::default(), true);
+        assert_eq!(world.next(Event::Enter).then, world.next(Event::Enter).then);
+    }
+
+    #[test]
+    fn content_that_cannot_be_rendered_ends_the_run_and_says_why() {
+        let world = World::new(&[Kind::Email, Kind::InApp], TriggerSettings::default(), true);
+        let [Effect::Render(draft)] = world.next(Event::Enter).then[..] else { panic!("it renders") };
+        let plan = world.next(Event::Rendered { draft, content: Err("no such date".into()) });
+        let write = plan.write.unwrap();
+        assert_eq!(write.to, Next::End(Outcome::Failed("no such date".into())));
+        assert!(write.message.is_none());
+    }
+
+    #[test]
+    fn a_channel_that_is_gone_is_skipped_with_the_reason() {
+        let mut world = World::new(&[Kind::Email, Kind::InApp], TriggerSettings::default(), true);
+        world.channels.remove(0);
+        let write = world.next(Event::Enter).write.unwrap();
+        assert_eq!(write.to, Next::Phase(Phase::Ready { step: 1 }));
+        assert_eq!(write.events[0].kind, RunEventKind::StepSkipped("channel `email` is not configured".into()));
+    }
+
+    #[test]
+    fn a_month_is_the_recipients_month() {
+        let mut world = World::new(&[Kind::Delay(1)], TriggerSettings::default(), true);
+        world.workflow.steps[0].kind = StepKind::Delay(Duration { unit: Unit::Months, value: 1 });
+        world.recipient.properties.insert("timezone".into(), json!("America/New_York"));
+        // 2026-02-28 23:30 in New York; a month later its clocks have changed.
+        world.now = "2026-03-01T04:30:00Z".parse::<jiff::Timestamp>().map(Timestamp::from_jiff).unwrap();
+        let Next::Phase(phase) = world.next(Event::Enter).write.unwrap().to else { panic!("it waits") };
+        assert_eq!(phase.due().unwrap().to_string(), "2026-03-29T03:30:00.000000Z");
+    }
+}
