@@ -1,0 +1,207 @@
+//! The workflows and recipients of every world, and what each run is expected to do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use belfry::base::ids::ChannelId;
+use belfry::engine::Channel;
+use belfry::model::channel::ChannelType;
+use belfry::model::recipient::RecipientRef;
+use belfry::model::workflow_file::WorkflowFiles;
+use serde_json::{Value, json};
+
+/// The email channel.
+pub fn email() -> ChannelId {
+    ChannelId::from([1; 16])
+}
+
+/// The feed channel.
+pub fn feed() -> ChannelId {
+    ChannelId::from([2; 16])
+}
+
+pub fn channels() -> Vec<Channel> {
+    vec![
+        Channel { key: "email".into(), id: email(), kind: ChannelType::Email },
+        Channel { key: "in-app".into(), id: feed(), kind: ChannelType::InAppFeed },
+    ]
+}
+
+/// A step as the checker knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Email(&'static str),
+    /// An email that cannot be rendered for a recipient whose `divisor` is 0.
+    Fragile(&'static str),
+    Feed(&'static str),
+    /// Seconds.
+    Delay(u64),
+}
+
+use Part::{Delay, Email, Feed, Fragile};
+
+/// A workflow that the simulation triggers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Play {
+    pub key: &'static str,
+    pub parts: &'static [Part],
+    pub actor: Actor,
+}
+
+/// What happens to the actors of a workflow's runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    Healthy,
+    /// Panics once or twice at some writes, then goes on.
+    Stumbles,
+    /// Panics whenever it is about to write the step.
+    Dies(&'static str),
+}
+
+const DAY: u64 = 86_400;
+
+pub const PLAYS: [Play; 8] = [
+    Play { key: "invite", parts: &[Email("email_1"), Delay(3 * DAY), Email("email_2")], actor: Actor::Healthy },
+    Play {
+        key: "doze",
+        parts: &[Email("email_1"), Delay(5), Email("email_2"), Delay(5), Feed("feed_1")],
+        actor: Actor::Healthy,
+    },
+    Play { key: "feed", parts: &[Feed("feed_1")], actor: Actor::Healthy },
+    Play {
+        key: "mixed",
+        parts: &[Feed("feed_1"), Email("email_1"), Delay(600), Feed("feed_2"), Email("email_2")],
+        actor: Actor::Healthy,
+    },
+    Play {
+        key: "fragile",
+        parts: &[Email("email_1"), Delay(2), Fragile("email_2"), Delay(40), Feed("feed_1")],
+        actor: Actor::Healthy,
+    },
+    Play {
+        key: "stumbles",
+        parts: &[Email("email_1"), Delay(5), Feed("feed_1"), Email("email_2")],
+        actor: Actor::Stumbles,
+    },
+    Play { key: "dies", parts: &[Email("email_1"), Delay(5), Email("email_2")], actor: Actor::Dies("email_2") },
+    Play { key: "waits", parts: &[Delay(1), Delay(31), Email("email_1"), Delay(7_200)], actor: Actor::Healthy },
+];
+
+impl Play {
+    pub fn of(key: &str) -> Self {
+        *PLAYS.iter().find(|play| play.key == key).unwrap()
+    }
+
+    /// The workflow's directory. Another `revision` is another content.
+    pub fn files(&self, revision: u64) -> WorkflowFiles {
+        let steps: Vec<Value> =
+            self.parts.iter().enumerate().map(|(index, part)| step(index, *part, revision)).collect();
+        let document = json!({"name": self.key, "steps": steps});
+        WorkflowFiles {
+            key: self.key.into(),
+            files: BTreeMap::from([("workflow.json".to_owned(), document.to_string())]),
+        }
+    }
+}
+
+fn step(index: usize, part: Part, revision: u64) -> Value {
+    let email = |name: &str, more: &str| {
+        json!({
+            "ref": name, "type": "channel", "channel_key": "email",
+            "template": {
+                "subject": format!("{{{{call}}}} {name} r{revision}{more}"),
+                "html_body": "<p>{{recipient.id}}</p>",
+                "text_body": "{{recipient.id}}",
+                "settings": {"layout_key": null}
+            }
+        })
+    };
+    match part {
+        Email(name) => email(name, ""),
+        Fragile(name) => email(name, " {{divide 6 divisor}}"),
+        Feed(name) => json!({
+            "ref": name, "type": "channel", "channel_key": "in-app",
+            "template": {"markdown_body": format!("{{{{call}}}} {name} r{revision}")}
+        }),
+        Delay(seconds) => json!({
+            "ref": format!("delay_{index}"), "type": "delay",
+            "settings": {"delay_for": {"unit": "seconds", "value": seconds}}
+        }),
+    }
+}
+
+/// Someone to notify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Who(pub u64);
+
+/// How many there are: most have an address, the last users have none, and two are objects.
+pub const PEOPLE: u64 = 9;
+
+impl Who {
+    pub fn reference(self) -> RecipientRef {
+        if self.is_user() {
+            RecipientRef::user(format!("u{}", self.0))
+        } else {
+            RecipientRef { collection: "rooms".into(), id: format!("r{}", self.0) }
+        }
+    }
+
+    pub fn is_user(self) -> bool {
+        self.0 < PEOPLE - 2
+    }
+
+    pub fn has_email(self) -> bool {
+        self.0 < PEOPLE - 4 || self.0 == PEOPLE - 1
+    }
+
+    /// As the trigger's body names them; `divisor` is data of their own.
+    pub fn to_json(self, divisor: u64) -> Value {
+        let reference = self.reference();
+        let mut body = json!({"id": reference.id, "name": "Someone", "$trigger_data": {"divisor": divisor}});
+        if !self.is_user() {
+            body["collection"] = json!(reference.collection);
+        }
+        if self.has_email() {
+            body["email"] = json!(format!("{}@x.test", reference.id));
+        }
+        body
+    }
+}
+
+/// A message that a run makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    pub step: &'static str,
+    pub in_app: bool,
+    /// The delays before it, all together.
+    pub after: Duration,
+}
+
+/// What one run does when nobody cancels it: its messages in order, and the text that its failure contains.
+pub fn expected(play: &Play, who: Who, divisor: u64, skip_delay: bool) -> (Vec<Expected>, Option<&'static str>) {
+    let mut messages = Vec::new();
+    let mut after = Duration::ZERO;
+    for part in play.parts {
+        let (step, in_app) = match *part {
+            Delay(seconds) => {
+                if !skip_delay {
+                    after += Duration::from_secs(seconds);
+                }
+                continue;
+            }
+            Email(name) | Fragile(name) => (name, false),
+            Feed(name) => (name, true),
+        };
+        if play.actor == Actor::Dies(step) {
+            return (messages, Some("panicked 3 times"));
+        }
+        if in_app && !who.is_user() || !in_app && !who.has_email() {
+            continue;
+        }
+        if matches!(part, Fragile(_)) && divisor == 0 {
+            return (messages, Some("divide"));
+        }
+        messages.push(Expected { step, in_app, after });
+    }
+    (messages, None)
+}

@@ -1,0 +1,187 @@
+//! What the outside saw: requests and their answers, what reached the provider, crashes and clock steps. It outlives
+//! every process of its world and knows nothing of what is stored.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use belfry::base::clock::{Stopwatch, Timestamp};
+use belfry::base::ids::{MessageId, RunId, TriggerId};
+use belfry::model::recipient::RecipientRef;
+
+use crate::cast::Who;
+
+/// Microseconds of true time since the world began. It never steps.
+pub type Instant = u64;
+
+/// A trigger request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What the content of its messages names. A repeated request has the same.
+    pub content: u64,
+    pub workflow: &'static str,
+    /// With the divisor of each.
+    pub recipients: Vec<(Who, u64)>,
+    pub key: Option<String>,
+    pub idempotency: Option<u64>,
+    pub skip_delay: bool,
+    pub sandbox: bool,
+    /// The workflow's content when the request was made.
+    pub revision: u64,
+    pub at: Instant,
+    pub answer: Answer<Triggered>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Triggered {
+    New(TriggerId),
+    Replayed(TriggerId),
+    /// The idempotency key belongs to another request.
+    Mismatch,
+}
+
+/// What the client of a request knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// None yet; or none ever, when its process ended or the client went away.
+    InDoubt,
+    Given {
+        at: Instant,
+        seq: u64,
+        what: T,
+    },
+}
+
+/// A cancel request.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    pub workflow: &'static str,
+    pub key: String,
+    pub recipients: Option<Vec<RecipientRef>>,
+    pub at: Instant,
+    pub answer: Answer<Vec<(RunId, u32)>>,
+    /// When nobody waited for the answer any more.
+    pub lost_at: Option<Instant>,
+    /// What each run of the key had made when the answer came.
+    pub frozen: Vec<(RunId, Vec<MessageId>)>,
+}
+
+impl Cancel {
+    pub fn names(&self, workflow: &str, key: Option<&str>, who: &RecipientRef) -> bool {
+        self.workflow == workflow
+            && key == Some(self.key.as_str())
+            && self.recipients.as_ref().is_none_or(|named| named.contains(who))
+    }
+}
+
+/// An attempt that reached the provider.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub message: MessageId,
+    pub at: Instant,
+    pub seq: u64,
+    /// Of the whole email as bytes.
+    pub digest: [u8; 32],
+    pub to: String,
+    /// What the provider did, whether or not the sender heard of it.
+    pub fate: Option<Fate>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Accepted,
+    Transient,
+    Permanent,
+    Panicked,
+}
+
+#[derive(Debug)]
+pub struct Record {
+    pub calls: Vec<Call>,
+    pub cancels: Vec<Cancel>,
+    pub attempts: Vec<Attempt>,
+    pub crashes: Vec<Instant>,
+    /// When, and by how many microseconds, the wall clock stepped.
+    pub steps: Vec<(Instant, i64)>,
+    /// What was seen to be wrong while the world ran.
+    pub violations: Vec<String>,
+    pub trace: Vec<String>,
+    epoch: Timestamp,
+    /// When the running process began, and its stopwatch.
+    began: Instant,
+    watch: Option<Stopwatch>,
+    seq: u64,
+}
+
+/// Shared by all that record.
+#[derive(Clone, Debug)]
+pub struct Ledger(Arc<Mutex<Record>>);
+
+impl Ledger {
+    pub fn new(epoch: Timestamp) -> Self {
+        Self(Arc::new(Mutex::new(Record {
+            calls: Vec::new(),
+            cancels: Vec::new(),
+            attempts: Vec::new(),
+            crashes: Vec::new(),
+            steps: Vec::new(),
+            violations: Vec::new(),
+            trace: Vec::new(),
+            epoch,
+            began: 0,
+            watch: None,
+            seq: 0,
+        })))
+    }
+
+    pub fn open(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Record {
+    /// A process starts, on the runtime of the caller.
+    pub fn begin(&mut self) {
+        self.watch = Some(Stopwatch::start());
+    }
+
+    /// The process is over. Called on its runtime: outside, its clock cannot be read.
+    pub fn end(&mut self) {
+        self.began = self.now();
+        self.watch = None;
+    }
+
+    /// Nobody runs for that many microseconds.
+    pub fn pause(&mut self, pause: u64) {
+        self.began += pause;
+    }
+
+    pub fn now(&self) -> Instant {
+        self.began + self.watch.map_or(0, |watch| watch.elapsed().as_micros() as u64)
+    }
+
+    /// The wall clock, as the machine shows it.
+    pub fn wall(&self) -> Timestamp {
+        let steps: i64 = self.steps.iter().map(|(_, by)| by).sum();
+        Timestamp::from_micros(self.epoch.as_micros() + self.now() as i64 + steps)
+    }
+
+    /// How far the wall clock was set forward between the two instants, both included.
+    pub fn hastened(&self, from: Instant, to: Instant) -> u64 {
+        let forward = self.steps.iter().filter(|(at, by)| (from..=to).contains(at) && *by > 0);
+        forward.map(|(_, by)| by.unsigned_abs()).sum()
+    }
+
+    pub fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    pub fn trace(&mut self, text: String) {
+        let now = self.now();
+        self.trace.push(format!("{now} {text}"));
+    }
+
+    pub fn wrong(&mut self, text: String) {
+        self.trace(format!("WRONG {text}"));
+        self.violations.push(text);
+    }
+}

@@ -1,0 +1,151 @@
+//! The whole server in a seeded world: real actors, real store, a disk that loses what was not synced, a provider with
+//! moods, three-day delays under a paused clock, and a model that knows what may come of it.
+//!
+//! `BELFRY_SIM_SEED=123 cargo test --test sim` plays one seed and shows its trace; `BELFRY_SIM_SEEDS=20000` plays more.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod cast;
+mod check;
+mod disk;
+mod ledger;
+mod panics;
+mod provider;
+mod rng;
+mod script;
+mod seeds;
+mod snapshot;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use world::{Flaw, Outcome, play};
+
+/// Plays a world on the calling thread; a panic of the world itself is one more violation.
+fn outcome(seed: u64, flaw: Option<Flaw>) -> Outcome {
+    panics::hide_staged_panics();
+    std::panic::catch_unwind(|| play(seed, flaw)).unwrap_or_else(|panic| {
+        let text = belfry::base::deps::panic_text(panic.as_ref());
+        Outcome { violations: vec![format!("the world panicked: {text}")], trace: Vec::new() }
+    })
+}
+
+/// Plays `seeds` on two threads; answers those that failed, with what was wrong.
+fn failures(seeds: &[u64]) -> Vec<(u64, Vec<String>)> {
+    let next = AtomicU64::new(0);
+    let found = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::SeqCst) as usize) {
+                    let violations = outcome(*seed, None).violations;
+                    if !violations.is_empty() {
+                        found.lock().unwrap().push((*seed, violations));
+                    }
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap();
+    found.sort();
+    found
+}
+
+fn assert_kept(seeds: &[u64]) {
+    let failed = failures(seeds);
+    let shown: Vec<String> = failed
+        .iter()
+        .take(10)
+        .map(|(seed, wrong)| {
+            format!("BELFRY_SIM_SEED={seed} cargo test --test sim\n  {}", wrong[..wrong.len().min(3)].join("\n  "))
+        })
+        .collect();
+    assert!(failed.is_empty(), "{} of {} seeds failed. Replay:\n{}", failed.len(), seeds.len(), shown.join("\n"));
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text}")))
+}
+
+#[test]
+fn five_hundred_seeds_keep_every_promise() {
+    if let Some(seed) = number("BELFRY_SIM_SEED") {
+        let Outcome { violations, trace } = outcome(seed, None);
+        println!("{:#?}\n{}", script::Script::of(seed), trace.join("\n"));
+        assert_eq!(violations, Vec::<String>::new());
+        return;
+    }
+    let count = number("BELFRY_SIM_SEEDS").unwrap_or(500);
+    assert_kept(&(0..count).collect::<Vec<_>>());
+}
+
+#[test]
+fn seeds_that_once_failed_keep_every_promise() {
+    assert_kept(&seeds::REGRESSIONS.iter().map(|(seed, _)| *seed).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in 0..20 {
+        let [first, second] = [0; 2].map(|_| outcome(seed, None).trace);
+        let differ = first.iter().zip(&second).find(|(one, other)| one != other);
+        assert_eq!(differ, None, "seed {seed}");
+        assert_eq!(first.len(), second.len(), "seed {seed}");
+    }
+}
+
+/// The first world in which the flaw is found must find it by a promise that the flaw breaks.
+fn assert_caught(flaw: Flaw, promises: &[&str]) {
+    for seed in 0..60 {
+        let violations = outcome(seed, Some(flaw)).violations;
+        if violations.iter().any(|wrong| promises.iter().any(|promise| wrong.starts_with(promise))) {
+            return;
+        }
+    }
+    panic!("nobody noticed {flaw:?} in 60 worlds");
+}
+
+#[test]
+fn a_disk_that_does_not_sync_is_noticed() {
+    assert_caught(Flaw::DeafDisk, &["P1", "P2"]);
+}
+
+#[test]
+fn an_answer_before_the_commit_is_noticed() {
+    assert_caught(Flaw::AnsweredEarly, &["P1"]);
+}
+
+#[test]
+fn a_cancel_that_is_answered_and_not_written_is_noticed() {
+    assert_caught(Flaw::CancelForgotten, &["P7"]);
+}
+
+#[test]
+fn a_cancel_that_takes_a_later_trigger_is_noticed() {
+    assert_caught(Flaw::CancelLingers, &["P7"]);
+}
+
+#[test]
+fn a_timer_that_fires_early_is_noticed() {
+    assert_caught(Flaw::HastyClock, &["P8"]);
+}
+
+#[test]
+fn an_email_that_never_arrived_is_noticed() {
+    assert_caught(Flaw::AcceptedInSilence, &["P2"]);
+}
+
+#[test]
+fn an_email_that_is_sent_twice_is_noticed() {
+    assert_caught(Flaw::SentTwice, &["P5"]);
+}
+
+#[test]
+fn an_email_that_changes_between_attempts_is_noticed() {
+    assert_caught(Flaw::RenderedAgain, &["P4"]);
+}
+
+#[test]
+fn a_lost_feed_item_is_noticed() {
+    assert_caught(Flaw::FeedRowLost, &["P6"]);
+}

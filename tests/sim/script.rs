@@ -1,0 +1,217 @@
+//! What happens in a world, drawn from its seed before it begins.
+
+use std::time::Duration;
+
+use crate::cast::{PEOPLE, PLAYS, Part, Who};
+use crate::disk::Crash;
+use crate::ledger::Instant;
+use crate::provider::Mood;
+use crate::rng::Rng;
+
+const MILLI: u64 = 1_000;
+const SECOND: u64 = 1_000 * MILLI;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// A world.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub actions: Vec<(Instant, Action)>,
+    /// In order; after the last one the world runs until it is quiet.
+    pub crashes: Vec<Planned>,
+    /// The longest commit, in milliseconds.
+    pub latency: u64,
+    pub mood: Mood,
+    pub concurrency: usize,
+    pub max_active: usize,
+    pub park_after: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum Action {
+    Trigger(Trigger),
+    Cancel {
+        workflow: &'static str,
+        key: String,
+        recipients: Option<Vec<Who>>,
+    },
+    /// Sets the wall clock by that many microseconds.
+    Step(i64),
+}
+
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    pub content: u64,
+    pub workflow: &'static str,
+    pub recipients: Vec<(Who, u64)>,
+    pub key: Option<String>,
+    pub idempotency: Option<u64>,
+    pub skip_delay: bool,
+    pub sandbox: bool,
+    /// The client goes away after this, whether or not it was answered.
+    pub patience: Option<Duration>,
+    pub aims: Vec<Aim>,
+}
+
+/// A cancel of the trigger's own key, sent once it was answered.
+#[derive(Clone, Debug)]
+pub struct Aim {
+    pub when: When,
+    pub recipients: Option<Vec<Who>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// That many microseconds after the answer.
+    After(u64),
+    /// That many microseconds after (negative: before) the run's first delay ends.
+    Due(i64),
+}
+
+/// The end of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned {
+    pub at: Instant,
+    pub crash: Crash,
+    /// The disk stops in the middle of a commit: after that many of its operations.
+    pub inside: Option<u64>,
+    /// Until the next process starts, in microseconds.
+    pub pause: u64,
+    /// How the wall clock was set meanwhile.
+    pub step: i64,
+    /// The next process is killed too, after that many operations of its recovery.
+    pub again: Option<u64>,
+}
+
+impl Script {
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::of(seed, "script", 0);
+        let rng = &mut rng;
+        let keys: Vec<String> = (0..rng.range(1, 4)).map(|key| format!("k{key}")).collect();
+        let busy = rng.pick(&[2 * SECOND, 20 * SECOND, 2 * MINUTE]);
+        let horizon = rng.pick(&[MINUTE, 3 * HOUR, 80 * HOUR]);
+        let steps = rng.percent(35);
+        let mut actions = Vec::new();
+        let mut dues = Vec::new();
+        for content in 0..rng.range(3, 14) {
+            let at = if rng.percent(75) { rng.below(busy) } else { rng.below(horizon) };
+            let trigger = trigger(content, &keys, rng);
+            let play = crate::cast::Play::of(trigger.workflow);
+            let mut due = at;
+            for part in play.parts {
+                if let Part::Delay(seconds) = part {
+                    due += seconds * SECOND;
+                    dues.push(due);
+                }
+            }
+            repeat(&trigger, at, &mut actions, rng);
+            actions.push((at, Action::Trigger(trigger)));
+        }
+        for _ in 0..rng.below(6) {
+            let near = dues.is_empty() || rng.percent(50);
+            let at = if near { rng.below(horizon) } else { around(rng.pick(&dues), rng) };
+            let action = Action::Cancel {
+                workflow: PLAYS[rng.below(PLAYS.len() as u64) as usize].key,
+                key: keys[rng.below(keys.len() as u64) as usize].clone(),
+                recipients: subset(rng),
+            };
+            actions.push((at, action));
+        }
+        if steps {
+            for _ in 0..rng.range(1, 4) {
+                actions.push((rng.below(horizon), Action::Step(step(rng))));
+            }
+        }
+        let crashes = crashes(busy, horizon, &dues, steps, rng);
+        let gentle = rng.percent(50);
+        let mut rate = |most: u64| if gentle { 0 } else { rng.below(most + 1) };
+        let mood =
+            Mood { transient: rate(40), permanent: rate(10), panics: rate(10), hangs: rate(10), deadly: rate(6) };
+        Self {
+            actions,
+            crashes,
+            latency: rng.pick(&[1, 5, 30]),
+            mood,
+            concurrency: rng.pick(&[1, 2, 16]),
+            max_active: rng.pick(&[1, 3, 1_000]),
+            park_after: Duration::from_millis(rng.pick(&[0, 3_000, 30_000])),
+        }
+    }
+}
+
+fn trigger(content: u64, keys: &[String], rng: &mut Rng) -> Trigger {
+    let mut recipients: Vec<(Who, u64)> =
+        (0..rng.range(1, 4)).map(|_| (Who(rng.below(PEOPLE)), rng.pick(&[0, 1, 2]))).collect();
+    recipients.sort();
+    recipients.dedup_by_key(|(who, _)| *who);
+    let key = rng.percent(70).then(|| keys[rng.below(keys.len() as u64) as usize].clone());
+    let mut aims = Vec::new();
+    while key.is_some() && rng.percent(35) {
+        let when = match rng.below(4) {
+            0 => When::After(0),
+            1 => When::After(rng.below(80 * MILLI)),
+            2 => When::Due(rng.below(80 * MILLI) as i64 - 60 * MILLI as i64),
+            _ => When::Due(rng.pick(&[-1, 0, 1]) * (rng.below(3 * MILLI) as i64)),
+        };
+        aims.push(Aim { when, recipients: subset(rng) });
+    }
+    Trigger {
+        content,
+        workflow: PLAYS[rng.below(PLAYS.len() as u64) as usize].key,
+        recipients,
+        key,
+        idempotency: rng.percent(30).then_some(content),
+        skip_delay: rng.percent(6),
+        sandbox: rng.percent(6),
+        patience: rng.percent(10).then(|| Duration::from_millis(rng.below(40))),
+        aims,
+    }
+}
+
+/// The same request again, and another one under the same idempotency key.
+fn repeat(first: &Trigger, at: Instant, actions: &mut Vec<(Instant, Action)>, rng: &mut Rng) {
+    if first.idempotency.is_none() {
+        return;
+    }
+    for _ in 0..rng.below(3) {
+        let later = at + rng.pick(&[0, MILLI, 20 * MILLI, SECOND, 10 * SECOND, 5 * MINUTE]);
+        let mut again = Trigger { aims: Vec::new(), ..first.clone() };
+        if rng.percent(30) {
+            again.content += 1_000 + actions.len() as u64;
+        }
+        actions.push((later, Action::Trigger(again)));
+    }
+}
+
+fn subset(rng: &mut Rng) -> Option<Vec<Who>> {
+    rng.percent(40).then(|| (0..rng.range(1, 3)).map(|_| Who(rng.below(PEOPLE))).collect())
+}
+
+fn step(rng: &mut Rng) -> i64 {
+    let size = rng.pick(&[SECOND, MINUTE, 9 * MINUTE, 2 * HOUR]) as i64;
+    if rng.percent(50) { size } else { -size }
+}
+
+fn around(due: Instant, rng: &mut Rng) -> Instant {
+    (due + rng.below(400 * MILLI)).saturating_sub(20 * MILLI)
+}
+
+fn crashes(busy: u64, horizon: u64, dues: &[Instant], steps: bool, rng: &mut Rng) -> Vec<Planned> {
+    let count = rng.pick(&[0, 1, 1, 2, 3, 6]);
+    let mut crashes: Vec<Planned> = (0..count)
+        .map(|_| Planned {
+            at: match rng.below(10) {
+                0..4 => rng.below(busy),
+                4..8 if !dues.is_empty() => around(rng.pick(dues), rng),
+                _ => rng.below(horizon),
+            },
+            crash: rng.pick(&[Crash::Kill, Crash::PowerCut, Crash::PowerCut]),
+            inside: rng.percent(40).then(|| rng.below(40)),
+            pause: rng.pick(&[0, 10 * MILLI, 3 * SECOND, 3 * SECOND, MINUTE, 2 * HOUR]),
+            step: if steps && rng.percent(30) { step(rng) } else { 0 },
+            again: rng.percent(15).then(|| rng.below(30)),
+        })
+        .collect();
+    crashes.sort_by_key(|planned| planned.at);
+    crashes
+}

@@ -1,0 +1,541 @@
+//! A world: one server on one disk, which is started, killed and started again while its script goes on. Everything of
+//! one process lives on one thread under a paused clock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::Actor;
+use belfry::base::clock::{Clock, Timestamp, sleep};
+use belfry::base::deps::{Deps, Offload};
+use belfry::base::ids::{Entropy, IdSource};
+use belfry::base::work::Work;
+use belfry::delivery::EmailProvider;
+use belfry::delivery::courier::Courier;
+use belfry::engine::Engine;
+use belfry::engine::catalog::Catalog;
+use belfry::engine::registry::{Recovered, Registry};
+use belfry::engine::trigger::{Intake, TriggerError, Triggered as Accepted};
+use belfry::model::trigger::{CancelHash, CancelRequest, TriggerRequest};
+use belfry::model::workflow::Engine as TemplateEngine;
+use belfry::store::op::Idempotency;
+use belfry::store::writer::{Committer, Request, gather};
+use belfry::store::{Refused, Store, StoreError};
+use futures_util::FutureExt;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::cast::{self, PLAYS, Who};
+use crate::disk::{Crash, Disk};
+use crate::ledger::{Answer, Call, Cancel, Instant, Ledger, Triggered};
+use crate::panics::Saboteur;
+use crate::provider::Provider;
+use crate::rng::Rng;
+use crate::script::{Action, Planned, Script, Trigger, When};
+use crate::snapshot::Snapshot;
+
+/// A fault planted in the world, which the checker must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// The disk answers a sync and does not do it.
+    DeafDisk,
+    /// A trigger is answered before it is written, and sometimes never is.
+    AnsweredEarly,
+    /// A cancel is answered and not written.
+    CancelForgotten,
+    /// A cancel is applied once more, later.
+    CancelLingers,
+    /// The server's clock runs ahead, so that timers fire early.
+    HastyClock,
+    /// An email that was sent is not found at the provider.
+    AcceptedInSilence,
+    SentTwice,
+    /// A repeated email has another content.
+    RenderedAgain,
+    /// A feed item is gone, its count is not.
+    FeedRowLost,
+}
+
+/// What a world left behind.
+pub struct Outcome {
+    pub violations: Vec<String>,
+    pub trace: Vec<String>,
+}
+
+/// The latest that a world may become quiet after its last crash. Three days of delay, half an hour of retries, and
+/// the hours by which the clock was set back.
+const PATIENCE: Duration = Duration::from_secs(10 * 86_400);
+
+/// Plays the world of `seed`.
+pub fn play(seed: u64, flaw: Option<Flaw>) -> Outcome {
+    let script = Script::of(seed);
+    let world = Rc::new(World::new(seed, flaw, script));
+    let crashes = world.script.crashes.clone();
+    for planned in crashes {
+        world.live(Some(planned));
+        if let Some(operations) = planned.again {
+            world.disk.stop_after(Some(operations));
+            let at = world.ledger.open().now() + 200_000;
+            world.live(Some(Planned { at, inside: None, pause: 0, step: 0, again: None, ..planned }));
+        }
+    }
+    // A deadly provider may end the last process too.
+    while !world.quiet.get() && world.ledger.open().violations.is_empty() {
+        world.live(None);
+    }
+    let found = world.snapshot.take();
+    let mut ledger = world.ledger.open();
+    if let Some(found) = found {
+        found.trace(&mut ledger);
+        let violations = crate::check::check(&ledger, &found, &world.script);
+        violations.into_iter().for_each(|wrong| ledger.wrong(wrong));
+    }
+    Outcome { violations: std::mem::take(&mut ledger.violations), trace: std::mem::take(&mut ledger.trace) }
+}
+
+struct World {
+    seed: u64,
+    flaw: Option<Flaw>,
+    script: Script,
+    disk: Disk,
+    ledger: Ledger,
+    /// What is still to happen, in order; grows while the world runs.
+    agenda: RefCell<BTreeMap<(Instant, u64), Action>>,
+    agenda_changed: Notify,
+    number: Cell<u64>,
+    lives: Cell<u64>,
+    revision: Cell<u64>,
+    quiet: Cell<bool>,
+    snapshot: RefCell<Option<Snapshot>>,
+}
+
+/// Tells the writer that the thread has nothing else to do, so that it finds its queue without a timer of its own.
+#[derive(Default)]
+struct Idle {
+    store: Mutex<Option<Store>>,
+    wake: Notify,
+}
+
+impl Idle {
+    fn check(&self) {
+        let store = self.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if store.as_ref().is_some_and(|store| store.queued() > 0) {
+            self.wake.notify_one();
+        }
+    }
+}
+
+/// One process.
+struct Life {
+    world: Rc<World>,
+    intake: Intake,
+    clock: Clock,
+    store: Store,
+}
+
+impl World {
+    fn new(seed: u64, flaw: Option<Flaw>, script: Script) -> Self {
+        let epoch = Timestamp::from_millis(1_800_000_000_000 + (seed % 1_000) as i64);
+        let disk = Disk::new(flaw == Some(Flaw::DeafDisk));
+        let (store, committer, _) = Store::open_on(disk.plug()).unwrap();
+        store.close();
+        drop(committer);
+        disk.settle();
+        let actions = script.actions.iter().cloned().zip(0..);
+        let agenda: BTreeMap<_, _> = actions.map(|((at, action), number)| ((at, number), action)).collect();
+        Self {
+            seed,
+            flaw,
+            disk,
+            ledger: Ledger::new(epoch),
+            number: Cell::new(agenda.len() as u64),
+            agenda: RefCell::new(agenda),
+            agenda_changed: Notify::new(),
+            lives: Cell::new(0),
+            revision: Cell::new(0),
+            quiet: Cell::new(false),
+            snapshot: RefCell::new(None),
+            script,
+        }
+    }
+
+    fn later(&self, at: Instant, action: Action) {
+        self.number.set(self.number.get() + 1);
+        self.agenda.borrow_mut().insert((at, self.number.get()), action);
+        self.agenda_changed.notify_one();
+    }
+
+    /// Runs one process to its end.
+    fn live(self: &Rc<Self>, planned: Option<Planned>) {
+        self.lives.set(self.lives.get() + 1);
+        let idle = Arc::new(Idle::default());
+        let hook = Arc::clone(&idle);
+        let runtime = move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .start_paused(true)
+                .on_thread_park(move || hook.check())
+                .build()
+                .unwrap()
+        };
+        let subscriber = tracing::subscriber::set_default(Saboteur::new(self.seed + self.lives.get()));
+        let system = actix::System::with_tokio_rt(runtime);
+        system.block_on(async {
+            self.process(planned, &idle).await;
+            self.ledger.open().end();
+        });
+        let (crash, pause, step) =
+            planned.map_or((Crash::Kill, 1_000_000, 0), |planned| (planned.crash, planned.pause, planned.step));
+        if !self.quiet.get() {
+            self.disk.crash(crash, self.seed ^ self.lives.get());
+            let mut ledger = self.ledger.open();
+            let now = ledger.now();
+            ledger.trace(format!("crash {crash:?}"));
+            ledger.crashes.push(now);
+            for cancel in &mut ledger.cancels {
+                if cancel.answer == Answer::InDoubt {
+                    cancel.lost_at.get_or_insert(now);
+                }
+            }
+            if step != 0 {
+                ledger.steps.push((now, step));
+            }
+            ledger.pause(pause);
+        }
+        // The store lives on in the hook until the runtime is gone.
+        drop(idle.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take());
+        drop(system);
+        drop(subscriber);
+    }
+
+    async fn process(self: &Rc<Self>, planned: Option<Planned>, idle: &Arc<Idle>) {
+        self.ledger.open().begin();
+        let mut rng = Rng::of(self.seed, "life", self.lives.get());
+        let (store, committer, queue) = match Store::open_on(self.disk.plug()) {
+            Ok(opened) => opened,
+            Err(_) if self.disk.has_stopped() => return,
+            Err(error) => return self.ledger.open().wrong(format!("P2 the store does not open: {error}")),
+        };
+        *idle.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(store.clone());
+        actix::spawn(write(committer, queue, Arc::clone(idle), rng.clone(), self.script.latency));
+        let death = Arc::new(Notify::new());
+        let Some(life) = self.start(&store, &death, &mut rng).await else { return };
+        self.follow(&Rc::new(life), planned, &death).await;
+    }
+
+    /// Starts the server; `None` when its disk stopped meanwhile.
+    async fn start(self: &Rc<Self>, store: &Store, death: &Arc<Notify>, rng: &mut Rng) -> Option<Life> {
+        let clock = Clock::simulated(self.ledger.open().wall());
+        let entropy = Entropy::Seeded(self.seed.wrapping_mul(1_000).wrapping_add(self.lives.get()));
+        let deps = Arc::new(Deps {
+            clock: clock.clone(),
+            ids: IdSource::new(entropy),
+            work: Work::default(),
+            offload: Offload::Inline,
+        });
+        let kinds = cast::channels().into_iter().map(|channel| (channel.key, channel.kind)).collect();
+        let catalog = Catalog::new(kinds, TemplateEngine::Handlebars);
+        if self.lives.get() > 1 && rng.percent(30) {
+            self.revision.set(self.revision.get() + 1);
+        }
+        for play in PLAYS {
+            let checked = catalog.check(&play.files(self.revision.get())).unwrap_or_else(|faults| panic!("{faults:?}"));
+            catalog.publish(store, checked.published).await.ok()?;
+        }
+        let provider = Provider {
+            seed: self.seed,
+            mood: self.script.mood,
+            ledger: self.ledger.clone(),
+            death: Arc::clone(death),
+            flaw: self.flaw,
+        };
+        let providers = [(cast::email(), Arc::new(provider) as Arc<dyn EmailProvider>)];
+        let courier = Courier::new(Arc::clone(&deps), store.clone(), providers, self.script.concurrency).start();
+        let engine = Arc::new(Engine {
+            deps,
+            store: store.clone(),
+            catalog,
+            channels: cast::channels(),
+            vars: serde_json::Map::new(),
+            park_after: self.script.park_after,
+            max_active: self.script.max_active,
+            deliver: courier.recipient(),
+        });
+        let recovered = Recovered::scan(store).ok()?;
+        let registry = Registry::new(Arc::clone(&engine), recovered).start();
+        let life = Life { world: Rc::clone(self), intake: Intake { engine, registry }, clock, store: store.clone() };
+        if self.flaw == Some(Flaw::HastyClock) {
+            actix::spawn(hasten(life.clock.clone()));
+        }
+        Some(life)
+    }
+
+    /// Follows the script until the process is killed, or until everything is quiet.
+    async fn follow(&self, life: &Rc<Life>, planned: Option<Planned>, death: &Notify) {
+        let mut armed = false;
+        let mut waited = 0;
+        loop {
+            let now = self.ledger.open().now();
+            let due = self.agenda.borrow().first_key_value().map(|((at, _), _)| *at);
+            if due.is_some_and(|due| due <= now) {
+                let action = self.agenda.borrow_mut().pop_first();
+                if let Some((_, action)) = action {
+                    actix::spawn(Rc::clone(life).perform(action));
+                }
+                continue;
+            }
+            let end = planned.map(|planned| planned.at + if armed { 2_000_000 } else { 0 });
+            if end.is_some_and(|end| end <= now) {
+                let inside = planned.and_then(|planned| planned.inside).filter(|_| !armed);
+                if inside.is_none() {
+                    return;
+                }
+                armed = true;
+                self.disk.stop_after(inside);
+                continue;
+            }
+            if planned.is_none() && due.is_none() {
+                waited += 1;
+                if self.look(life, Duration::from_secs(waited * 1_800)).await {
+                    return;
+                }
+            }
+            let next = [due, end].into_iter().flatten().min().unwrap_or(now + 1_800_000_000);
+            tokio::select! {
+                biased;
+                () = death.notified() => return,
+                () = self.disk.stopped.notified() => if self.disk.has_stopped() { return },
+                () = self.agenda_changed.notified() => {}
+                () = sleep(Duration::from_micros(next - now)) => {}
+            }
+        }
+    }
+
+    /// Whether the world has become quiet, or never will.
+    async fn look(&self, life: &Life, waited: Duration) -> bool {
+        let Ok(found) = Snapshot::read(&life.store) else { return true };
+        if found.pending.is_empty() && found.outbox.is_empty() {
+            if life.intake.engine.deps.work.settled().now_or_never().is_none() {
+                self.ledger.open().wrong("work is counted that nobody does".into());
+            }
+            *self.snapshot.borrow_mut() =
+                Some(if self.flaw == Some(Flaw::FeedRowLost) { found.spoil() } else { found });
+            self.quiet.set(true);
+            return true;
+        }
+        if waited > PATIENCE {
+            let (pending, outbox) = (&found.pending, &found.outbox);
+            self.ledger.open().wrong(format!("P2 stuck for ever: {pending:?} {outbox:?}"));
+            return true;
+        }
+        false
+    }
+}
+
+/// The writer, as a task: while one commit takes its time, the next group forms.
+async fn write(mut committer: Committer, queue: Receiver<Request>, idle: Arc<Idle>, mut rng: Rng, latency: u64) {
+    loop {
+        match queue.try_recv() {
+            Ok(first) => {
+                let group = gather(first, &queue);
+                sleep(Duration::from_millis(rng.range(1, latency))).await;
+                if committer.commit(group).is_err() {
+                    return;
+                }
+            }
+            Err(TryRecvError::Empty) => idle.wake.notified().await,
+            Err(TryRecvError::Disconnected) => return,
+        }
+    }
+}
+
+async fn hasten(clock: Clock) {
+    loop {
+        sleep(Duration::from_secs(2)).await;
+        clock.shift(1_000_000);
+    }
+}
+
+impl Life {
+    async fn perform(self: Rc<Self>, action: Action) {
+        match action {
+            Action::Trigger(trigger) => self.trigger(trigger).await,
+            Action::Cancel { workflow, key, recipients } => self.cancel(workflow, key, recipients).await,
+            Action::Step(by) => {
+                {
+                    let mut ledger = self.world.ledger.open();
+                    let now = ledger.now();
+                    ledger.steps.push((now, by));
+                    ledger.trace(format!("step {by}"));
+                }
+                self.clock.shift(by);
+            }
+        }
+    }
+
+    async fn trigger(&self, trigger: Trigger) {
+        let recipients: Vec<_> = trigger.recipients.iter().map(|(who, divisor)| who.to_json(*divisor)).collect();
+        let body = json!({
+            "recipients": recipients,
+            "data": {"call": format!("c{}", trigger.content)},
+            "cancellation_key": trigger.key,
+            "settings": {"skip_delay": trigger.skip_delay, "sandbox_mode": trigger.sandbox},
+        });
+        let request = TriggerRequest::from_json(&body).unwrap();
+        let text = body.to_string();
+        let idempotency = trigger.idempotency.map(|key| Idempotency {
+            key: *blake3::hash(&key.to_le_bytes()).as_bytes(),
+            fingerprint: *blake3::hash(text.as_bytes()).as_bytes(),
+            request_id: "r".into(),
+        });
+        let index = self.begin_call(&trigger);
+        if self.world.flaw == Some(Flaw::AnsweredEarly) && trigger.content.is_multiple_of(4) {
+            let id = belfry::base::ids::TriggerId(self.intake.engine.deps.ids.next(self.clock.now()));
+            return self.answer_call(index, Triggered::New(id));
+        }
+        let answer = self.intake.trigger(trigger.workflow, request, idempotency, text.len());
+        let answer = match trigger.patience {
+            None => answer.await,
+            Some(patience) => {
+                tokio::select! {
+                    biased;
+                    answer = answer => answer,
+                    () = sleep(patience) => return,
+                }
+            }
+        };
+        match answer {
+            Ok(Accepted::New(id)) => self.answer_call(index, Triggered::New(id)),
+            Ok(Accepted::Replayed(known)) => self.answer_call(index, Triggered::Replayed(known.trigger)),
+            Err(TriggerError::Store(StoreError::Refused(Refused::IdempotencyMismatch))) => {
+                self.answer_call(index, Triggered::Mismatch);
+                return;
+            }
+            Err(TriggerError::Store(_)) => return,
+            Err(error) => {
+                self.world.ledger.open().wrong(format!("a trigger was refused: {error}"));
+                return;
+            }
+        }
+        self.aim(&trigger).await;
+    }
+
+    fn begin_call(&self, trigger: &Trigger) -> usize {
+        let mut ledger = self.world.ledger.open();
+        let call = Call {
+            content: trigger.content,
+            workflow: trigger.workflow,
+            recipients: trigger.recipients.clone(),
+            key: trigger.key.clone(),
+            idempotency: trigger.idempotency,
+            skip_delay: trigger.skip_delay,
+            sandbox: trigger.sandbox,
+            revision: self.world.revision.get(),
+            at: ledger.now(),
+            answer: Answer::InDoubt,
+        };
+        ledger.trace(format!("trigger c{} {}", call.content, call.workflow));
+        ledger.calls.push(call);
+        ledger.calls.len() - 1
+    }
+
+    fn answer_call(&self, index: usize, what: Triggered) {
+        let mut ledger = self.world.ledger.open();
+        let (at, seq) = (ledger.now(), ledger.next_seq());
+        ledger.calls[index].answer = Answer::Given { at, seq, what };
+        let content = ledger.calls[index].content;
+        ledger.trace(format!("answer c{content} {what:?}"));
+    }
+
+    /// Puts the trigger's own cancels onto the agenda.
+    async fn aim(&self, trigger: &Trigger) {
+        let Some(key) = &trigger.key else { return };
+        for aim in &trigger.aims {
+            let action =
+                Action::Cancel { workflow: trigger.workflow, key: key.clone(), recipients: aim.recipients.clone() };
+            let at = match aim.when {
+                When::After(0) => {
+                    self.perform_now(action).await;
+                    continue;
+                }
+                When::After(pause) => Some(self.world.ledger.open().now() + pause),
+                When::Due(offset) => self.first_due(trigger).await.map(|due| due.saturating_add_signed(offset)),
+            };
+            if let Some(at) = at {
+                self.world.later(at, action);
+            }
+        }
+    }
+
+    async fn perform_now(&self, action: Action) {
+        if let Action::Cancel { workflow, key, recipients } = action {
+            self.cancel(workflow, key, recipients).await;
+        }
+    }
+
+    /// When a run of the trigger's key is due, as soon as one waits.
+    async fn first_due(&self, trigger: &Trigger) -> Option<Instant> {
+        let hash = CancelHash::of(trigger.workflow, trigger.key.as_ref()?);
+        for _ in 0..20 {
+            let mut due = None;
+            self.store
+                .read()
+                .ok()?
+                .each_run(|run| {
+                    if run.cancel == Some(hash) {
+                        due = run.phase.due().or(due);
+                    }
+                })
+                .ok()?;
+            if let Some(due) = due {
+                let ledger = self.world.ledger.open();
+                return Some(ledger.now() + due.since(ledger.wall()).as_micros() as u64);
+            }
+            sleep(Duration::from_millis(11)).await;
+        }
+        None
+    }
+
+    async fn cancel(&self, workflow: &'static str, key: String, recipients: Option<Vec<Who>>) {
+        let recipients = recipients.map(|all| all.into_iter().map(Who::reference).collect::<Vec<_>>());
+        let (index, seq) = {
+            let mut ledger = self.world.ledger.open();
+            let cancel = Cancel {
+                workflow,
+                key: key.clone(),
+                recipients: recipients.clone(),
+                at: ledger.now(),
+                answer: Answer::InDoubt,
+                lost_at: None,
+                frozen: Vec::new(),
+            };
+            ledger.trace(format!("cancel {workflow} {key} {recipients:?}"));
+            ledger.cancels.push(cancel);
+            (ledger.cancels.len() - 1, ledger.next_seq())
+        };
+        let request = CancelRequest { cancellation_key: key, recipients };
+        let answer = match self.world.flaw {
+            Some(Flaw::CancelForgotten) => Ok(Vec::new()),
+            _ => self.intake.cancel(workflow, request.clone()).await,
+        };
+        let Ok(cancelled) = answer else { return };
+        let Ok(found) = Snapshot::read(&self.store) else { return };
+        let cancelled: Vec<_> = cancelled.into_iter().map(|one| (one.run, one.in_flight)).collect();
+        {
+            let mut ledger = self.world.ledger.open();
+            let (at, answered) = (ledger.now(), ledger.next_seq());
+            ledger.trace(format!("cancelled {cancelled:?}"));
+            ledger.cancels[index].answer = Answer::Given { at, seq: answered, what: cancelled };
+            let (frozen, wrong) = crate::check::at_cancel(&ledger, &ledger.cancels[index], seq, &found);
+            ledger.cancels[index].frozen = frozen;
+            wrong.into_iter().for_each(|wrong| ledger.wrong(wrong));
+        }
+        if self.world.flaw == Some(Flaw::CancelLingers) {
+            sleep(Duration::from_secs(20)).await;
+            drop(self.intake.cancel(workflow, request).await);
+        }
+    }
+}
