@@ -74,6 +74,8 @@ impl Process {
     }
 
     /// Starts `command` and waits for the address that it prints.
+    // `Drop` waits for it; one that ends before it is listening fails the test.
+    #[allow(clippy::zombie_processes)]
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
