@@ -93,13 +93,20 @@ impl Intake {
         let runs: Vec<Run> =
             request.recipients.into_iter().map(|recipient| self.start(&trigger, recipient, cancel, now)).collect();
         let ids = runs.iter().map(|run| run.id).collect();
-        match engine.store.accept(Accept { trigger, runs, identify, idempotency, bytes }).await? {
-            Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
-            Accepted::New => {
+        let accept = Accept { trigger, runs, identify, idempotency, bytes };
+        let (store, registry) = (engine.store.clone(), self.registry.clone());
+        // A task of its own: the future of a client that goes away is dropped, and what is committed must begin.
+        let accepted = actix::spawn(async move {
+            let accepted = store.accept(accept).await?;
+            if accepted == Accepted::New {
                 // Before the answer: whoever cancels after it is heard by the registry after this.
-                tell(&self.registry, Admit { runs: ids, cancel, work });
-                Ok(Triggered::New(id))
+                tell(&registry, Admit { runs: ids, cancel, work });
             }
+            Ok::<_, StoreError>(accepted)
+        });
+        match accepted.await.map_err(|_| StoreError::Closed)?? {
+            Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
+            Accepted::New => Ok(Triggered::New(id)),
         }
     }
 
