@@ -6,11 +6,12 @@ use jiff::tz::TimeZone;
 use super::Channel;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId};
+use crate::model::duration::Unit;
 use crate::model::message::{Content, Message, Status};
 use crate::model::recipient::Recipient;
 use crate::model::run::{Outcome, Phase, Run, RunEvent, RunEventKind};
-use crate::model::trigger::Trigger;
-use crate::model::workflow::{ChannelStep, StepKind, Template, Workflow};
+use crate::model::trigger::{Trigger, TriggerSettings};
+use crate::model::workflow::{ChannelStep, Step, StepKind, Template, Workflow};
 use crate::store::op::{Advance, NewMessage, Next};
 
 /// What surrounds the run at `now`.
@@ -39,6 +40,14 @@ pub struct Draft {
     pub at: Timestamp,
 }
 
+/// The beginning that all runs of a trigger share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beginning {
+    pub phase: Phase,
+    /// What has happened by then.
+    pub event: Option<RunEvent>,
+}
+
 /// What to write, and what to do after it is durable.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -59,6 +68,22 @@ pub enum Effect {
     Sleep(Timestamp),
     /// The run has ended.
     Stop,
+}
+
+/// Where new runs of a trigger begin. A delay before everything else begins with the runs: what accepts them puts them
+/// to sleep, and no actor is started only to write that. A delay in months is left to the run, since the months are
+/// those of its recipient's zone.
+pub fn begin(workflow: &Workflow, settings: TriggerSettings, now: Timestamp) -> Beginning {
+    match workflow.steps.first() {
+        Some(Step { reference, kind: StepKind::Delay(delay), .. })
+            if delay.unit != Unit::Months && !settings.skip_delay =>
+        {
+            let due = delay.after(now, &TimeZone::UTC);
+            let event = RunEvent { kind: RunEventKind::DelayStarted(due), step_ref: reference.clone(), at: now };
+            Beginning { phase: Phase::Waiting { step: 0, due }, event: Some(event) }
+        }
+        _ => Beginning { phase: Phase::Ready { step: 0 }, event: None },
+    }
 }
 
 /// What `run` does on `event`.
@@ -300,7 +325,7 @@ mod tests {
                 data: None,
                 cancel: None,
                 revision: 0,
-                phase: Phase::Ready { step: 0 },
+                phase: begin(&workflow, settings, START).phase,
             };
             let channels = [("email", ChannelType::Email), ("in-app", ChannelType::InAppFeed)]
                 .map(|(key, kind)| Channel { key: key.into(), id: ChannelId::from([key.len() as u8; 16]), kind })
@@ -443,6 +468,8 @@ mod tests {
     fn a_month_is_the_recipients_month() {
         let mut world = World::new(&[Kind::Delay(1)], TriggerSettings::default(), true);
         world.workflow.steps[0].kind = StepKind::Delay(Duration { unit: Unit::Months, value: 1 });
+        world.run.phase = begin(&world.workflow, TriggerSettings::default(), START).phase;
+        assert_eq!(world.run.phase, Phase::Ready { step: 0 }, "whose month it is, is not known yet");
         world.recipient.properties.insert("timezone".into(), json!("America/New_York"));
         // 2026-02-28 23:30 in New York; a month later its clocks have changed.
         world.now = "2026-03-01T04:30:00Z".parse::<jiff::Timestamp>().map(Timestamp::from_jiff).unwrap();

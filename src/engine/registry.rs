@@ -166,6 +166,8 @@ impl Actor for Registry {
 #[rtype(result = "()")]
 pub struct Admit {
     pub runs: Vec<RunId>,
+    /// When they go on; `None`: now.
+    pub due: Option<Timestamp>,
     pub cancel: Option<CancelHash>,
     pub work: WorkGuard,
 }
@@ -177,7 +179,10 @@ impl Handler<Admit> for Registry {
         if let Some(key) = admit.cancel {
             self.keys.extend(admit.runs.iter().map(|id| (key, *id)));
         }
-        self.ready.extend(admit.runs);
+        match admit.due {
+            Some(due) => self.parked.extend(admit.runs.into_iter().map(|id| (due, id))),
+            None => self.ready.extend(admit.runs),
+        }
         self.pump(ctx);
     }
 }

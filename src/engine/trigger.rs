@@ -6,8 +6,8 @@ use actix::Addr;
 use serde_json::Map;
 
 use super::Engine;
+use super::plan::{self, Beginning};
 use super::registry::{Admit, CancelRuns, Registry};
-use crate::base::clock::Timestamp;
 use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::{call, tell};
 use crate::model::recipient::RecipientRef;
@@ -90,17 +90,18 @@ impl Intake {
             settings: request.settings,
             inserted_at: now,
         };
+        let Beginning { phase, event } = plan::begin(&published.workflow, trigger.settings, now);
         let runs: Vec<Run> =
-            request.recipients.into_iter().map(|recipient| self.start(&trigger, recipient, cancel, now)).collect();
+            request.recipients.into_iter().map(|recipient| self.start(&trigger, recipient, cancel, phase)).collect();
         let ids = runs.iter().map(|run| run.id).collect();
-        let accept = Accept { trigger, runs, identify, idempotency, bytes };
+        let accept = Accept { trigger, runs, event, identify, idempotency, bytes };
         let (store, registry) = (engine.store.clone(), self.registry.clone());
         // A task of its own: the future of a client that goes away is dropped, and what is committed must begin.
         let accepted = actix::spawn(async move {
             let accepted = store.accept(accept).await?;
             if accepted == Accepted::New {
                 // Before the answer: whoever cancels after it is heard by the registry after this.
-                tell(&registry, Admit { runs: ids, cancel, work });
+                tell(&registry, Admit { runs: ids, due: phase.due(), cancel, work });
             }
             Ok::<_, StoreError>(accepted)
         });
@@ -110,15 +111,15 @@ impl Intake {
         }
     }
 
-    fn start(&self, trigger: &Trigger, to: NamedRecipient, cancel: Option<CancelHash>, now: Timestamp) -> Run {
+    fn start(&self, trigger: &Trigger, to: NamedRecipient, cancel: Option<CancelHash>, phase: Phase) -> Run {
         Run {
-            id: RunId(self.engine.deps.ids.next(now)),
+            id: RunId(self.engine.deps.ids.next(trigger.inserted_at)),
             trigger: trigger.id,
             recipient: to.reference,
             data: to.data,
             cancel,
             revision: 0,
-            phase: Phase::Ready { step: 0 },
+            phase,
         }
     }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::op::{
-    Accept, Accepted, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Idempotent, NewMessage, Next,
-    Op, pending,
+    Accepted, Accepting, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Idempotent, NewMessage,
+    Next, Op, pending,
 };
 use super::tables::{TableId, Tables, feed_key, instant_key, numbered, outbox_key};
 use super::{Refused, StoreError};
@@ -56,8 +56,8 @@ pub fn apply(tables: &mut Tables<'_>, op: Op) -> Result<Done, StoreError> {
     }
 }
 
-fn accept(tables: &mut Tables<'_>, accept: Accept) -> Result<Done, StoreError> {
-    let now = accept.trigger.inserted_at;
+fn accept(tables: &mut Tables<'_>, accept: Accepting) -> Result<Done, StoreError> {
+    let now = accept.at;
     if let Some(idempotency) = &accept.idempotency {
         let known: Option<Idempotent> = tables.get(TableId::Idempotency, &idempotency.key)?;
         if let Some(known) = known.filter(|known| remembered(known, now)) {
@@ -70,7 +70,7 @@ fn accept(tables: &mut Tables<'_>, accept: Accept) -> Result<Done, StoreError> {
         let record = Idempotent {
             fingerprint: idempotency.fingerprint,
             request_id: idempotency.request_id.clone(),
-            trigger: accept.trigger.id,
+            trigger: accept.id,
             at: now,
         };
         tables.put(TableId::Idempotency, &idempotency.key, &record)?;
@@ -80,9 +80,12 @@ fn accept(tables: &mut Tables<'_>, accept: Accept) -> Result<Done, StoreError> {
     for (recipient, properties) in &accept.identify {
         merge(tables, recipient, properties, now)?;
     }
-    tables.put(TableId::Triggers, accept.trigger.id.as_bytes(), &accept.trigger)?;
-    for run in &accept.runs {
-        tables.put(TableId::Runs, run.id.as_bytes(), run)?;
+    tables.put_encoded(TableId::Triggers, accept.id.as_bytes(), &accept.trigger)?;
+    for (id, run) in &accept.runs {
+        tables.put_encoded(TableId::Runs, id.as_bytes(), run)?;
+        if let Some(event) = &accept.event {
+            tables.put_encoded(TableId::RunEvents, &numbered(id.as_bytes(), 0), event)?;
+        }
     }
     Ok(Done::Accepted(Accepted::New))
 }

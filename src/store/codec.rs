@@ -7,10 +7,13 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 
 const VERSION: u8 = 1;
+/// Most records but triggers and messages fit.
+const SMALL: usize = 256;
 
 /// The stored form of `value`.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = vec![VERSION];
+    let mut bytes = Vec::with_capacity(SMALL);
+    bytes.push(VERSION);
     rmp_serde::encode::write_named(&mut bytes, value).map_err(|error| StoreError::Failed(error.to_string()))?;
     Ok(bytes)
 }

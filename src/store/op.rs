@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::StoreError;
+use super::codec::encode;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId, TriggerId, VersionId};
 use crate::model::message::{Attempt, Captured, Message, Pending};
@@ -13,7 +15,7 @@ use crate::model::trigger::Trigger;
 /// A write.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Accept(Box<Accept>),
+    Accept(Box<Accepting>),
     Advance(Box<Advance>),
     Cancel(Cancel),
     BeginAttempt(BeginAttempt),
@@ -40,10 +42,48 @@ pub enum Done {
 pub struct Accept {
     pub trigger: Trigger,
     pub runs: Vec<Run>,
+    /// What has happened to each of the runs by now.
+    pub event: Option<RunEvent>,
     pub identify: Vec<(RecipientRef, Map<String, Value>)>,
     pub idempotency: Option<Idempotency>,
     /// The size of the request, for the bound on a group's bytes.
     pub bytes: usize,
+}
+
+/// `Accept` as it is queued. Its records are encoded by whoever asks: the one writer has only to insert them, and what
+/// cannot be encoded fails nobody else's op.
+#[derive(Clone, Debug)]
+pub struct Accepting {
+    pub id: TriggerId,
+    pub at: Timestamp,
+    pub trigger: Vec<u8>,
+    pub runs: Vec<(RunId, Vec<u8>)>,
+    pub event: Option<Vec<u8>>,
+    pub identify: Vec<(RecipientRef, Map<String, Value>)>,
+    pub idempotency: Option<Idempotency>,
+    pub bytes: usize,
+}
+
+impl Accept {
+    /// Encodes the records.
+    pub fn prepare(self) -> Result<Accepting, StoreError> {
+        let event = self.event.as_ref().map(encode).transpose()?;
+        let runs = self.runs.into_iter().map(|mut run| {
+            // The events of a write are numbered under the revision that it met: the next write must meet another.
+            run.revision += u32::from(event.is_some());
+            Ok((run.id, encode(&run)?))
+        });
+        Ok(Accepting {
+            id: self.trigger.id,
+            at: self.trigger.inserted_at,
+            trigger: encode(&self.trigger)?,
+            runs: runs.collect::<Result<_, StoreError>>()?,
+            event,
+            identify: self.identify,
+            idempotency: self.idempotency,
+            bytes: self.bytes,
+        })
+    }
 }
 
 /// What makes two requests the same one.

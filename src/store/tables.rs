@@ -120,7 +120,12 @@ impl<'txn> Tables<'txn> {
     /// Sets the value at `key`.
     pub fn put<T: Serialize>(&mut self, table: TableId, key: &[u8], value: &T) -> Result<(), StoreError> {
         let bytes = encode(value)?;
-        self.at(table as usize)?.insert(key, bytes.as_slice()).map_err(storage)?;
+        self.put_encoded(table, key, &bytes)
+    }
+
+    /// Sets the value at `key` to one that was encoded before.
+    pub fn put_encoded(&mut self, table: TableId, key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
+        self.at(table as usize)?.insert(key, bytes).map_err(storage)?;
         Ok(())
     }
 

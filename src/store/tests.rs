@@ -56,7 +56,7 @@ impl Bench {
             inserted_at: at,
         };
         let runs = vec![run(number)];
-        self.store.accept(Accept { trigger, runs, identify: Vec::new(), idempotency, bytes: 0 }).await
+        self.store.accept(Accept { trigger, runs, event: None, identify: Vec::new(), idempotency, bytes: 0 }).await
     }
 
     async fn advance(&self, number: u8, expect: u32, to: Next, message: Option<NewMessage>) -> Result<(), StoreError> {

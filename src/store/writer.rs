@@ -188,7 +188,7 @@ impl Store {
 
     /// Accepts a trigger.
     pub async fn accept(&self, accept: Accept) -> Result<Accepted, StoreError> {
-        match self.try_submit(Op::Accept(Box::new(accept))).await? {
+        match self.try_submit(Op::Accept(Box::new(accept.prepare()?))).await? {
             Done::Accepted(accepted) => Ok(accepted),
             other => Err(unexpected(&other)),
         }
