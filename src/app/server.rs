@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::{App, HttpServer, web};
 use anyhow::{Context, Result, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -189,7 +189,12 @@ fn bind(address: SocketAddr) -> Result<TcpListener> {
 fn serve(config: &Config, listener: TcpListener, state: &web::Data<State>) -> Result<ServerHandle> {
     let app_state = state.clone();
     let mut server = HttpServer::new(move || {
-        App::new().app_data(app_state.clone()).wrap(from_fn(access_log::observe)).configure(http::routes)
+        App::new()
+            .app_data(app_state.clone())
+            .wrap(from_fn(access_log::observe))
+            // A host that was configured with a slash at its end makes paths begin with two.
+            .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
+            .configure(http::routes)
     })
     .disable_signals()
     .shutdown_timeout(DRAIN.as_secs());

@@ -98,7 +98,8 @@ impl<'de> Deserialize<'de> for RecipientRef {
     }
 }
 
-/// Whether `id` can name something: 1 to 256 characters, no `/`, no `#`, no control character.
+/// Whether `id` can name something: 1 to 256 characters, no `/`, no `#`, no control character. U+FFFD stands for bytes
+/// that were no UTF-8: two different ids would become one.
 pub fn check_id(what: &str, id: &str) -> Result<(), String> {
     if id.is_empty() {
         return Err(format!("{what} must not be empty"));
@@ -107,7 +108,7 @@ pub fn check_id(what: &str, id: &str) -> Result<(), String> {
     if length > MAX_ID_CHARS {
         return Err(format!("{what} has {length} characters; at most {MAX_ID_CHARS} are allowed"));
     }
-    if let Some(bad) = id.chars().find(|c| c.is_control() || matches!(c, '/' | '#')) {
+    if let Some(bad) = id.chars().find(|c| c.is_control() || matches!(c, '/' | '#' | '\u{fffd}')) {
         return Err(format!("{what} must not contain {bad:?}"));
     }
     Ok(())
@@ -248,7 +249,7 @@ mod tests {
 
     #[test]
     fn ids_that_would_break_keys_or_paths_are_refused() {
-        for id in ["", "a/b", "a#b", "a\0b", "a\nb"] {
+        for id in ["", "a/b", "a#b", "a\0b", "a\nb", "a\u{fffd}b"] {
             assert!(RecipientRef::from_json(&json!(id)).is_err(), "{id:?}");
         }
         assert!(RecipientRef::from_json(&json!("x".repeat(257))).is_err());
@@ -257,7 +258,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn references_survive_the_wire(collection in "[a-z$]{1,9}", id in "[^/#\\pC]{1,20}") {
+        fn references_survive_the_wire(collection in "[a-z$]{1,9}", id in "[^/#\\pC\u{fffd}]{1,20}") {
             let reference = RecipientRef { collection, id };
             prop_assert_eq!(RecipientRef::from_json(&reference.to_json()).unwrap(), reference);
         }

@@ -37,6 +37,7 @@ async fn every_fault_has_a_status_a_code_and_a_way_out() {
         ((Method::POST, TRIGGER, PUBLIC, ok), 403, "incorrect_token_type", "secret key"),
         ((Method::GET, "/v1/users/nobody", PUBLIC, String::new()), 404, "resource_missing", "nobody"),
         ((Method::GET, "/v1/users/u/feeds/nope", PUBLIC, String::new()), 404, "channel_invalid", "in-app"),
+        ((Method::PUT, "//v1/users/%FF", PUBLIC, "{}".into()), 422, "invalid_params", "must not contain"),
         ((Method::PUT, "/v1/users/u", PUBLIC, "{\"email\": 1}".into()), 422, "invalid_params", "email"),
         (post("/dev/clock/advance", "{\"by\": \"soon\"}".into()), 422, "invalid_params", "by"),
     ];
