@@ -93,14 +93,22 @@ pub enum Fate {
     Panicked,
 }
 
+/// The wall clock was set, by that many microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    pub by: i64,
+    pub from: Instant,
+    /// When it was done; an advance takes many small steps.
+    pub until: Instant,
+}
+
 #[derive(Debug)]
 pub struct Record {
     pub calls: Vec<Call>,
     pub cancels: Vec<Cancel>,
     pub attempts: Vec<Attempt>,
     pub crashes: Vec<Instant>,
-    /// When, and by how many microseconds, the wall clock stepped.
-    pub steps: Vec<(Instant, i64)>,
+    pub steps: Vec<Step>,
     /// What was seen to be wrong while the world ran.
     pub violations: Vec<String>,
     pub trace: Vec<String>,
@@ -160,14 +168,31 @@ impl Record {
 
     /// The wall clock, as the machine shows it.
     pub fn wall(&self) -> Timestamp {
-        let steps: i64 = self.steps.iter().map(|(_, by)| by).sum();
+        let steps: i64 = self.steps.iter().map(|step| step.by).sum();
         Timestamp::from_micros(self.epoch.as_micros() + self.now() as i64 + steps)
     }
 
-    /// How far the wall clock was set forward between the two instants, both included.
+    /// How far the wall clock was set forward, at most, between the two instants, both included.
     pub fn hastened(&self, from: Instant, to: Instant) -> u64 {
-        let forward = self.steps.iter().filter(|(at, by)| (from..=to).contains(at) && *by > 0);
-        forward.map(|(_, by)| by.unsigned_abs()).sum()
+        let forward = self.steps.iter().filter(|step| step.by > 0 && step.from <= to && from <= step.until);
+        forward.map(|step| step.by.unsigned_abs()).sum()
+    }
+
+    /// The advance that is under way, if there is one, ended with the server's clock at `wall`: time also passed by
+    /// itself meanwhile, and that is not part of the step.
+    pub fn settle(&mut self, wall: Timestamp) {
+        let (now, shown) = (self.now(), self.wall());
+        if let Some(step) = self.steps.iter_mut().find(|step| step.until == Instant::MAX) {
+            step.by += wall.as_micros() - shown.as_micros();
+            step.until = now;
+        }
+    }
+
+    /// Records a step that is done at once.
+    pub fn step(&mut self, by: i64) {
+        let now = self.now();
+        self.steps.push(Step { by, from: now, until: now });
+        self.trace(format!("step {by}"));
     }
 
     pub fn next_seq(&mut self) -> u64 {

@@ -10,6 +10,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::cast::{Actor, Play};
+use crate::ledger::Ledger;
 use crate::rng::Rng;
 
 /// Panics of the simulation begin with this, so that the hook can tell them from a bug's.
@@ -31,12 +32,13 @@ pub fn hide_staged_panics() {
 /// The subscriber of one life.
 pub struct Saboteur {
     seed: u64,
+    ledger: Ledger,
     stumbles: Mutex<HashMap<String, u64>>,
 }
 
 impl Saboteur {
-    pub fn new(seed: u64) -> Self {
-        Self { seed, stumbles: Mutex::default() }
+    pub fn new(seed: u64, ledger: Ledger) -> Self {
+        Self { seed, ledger, stumbles: Mutex::default() }
     }
 
     fn strikes(&self, seen: &Seen) -> bool {
@@ -86,6 +88,7 @@ impl Subscriber for Saboteur {
         let mut seen = Seen::default();
         event.record(&mut seen);
         if self.strikes(&seen) {
+            self.ledger.open().trace(format!("panic {} {}", seen.workflow, seen.run));
             panic!("{STAGED}the actor of {}", seen.run);
         }
     }

@@ -90,7 +90,14 @@ impl Provider {
         }
         let (at, seq) = (ledger.now(), ledger.next_seq());
         let attempt = Attempt { message: mail.message, at, seq, digest, to: mail.to.clone(), fate: None };
-        ledger.trace(format!("send {} {} {}", mail.message, mail.to, mail.content.subject));
+        let before = ledger.attempts.iter().rev().find(|one| one.message == mail.message).map(|one| one.fate);
+        let again = match before {
+            None => "",
+            Some(None) => " again after a crash",
+            Some(Some(Fate::Accepted)) => " again after it was accepted",
+            Some(Some(_)) => " again",
+        };
+        ledger.trace(format!("send {} {} {}{again}", mail.message, mail.to, mail.content.subject));
         if self.flaw == Some(Flaw::SentTwice) && number == 0 {
             ledger.attempts.push(Attempt { fate: Some(Fate::Accepted), ..attempt.clone() });
         }

@@ -37,6 +37,8 @@ pub enum Action {
     },
     /// Sets the wall clock by that many microseconds.
     Step(i64),
+    /// Advances the clock by that many microseconds as `belfry dev` does: from one due time to the next.
+    Advance(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +74,8 @@ pub enum When {
 #[derive(Clone, Copy, Debug)]
 pub struct Planned {
     pub at: Instant,
+    /// It is asked to stop, and killed only when it has not done so in time.
+    pub asked: bool,
     pub crash: Crash,
     /// The disk stops in the middle of a commit: after that many of its operations.
     pub inside: Option<u64>,
@@ -91,11 +95,17 @@ impl Script {
         let busy = rng.pick(&[2 * SECOND, 20 * SECOND, 2 * MINUTE]);
         let horizon = rng.pick(&[MINUTE, 3 * HOUR, 80 * HOUR]);
         let steps = rng.percent(35);
+        let advance = (steps && rng.percent(40)).then(|| rng.pick(&[SECOND, MINUTE, 3 * HOUR, 73 * HOUR]));
         let mut actions = Vec::new();
+        actions.extend(advance.map(|by| (rng.below(2 * busy), Action::Advance(by))));
         let mut dues = Vec::new();
         for content in 0..rng.range(3, 14) {
             let at = if rng.percent(75) { rng.below(busy) } else { rng.below(horizon) };
-            let trigger = trigger(content, &keys, rng);
+            let mut trigger = trigger(content, &keys, rng);
+            if advance > Some(HOUR) {
+                // Idempotency keys are forgotten after a day, and this world's days are short.
+                trigger.idempotency = None;
+            }
             let play = crate::cast::Play::of(trigger.workflow);
             let mut due = at;
             for part in play.parts {
@@ -205,6 +215,7 @@ fn crashes(busy: u64, horizon: u64, dues: &[Instant], steps: bool, rng: &mut Rng
                 4..8 if !dues.is_empty() => around(rng.pick(dues), rng),
                 _ => rng.below(horizon),
             },
+            asked: rng.percent(15),
             crash: rng.pick(&[Crash::Kill, Crash::PowerCut, Crash::PowerCut]),
             inside: rng.percent(40).then(|| rng.below(40)),
             pause: rng.pick(&[0, 10 * MILLI, 3 * SECOND, 3 * SECOND, MINUTE, 2 * HOUR]),

@@ -1,4 +1,7 @@
 //! Seeds that once failed, with the fault that each found. They are played by every run of the tests.
 
 /// Seed and what was wrong.
-pub const REGRESSIONS: &[(u64, &str)] = &[];
+pub const REGRESSIONS: &[(u64, &str)] = &[
+    (12, "the client went away between the commit of its trigger and the start of its runs: they never began"),
+    (98, "the same, and the repeated request was answered as if all were well"),
+];

@@ -8,17 +8,19 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::Actor;
+use actix::{Actor, Addr};
 use belfry::base::clock::{Clock, Timestamp, sleep};
 use belfry::base::deps::{Deps, Offload};
 use belfry::base::ids::{Entropy, IdSource};
+use belfry::base::mail::tell;
 use belfry::base::work::Work;
 use belfry::delivery::EmailProvider;
-use belfry::delivery::courier::Courier;
+use belfry::delivery::courier::{Courier, Drain};
 use belfry::engine::Engine;
 use belfry::engine::catalog::Catalog;
-use belfry::engine::registry::{Recovered, Registry};
+use belfry::engine::registry::{DrainRuns, Recovered, Registry};
 use belfry::engine::trigger::{Intake, TriggerError, Triggered as Accepted};
+use belfry::http::advance::advance;
 use belfry::model::trigger::{CancelHash, CancelRequest, TriggerRequest};
 use belfry::model::workflow::Engine as TemplateEngine;
 use belfry::store::op::Idempotency;
@@ -30,7 +32,7 @@ use tokio::sync::Notify;
 
 use crate::cast::{self, PLAYS, Who};
 use crate::disk::{Crash, Disk};
-use crate::ledger::{Answer, Call, Cancel, Instant, Ledger, Triggered};
+use crate::ledger::{Answer, Call, Cancel, Instant, Ledger, Step, Triggered};
 use crate::panics::Saboteur;
 use crate::provider::Provider;
 use crate::rng::Rng;
@@ -79,7 +81,7 @@ pub fn play(seed: u64, flaw: Option<Flaw>) -> Outcome {
         if let Some(operations) = planned.again {
             world.disk.stop_after(Some(operations));
             let at = world.ledger.open().now() + 200_000;
-            world.live(Some(Planned { at, inside: None, pause: 0, step: 0, again: None, ..planned }));
+            world.live(Some(Planned { at, asked: false, inside: None, pause: 0, step: 0, again: None, ..planned }));
         }
     }
     // A deadly provider may end the last process too.
@@ -96,6 +98,9 @@ pub fn play(seed: u64, flaw: Option<Flaw>) -> Outcome {
     Outcome { violations: std::mem::take(&mut ledger.violations), trace: std::mem::take(&mut ledger.trace) }
 }
 
+/// How long a server that was asked to stop may take.
+const DRAIN: Duration = Duration::from_secs(20);
+
 struct World {
     seed: u64,
     flaw: Option<Flaw>,
@@ -109,6 +114,8 @@ struct World {
     lives: Cell<u64>,
     revision: Cell<u64>,
     quiet: Cell<bool>,
+    /// The last process ended by itself and closed its store.
+    closed: Cell<bool>,
     snapshot: RefCell<Option<Snapshot>>,
 }
 
@@ -132,6 +139,7 @@ impl Idle {
 struct Life {
     world: Rc<World>,
     intake: Intake,
+    courier: Addr<Courier>,
     clock: Clock,
     store: Store,
 }
@@ -157,6 +165,7 @@ impl World {
             lives: Cell::new(0),
             revision: Cell::new(0),
             quiet: Cell::new(false),
+            closed: Cell::new(false),
             snapshot: RefCell::new(None),
             script,
         }
@@ -171,6 +180,7 @@ impl World {
     /// Runs one process to its end.
     fn live(self: &Rc<Self>, planned: Option<Planned>) {
         self.lives.set(self.lives.get() + 1);
+        self.closed.set(false);
         let idle = Arc::new(Idle::default());
         let hook = Arc::clone(&idle);
         let runtime = move || {
@@ -181,7 +191,8 @@ impl World {
                 .build()
                 .unwrap()
         };
-        let subscriber = tracing::subscriber::set_default(Saboteur::new(self.seed + self.lives.get()));
+        let saboteur = Saboteur::new(self.seed + self.lives.get(), self.ledger.clone());
+        let subscriber = tracing::subscriber::set_default(saboteur);
         let system = actix::System::with_tokio_rt(runtime);
         system.block_on(async {
             self.process(planned, &idle).await;
@@ -190,18 +201,20 @@ impl World {
         let (crash, pause, step) =
             planned.map_or((Crash::Kill, 1_000_000, 0), |planned| (planned.crash, planned.pause, planned.step));
         if !self.quiet.get() {
-            self.disk.crash(crash, self.seed ^ self.lives.get());
             let mut ledger = self.ledger.open();
             let now = ledger.now();
-            ledger.trace(format!("crash {crash:?}"));
-            ledger.crashes.push(now);
+            if !self.closed.get() {
+                self.disk.crash(crash, self.seed ^ self.lives.get());
+                ledger.crashes.push(now);
+                ledger.trace(format!("crash {crash:?}"));
+            }
             for cancel in &mut ledger.cancels {
                 if cancel.answer == Answer::InDoubt {
                     cancel.lost_at.get_or_insert(now);
                 }
             }
             if step != 0 {
-                ledger.steps.push((now, step));
+                ledger.step(step);
             }
             ledger.pause(pause);
         }
@@ -216,14 +229,19 @@ impl World {
         let mut rng = Rng::of(self.seed, "life", self.lives.get());
         let (store, committer, queue) = match Store::open_on(self.disk.plug()) {
             Ok(opened) => opened,
-            Err(_) if self.disk.has_stopped() => return,
+            Err(_) if self.disk.has_stopped() => return self.ledger.open().trace("stopped while it opened".into()),
             Err(error) => return self.ledger.open().wrong(format!("P2 the store does not open: {error}")),
         };
         *idle.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(store.clone());
         actix::spawn(write(committer, queue, Arc::clone(idle), rng.clone(), self.script.latency));
         let death = Arc::new(Notify::new());
         let Some(life) = self.start(&store, &death, &mut rng).await else { return };
-        self.follow(&Rc::new(life), planned, &death).await;
+        let life = Rc::new(life);
+        self.follow(&life, planned, &death).await;
+        if planned.is_some_and(|planned| planned.asked) && !self.disk.has_stopped() {
+            self.stop(&life, &death).await;
+        }
+        self.ledger.open().settle(life.clock.now());
     }
 
     /// Starts the server; `None` when its disk stopped meanwhile.
@@ -262,11 +280,12 @@ impl World {
             vars: serde_json::Map::new(),
             park_after: self.script.park_after,
             max_active: self.script.max_active,
-            deliver: courier.recipient(),
+            deliver: courier.clone().recipient(),
         });
         let recovered = Recovered::scan(store).ok()?;
         let registry = Registry::new(Arc::clone(&engine), recovered).start();
-        let life = Life { world: Rc::clone(self), intake: Intake { engine, registry }, clock, store: store.clone() };
+        let intake = Intake { engine, registry };
+        let life = Life { world: Rc::clone(self), intake, courier, clock, store: store.clone() };
         if self.flaw == Some(Flaw::HastyClock) {
             actix::spawn(hasten(life.clock.clone()));
         }
@@ -307,10 +326,29 @@ impl World {
             tokio::select! {
                 biased;
                 () = death.notified() => return,
-                () = self.disk.stopped.notified() => if self.disk.has_stopped() { return },
+                () = self.disk.stopped.notified() => if self.disk.has_stopped() {
+                    return self.ledger.open().trace("stopped inside a commit".into());
+                },
                 () = self.agenda_changed.notified() => {}
                 () = sleep(Duration::from_micros(next - now)) => {}
             }
+        }
+    }
+
+    /// Stops the server as a signal does: nothing new begins, what is under way ends, the store is closed.
+    async fn stop(&self, life: &Life, death: &Notify) {
+        tell(&life.intake.registry, DrainRuns);
+        tell(&life.courier, Drain);
+        tokio::select! {
+            biased;
+            () = death.notified() => {}
+            () = self.disk.stopped.notified() => {}
+            () = life.intake.engine.deps.work.settled() => {
+                life.store.close();
+                self.closed.set(true);
+                self.ledger.open().trace("stopped when asked".into());
+            }
+            () = sleep(DRAIN) => self.ledger.open().trace("did not stop in time".into()),
         }
     }
 
@@ -365,14 +403,26 @@ impl Life {
             Action::Trigger(trigger) => self.trigger(trigger).await,
             Action::Cancel { workflow, key, recipients } => self.cancel(workflow, key, recipients).await,
             Action::Step(by) => {
-                {
-                    let mut ledger = self.world.ledger.open();
-                    let now = ledger.now();
-                    ledger.steps.push((now, by));
-                    ledger.trace(format!("step {by}"));
-                }
+                self.world.ledger.open().step(by);
                 self.clock.shift(by);
             }
+            Action::Advance(by) => self.advance(by).await,
+        }
+    }
+
+    async fn advance(&self, by: u64) {
+        {
+            let mut ledger = self.world.ledger.open();
+            let from = ledger.now();
+            ledger.steps.push(Step { by: by as i64, from, until: Instant::MAX });
+            ledger.trace(format!("advance {by}"));
+        }
+        let deps = &self.intake.engine.deps;
+        let done = advance(deps, &self.intake.registry, &self.courier, Duration::from_micros(by)).await;
+        if done.is_ok() {
+            let mut ledger = self.world.ledger.open();
+            ledger.settle(self.clock.now());
+            ledger.trace("advanced".into());
         }
     }
 
@@ -403,7 +453,10 @@ impl Life {
                 tokio::select! {
                     biased;
                     answer = answer => answer,
-                    () = sleep(patience) => return,
+                    () = sleep(patience) => {
+                        self.world.ledger.open().trace("the client went away".into());
+                        return;
+                    }
                 }
             }
         };
@@ -527,7 +580,8 @@ impl Life {
         {
             let mut ledger = self.world.ledger.open();
             let (at, answered) = (ledger.now(), ledger.next_seq());
-            ledger.trace(format!("cancelled {cancelled:?}"));
+            let in_flight = if cancelled.iter().any(|(_, in_flight)| *in_flight > 0) { " in flight" } else { "" };
+            ledger.trace(format!("cancelled {cancelled:?}{in_flight}"));
             ledger.cancels[index].answer = Answer::Given { at, seq: answered, what: cancelled };
             let (frozen, wrong) = crate::check::at_cancel(&ledger, &ledger.cancels[index], seq, &found);
             ledger.cancels[index].frozen = frozen;
