@@ -1,13 +1,9 @@
-//! The real binary from outside: over HTTP, SMTP and the command line, killed, restarted, and given bad input.
+//! The real binary with a real mail server.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
-mod cli;
-mod idempotency;
-mod keys;
-mod operation;
+mod commands;
+mod mail_faults;
 mod recovery;
 mod server;
 mod smtp;
-mod smtp_faults;
-mod story;
