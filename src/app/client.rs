@@ -31,16 +31,10 @@ impl Client {
             return Ok(Value::Null);
         }
         let text = response.text().await?;
-        let answer: Value = serde_json::from_str(&text).unwrap_or(json!({"message": text}));
-        if status.is_success() {
-            return Ok(answer);
+        if !status.is_success() {
+            return refused(status, text);
         }
-        let mut lines = vec![format!("{} ({status})", answer["message"].as_str().unwrap_or("no message"))];
-        for fault in answer["errors"].as_array().into_iter().flatten() {
-            let text = |key: &str| fault[key].as_str().unwrap_or_default().to_owned();
-            lines.push(format!("  {}: {}", text("field"), text("message")));
-        }
-        bail!(lines.join("\n"))
+        Ok(serde_json::from_str(&text).unwrap_or(json!({"message": text})))
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response> {
@@ -67,9 +61,20 @@ impl Client {
         let outcome = response.headers().get("x-cancel-outcome").and_then(|value| value.to_str().ok());
         match (response.status(), outcome) {
             (StatusCode::NO_CONTENT, outcome) => Ok(outcome.unwrap_or("cancelled").to_owned()),
-            (status, _) => bail!("{status}: {}", response.text().await?),
+            (status, _) => refused(status, response.text().await?),
         }
     }
+}
+
+/// The server's own sentence as an error, with what it says of each field.
+fn refused<T>(status: StatusCode, text: String) -> Result<T> {
+    let answer: Value = serde_json::from_str(&text).unwrap_or(json!({"message": text}));
+    let mut lines = vec![format!("{} ({status})", answer["message"].as_str().unwrap_or("no message"))];
+    for fault in answer["errors"].as_array().into_iter().flatten() {
+        let text = |key: &str| fault[key].as_str().unwrap_or_default().to_owned();
+        lines.push(format!("  {}: {}", text("field"), text("message")));
+    }
+    bail!(lines.join("\n"))
 }
 
 /// `text` as one segment of a path.

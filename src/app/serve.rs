@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::keys::DevKeys;
 use super::server::{self, Running, Workflows};
@@ -16,6 +16,7 @@ const PANICKED: i32 = 70;
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(config: Config) -> Result<()> {
+    let signals = Signals::new()?;
     let running = server::start(&config, Workflows::Directory).await?;
     println!("Belfry listens on {}", running.url);
     if let Some(key) = &running.shown.secret {
@@ -38,11 +39,12 @@ pub async fn serve(config: Config) -> Result<()> {
     if config.auth.signing_public_key.is_some() {
         tracing::warn!("auth.signing_public_key is kept, but this version does not check user tokens yet");
     }
-    until_ended(running).await
+    until_ended(running, signals).await
 }
 
 /// Serves with all defaults: captured mail, a clock that can be advanced, keys that are shown at every start.
 pub async fn dev(mut config: Config) -> Result<()> {
+    let signals = Signals::new()?;
     let keys = DevKeys::load_or_create(&config.server.data_dir)?;
     if config.auth.secret_keys.is_empty() {
         config.auth.secret_keys.push(Secret::new(keys.secret.clone()));
@@ -72,11 +74,29 @@ pub async fn dev(mut config: Config) -> Result<()> {
     println!("  curl {}/dev/mailbox", running.url);
     println!("  curl -X POST {}/dev/clock/advance -d '{{\"by\": \"3d\"}}'", running.url);
     println!();
-    until_ended(running).await
+    until_ended(running, signals).await
 }
 
-async fn until_ended(running: Running) -> Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+/// What ends a server. Listened for before it says that it runs: whoever reads that may end it at once.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn until_ended(running: Running, mut signals: Signals) -> Result<()> {
     tokio::select! {
         why = running.store.failed() => {
             tracing::error!(why, "the disk failed: the process ends, and the next start reads what is really there");
@@ -88,15 +108,13 @@ async fn until_ended(running: Running) -> Result<()> {
             eprintln!("belfry: the {who} panicked, which is a fault of Belfry's. Start it again; nothing accepted is lost");
             std::process::exit(PANICKED);
         }
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = signals.recv() => {}
     }
     tracing::info!("shutting down");
     tokio::select! {
         () = running.stop() => tracing::info!("stopped"),
         // Safe at any instant: what is acknowledged is on disk.
-        _ = terminate.recv() => tracing::warn!("a second signal: ended at once"),
-        _ = interrupt.recv() => tracing::warn!("a second signal: ended at once"),
+        () = signals.recv() => tracing::warn!("a second signal: ended at once"),
     }
     Ok(())
 }

@@ -255,11 +255,7 @@ fn engine_channel(channel: &Channel) -> engine::Channel {
 type Providers = Vec<(crate::base::ids::ChannelId, Arc<dyn EmailProvider>)>;
 
 fn providers(config: &Config) -> Result<Providers> {
-    let limits = Limits {
-        connect_timeout: config.delivery.connect_timeout,
-        timeout: config.delivery.timeout,
-        connections: config.delivery.concurrency,
-    };
+    let limits = Limits { connect_timeout: config.delivery.connect_timeout, timeout: config.delivery.timeout };
     let mut providers: Providers = Vec::new();
     for channel in &config.channels {
         let provider: Arc<dyn EmailProvider> = match &channel.provider {

@@ -2,17 +2,21 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
-use lettre::transport::smtp::PoolConfig;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls as LettreTls, TlsParameters};
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Response;
+use lettre::{Address, Message};
 
 use super::{EmailProvider, Mail, Sent};
+use crate::base::clock::Stopwatch;
 use crate::base::config::{Sender, SmtpSettings, Tls};
 use crate::base::deps::panic_text;
 use crate::model::message::AttemptResult;
@@ -71,43 +75,58 @@ fn one_line(text: &str) -> String {
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// An SMTP server, with pooled connections.
+/// A connection that nobody used for this long is not used again: servers and firewalls forget it.
+const LONGEST_IDLE: Duration = Duration::from_secs(60);
+
+/// An SMTP server, and the connections to it that wait for their next mail.
 pub struct Smtp {
     from: Sender,
-    transport: AsyncSmtpTransport<Tokio1Executor>,
-    timeout: Duration,
+    host: String,
+    port: u16,
+    encryption: Encryption,
+    login: Option<Credentials>,
+    limits: Limits,
+    idle: Mutex<Vec<Idle>>,
 }
 
-/// The timeouts and bounds of SMTP connections.
+enum Encryption {
+    None,
+    Starttls(TlsParameters),
+    Tls(TlsParameters),
+}
+
+struct Idle {
+    connection: AsyncSmtpConnection,
+    since: Stopwatch,
+}
+
+/// The timeouts of SMTP.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of one connect, and of each reply.
+    /// Of one connect, and of asking whether an idle connection still works.
     pub connect_timeout: Duration,
     /// Of one attempt as a whole.
     pub timeout: Duration,
-    pub connections: usize,
 }
 
 impl Smtp {
-    /// A transport for `settings`. Nothing is connected yet: a server that is down is found by the first attempt.
+    /// A provider for `settings`. Nothing is connected yet: a server that is down is found by the first attempt.
     pub fn new(settings: &SmtpSettings, limits: Limits) -> Result<Self, String> {
         let parameters = || TlsParameters::new(settings.host.clone()).map_err(|error| error.to_string());
-        let tls = match settings.tls {
-            Tls::None => LettreTls::None,
-            Tls::Starttls => LettreTls::Required(parameters()?),
-            Tls::Tls => LettreTls::Wrapper(parameters()?),
-        };
-        let connections = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host)
-            .port(settings.port)
-            .tls(tls)
-            .timeout(Some(limits.connect_timeout))
-            .pool_config(PoolConfig::new().max_size(connections));
-        if let Some(login) = &settings.credentials {
-            let login = Credentials::new(login.username.clone(), login.password.expose().to_owned());
-            builder = builder.credentials(login);
-        }
-        Ok(Self { from: settings.from.clone(), transport: builder.build(), timeout: limits.timeout })
+        let login = settings.credentials.as_ref();
+        Ok(Self {
+            from: settings.from.clone(),
+            host: settings.host.clone(),
+            port: settings.port,
+            encryption: match settings.tls {
+                Tls::None => Encryption::None,
+                Tls::Starttls => Encryption::Starttls(parameters()?),
+                Tls::Tls => Encryption::Tls(parameters()?),
+            },
+            login: login.map(|login| Credentials::new(login.username.clone(), login.password.expose().to_owned())),
+            limits,
+            idle: Mutex::default(),
+        })
     }
 
     async fn attempt(&self, mail: &Mail) -> Sent {
@@ -115,16 +134,64 @@ impl Smtp {
             Ok(composed) => composed,
             Err(error) => return Sent::new(AttemptResult::Permanent, error.to_string()),
         };
-        let sending = self.transport.send_raw(&composed.envelope, &composed.bytes);
-        match tokio::time::timeout(self.timeout, sending).await {
+        match tokio::time::timeout(self.limits.timeout, self.hand_over(&composed)).await {
             Ok(Ok(response)) => {
                 let words: Vec<&str> = response.message().collect();
                 Sent::new(AttemptResult::Accepted, format!("{} {}", response.code(), words.join(" ")))
             }
             Ok(Err(error)) => Sent::new(result_of(&error), said(&error)),
             // After DATA the server may have accepted it: the next attempt has the same Message-ID.
-            Err(_) => Sent::new(AttemptResult::Transient, format!("no answer within {} s", self.timeout.as_secs())),
+            Err(_) => Sent::new(AttemptResult::Transient, format!("no answer within {:?}", self.limits.timeout)),
         }
+    }
+
+    async fn hand_over(&self, composed: &Composed) -> Result<Response, SmtpError> {
+        let mut connection = self.connection().await?;
+        let sent = connection.send(&composed.envelope, &composed.bytes).await;
+        // Not reached when time runs out: on a connection whose last answer is still to come, the next mail would take
+        // it for its own. lettre's pool keeps such connections, so it is not used.
+        if !connection.has_broken() {
+            self.idle().push(Idle { connection, since: Stopwatch::start() });
+        }
+        sent
+    }
+
+    /// An idle connection that still works, or a new one. There are never more than attempts at once.
+    async fn connection(&self) -> Result<AsyncSmtpConnection, SmtpError> {
+        while let Some(mut idle) = self.take_idle() {
+            let works = tokio::time::timeout(self.limits.connect_timeout, idle.connection.test_connected());
+            if works.await == Ok(true) {
+                return Ok(idle.connection);
+            }
+        }
+        self.connect().await
+    }
+
+    fn take_idle(&self) -> Option<Idle> {
+        let mut idle = self.idle();
+        idle.retain(|idle| idle.since.elapsed() < LONGEST_IDLE);
+        idle.pop()
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpError> {
+        let (server, hello) = ((self.host.as_str(), self.port), ClientId::default());
+        let from_the_start = match &self.encryption {
+            Encryption::Tls(parameters) => Some(parameters.clone()),
+            Encryption::None | Encryption::Starttls(_) => None,
+        };
+        let timeout = Some(self.limits.connect_timeout);
+        let mut connection = AsyncSmtpConnection::connect_tokio1(server, timeout, &hello, from_the_start, None).await?;
+        if let Encryption::Starttls(parameters) = &self.encryption {
+            connection.starttls(parameters.clone(), &hello).await?;
+        }
+        if let Some(login) = &self.login {
+            connection.auth(DEFAULT_MECHANISMS, login).await?;
+        }
+        Ok(connection)
     }
 }
 
@@ -135,12 +202,12 @@ impl EmailProvider for Smtp {
 }
 
 /// Only a 5xx reply is final (RFC 5321, section 4.2.1); whatever else went wrong may be cured.
-fn result_of(error: &lettre::transport::smtp::Error) -> AttemptResult {
+fn result_of(error: &SmtpError) -> AttemptResult {
     if error.is_permanent() { AttemptResult::Permanent } else { AttemptResult::Transient }
 }
 
 /// The error with its causes: lettre's own text names only the kind.
-fn said(error: &lettre::transport::smtp::Error) -> String {
+fn said(error: &SmtpError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -1,119 +1,301 @@
-//! What clients get wrong, and what they are told.
+//! Whatever is sent to it, the answer is one that clients can read, and everybody else's work goes on.
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::server::{PUBLIC, SECRET, Setup};
-use crate::smtp::Smtp;
+use crate::server::{FEED, SECRET, Setup, TestServer, email};
+use crate::smtp::SmtpServer;
 
-const TRIGGER: &str = "/v1/workflows/welcome-to-knock/trigger";
+const TRIGGER: &str = "/v1/workflows/note/trigger";
+const CANCEL: &str = "/v1/workflows/note/cancel";
+
+async fn works(server: &TestServer) {
+    let before = server.mailbox().await.len();
+    server.trigger("note", json!({"recipients": ["fine@x.test"]})).await;
+    server.settle().await;
+    assert_eq!(server.mailbox().await.len(), before + 1);
+}
 
 #[tokio::test]
-async fn every_fault_has_a_status_a_code_and_a_way_out() {
-    let smtp = Smtp::start();
-    let mut setup = Setup::new(smtp.port);
-    setup.more = "[http]\nmax_body_bytes = 100000".into();
-    let server = setup.start();
-    let many: Vec<String> = (0..1_001).map(|number| format!("u{number}")).collect();
-    let deep = "[".repeat(100_000 / 2);
-    let post = |path: &'static str, body: String| (Method::POST, path, SECRET, body);
-    let ok = json!({"recipients": ["u@x.test"]}).to_string();
-    let table = [
-        (post(TRIGGER, "{\"recipients\": [".into()), 400, "bad_request", "line 1"),
-        (post(TRIGGER, deep), 400, "bad_request", "recursion"),
-        (post(TRIGGER, String::new()), 422, "invalid_params", "recipients"),
-        (post(TRIGGER, "[]".into()), 422, "invalid_params", "JSON object"),
-        (post(TRIGGER, json!({"recipients": []}).to_string()), 422, "invalid_params", "recipients"),
-        (post(TRIGGER, json!({"recipients": many}).to_string()), 422, "invalid_params", "1000"),
-        (post(TRIGGER, json!({"recipients": [7]}).to_string()), 422, "invalid_params", "recipients[0]"),
-        (post(TRIGGER, json!({"recipients": ["a\u{0}b"]}).to_string()), 422, "invalid_params", "recipients[0]"),
-        (post(TRIGGER, json!({"recipients": ["u"], "actor": "nobody"}).to_string()), 422, "actor_missing", "nobody"),
-        (post(TRIGGER, format!("\"{}\"", "x".repeat(100_000))), 413, "payload_too_large", "http.max_body_bytes"),
-        (post("/v1/workflows/nope/trigger", ok.clone()), 404, "workflow_missing", "account-invite"),
-        (post("/v1/workflows/welcome-to-knock/cancel", "{}".into()), 422, "invalid_params", "cancellation_key"),
-        (post("/v1/nothing", String::new()), 404, "resource_missing", "/v1/nothing"),
-        ((Method::GET, TRIGGER, SECRET, String::new()), 404, "resource_missing", "GET"),
-        ((Method::POST, TRIGGER, "sk_wrong", ok.clone()), 401, "api_key_missing", "auth.secret_keys"),
-        ((Method::POST, TRIGGER, PUBLIC, ok), 403, "incorrect_token_type", "secret key"),
-        ((Method::GET, "/v1/users/nobody", PUBLIC, String::new()), 404, "resource_missing", "nobody"),
-        ((Method::GET, "/v1/users/u/feeds/nope", PUBLIC, String::new()), 404, "channel_invalid", "in-app"),
-        ((Method::PUT, "//v1/users/%FF", PUBLIC, "{}".into()), 422, "invalid_params", "must not contain"),
-        ((Method::PUT, "/v1/users/u", PUBLIC, "{\"email\": 1}".into()), 422, "invalid_params", "email"),
-        (post("/dev/clock/advance", "{\"by\": \"soon\"}".into()), 422, "invalid_params", "by"),
+async fn requests_that_make_no_sense_are_answered_with_what_is_wrong_and_where() {
+    let server = Setup::new().start().await;
+    let many: Vec<String> = (0..1_001).map(|n| format!("u{n}")).collect();
+    let long = "x".repeat(257);
+    // Path, body, and the fields that are named.
+    let cases: Vec<(&str, Value, Vec<&str>)> = vec![
+        (TRIGGER, json!([]), vec![""]),
+        (TRIGGER, json!("x"), vec![""]),
+        (TRIGGER, json!(null), vec![""]),
+        (TRIGGER, json!({}), vec!["recipients"]),
+        (TRIGGER, json!({"recipients": null}), vec!["recipients"]),
+        (TRIGGER, json!({"recipients": []}), vec!["recipients"]),
+        (TRIGGER, json!({"recipients": "u"}), vec!["recipients"]),
+        (TRIGGER, json!({"recipients": many}), vec!["recipients"]),
+        (
+            TRIGGER,
+            json!({"recipients": ["u", 7, {"id": 1}, {}]}),
+            vec!["recipients[1]", "recipients[2]", "recipients[3]"],
+        ),
+        (TRIGGER, json!({"recipients": [""]}), vec!["recipients[0]"]),
+        (TRIGGER, json!({"recipients": [long]}), vec!["recipients[0]"]),
+        (TRIGGER, json!({"recipients": ["a\r\nb"]}), vec!["recipients[0]"]),
+        (TRIGGER, json!({"recipients": ["a\u{0}b"]}), vec!["recipients[0]"]),
+        (TRIGGER, json!({"recipients": [{"id": "u", "collection": "a\nb"}]}), vec!["recipients[0]"]),
+        (TRIGGER, json!({"recipients": [{"id": "u", "email": ["x"]}]}), vec!["recipients[0].email"]),
+        (TRIGGER, json!({"recipients": [{"id": "u", "$trigger_data": 1}]}), vec!["recipients[0].$trigger_data"]),
+        (TRIGGER, json!({"recipients": ["u"], "actor": 1}), vec!["actor"]),
+        (TRIGGER, json!({"recipients": ["u"], "tenant": []}), vec!["tenant"]),
+        (TRIGGER, json!({"recipients": ["u"], "data": []}), vec!["data"]),
+        (TRIGGER, json!({"recipients": ["u"], "cancellation_key": 1}), vec!["cancellation_key"]),
+        (TRIGGER, json!({"recipients": ["u"], "cancellation_key": "x".repeat(1_025)}), vec!["cancellation_key"]),
+        (CANCEL, json!({}), vec!["cancellation_key"]),
+        (CANCEL, json!({"cancellation_key": ""}), vec!["cancellation_key"]),
+        (CANCEL, json!({"cancellation_key": "k", "recipients": "u"}), vec!["recipients"]),
+        (CANCEL, json!({"cancellation_key": "k", "recipients": [1]}), vec!["recipients[0]"]),
+        ("/dev/clock/advance", json!({}), vec!["by"]),
+        ("/dev/clock/advance", json!({"by": "soon"}), vec!["by"]),
+        ("/dev/clock/advance", json!({"by": "-1d"}), vec!["by"]),
     ];
-    for ((method, path, key, body), status, code, hint) in table {
-        let shown = body.chars().take(60).collect::<String>();
-        let response = server.send(method, path, key, body).await;
-        assert_eq!(response.status(), status, "{path} {shown}");
-        assert!(response.headers().contains_key("x-request-id"));
-        let answer: Value = response.json().await.unwrap();
-        assert_eq!((answer["code"].as_str(), answer["status"].as_u64()), (Some(code), Some(status.into())), "{answer}");
-        assert!(answer["errors"].is_array() && answer["type"].is_string(), "{answer}");
-        assert!(answer.to_string().contains(hint), "{hint} is not in {answer}");
+    for (path, body, fields) in cases {
+        let reply = server.post(path, body).await.assert_error(422, "invalid_params");
+        let named: Vec<&str> =
+            reply["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
+        assert_eq!(named, fields, "{reply}");
     }
-    assert!(smtp.mails().is_empty());
+    let big = json!({"name": "x".repeat(300_000)});
+    server.put("/v1/users/u", big).await.assert_error(422, "invalid_params");
+    server.put("/v1/users/u", json!([1])).await.assert_error(422, "invalid_params");
+    server.put("/v1/users/a%2Fb", json!({})).await.assert_error(422, "invalid_params");
+    server.put("/v1/users/a%0D%0Ab", json!({})).await.assert_error(422, "invalid_params");
+    let unknown = server.post(TRIGGER, json!({"recipients": ["u"], "actor": "nobody"})).await;
+    unknown.assert_error(422, "actor_missing");
+    assert!(server.mailbox().await.is_empty());
+    works(&server).await;
 }
 
 #[tokio::test]
-async fn a_template_that_fails_ends_its_run_and_no_other() {
-    let smtp = Smtp::start();
-    let folder = tempfile::tempdir().unwrap();
-    let write = |key: &str, subject: &str| {
-        let workflow = json!({"name": key, "steps": [{
-            "ref": "email_1", "type": "channel", "channel_key": "email",
-            "template": {"subject": subject, "html_body": "<p>Hi</p>", "settings": {"layout_key": "default"}},
-        }]});
-        std::fs::create_dir(folder.path().join(key)).unwrap();
-        std::fs::write(folder.path().join(key).join("workflow.json"), workflow.to_string()).unwrap();
-    };
-    write("failing", "{{date data.when \"%Y\"}}");
-    write("good", "Hi");
-    write("broken", "{{#if a}}");
-    let mut setup = Setup::new(smtp.port);
-    setup.workflows = folder.path().to_owned();
-    let server = setup.start();
-    let log = server.process.log();
-    assert!(log.contains("broken/workflow.json steps[0].template.subject"), "{log}");
-    server.trigger("failing", json!({"recipients": ["bad@x.test"], "data": {"when": "never"}})).await;
-    server.trigger("failing", json!({"recipients": ["fine@x.test"], "data": {"when": "2026-01-31"}})).await;
-    server.trigger("good", json!({"recipients": ["good@x.test"]})).await;
-    assert_eq!(smtp.wait("fine@x.test", 1)[0].header("Subject"), Some("2026"));
-    smtp.wait("good@x.test", 1);
-    server.advance("1d").await;
-    assert!(smtp.to("bad@x.test").is_empty());
-    assert!(server.process.log().contains("a run failed"));
+async fn bodies_that_are_no_json_are_answered_with_where_it_ends() {
+    let server = Setup::new().start().await;
+    let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let bodies = [
+        "{".to_owned(),
+        "{\"recipients\": [\"u\"],}".to_owned(),
+        "recipients=u".to_owned(),
+        "\u{feff}{}".to_owned(),
+        "{} {}".to_owned(),
+        "NaN".to_owned(),
+        "{\"a\": 1e999}".to_owned(),
+        "\"\\ud800\"".to_owned(),
+        deep(500),
+        deep(100_000),
+        format!("{{\"data\": {}}}", "{\"a\":".repeat(50_000)),
+    ];
+    for path in [TRIGGER, CANCEL] {
+        for body in &bodies {
+            let reply = server.send(Method::POST, path, SECRET, &[], Some(body.clone())).await.unwrap();
+            let told = reply.assert_error(400, "bad_request");
+            assert!(told["message"].as_str().unwrap().starts_with("the body is not valid JSON: "), "{told}");
+        }
+    }
+    let mut invalid = server.http.post(format!("{}{TRIGGER}", server.url)).bearer_auth(SECRET);
+    invalid = invalid.body(b"{\"recipients\": [\"\xff\"]}".to_vec());
+    assert_eq!(invalid.send().await.unwrap().status(), 400);
+    works(&server).await;
 }
 
 #[tokio::test]
-async fn the_dev_endpoints_are_not_there_without_dev() {
-    let smtp = Smtp::start();
-    let mut setup = Setup::new(smtp.port);
-    setup.dev = false;
-    let server = setup.start();
-    for (method, path) in [(Method::GET, "/dev/mailbox"), (Method::POST, "/dev/clock/advance")] {
-        let response = server.send(method, path, SECRET, "{}").await;
-        assert_eq!(response.status(), 404);
-        assert!(response.text().await.unwrap().contains("server.dev"));
+async fn data_that_is_a_hundred_levels_deep_is_kept_or_refused_but_harms_nothing() {
+    let server = Setup::new().workflow("dump", &[email("{{json data}}")]).start().await;
+    let nested = |levels: usize| (0..levels).fold(json!("bottom"), |inner, _| json!({"a": inner}));
+    for levels in [60, 100, 120] {
+        for workflow in ["note", "dump"] {
+            let path = format!("/v1/workflows/{workflow}/trigger");
+            let body = json!({"recipients": [{"id": "deep", "email": "deep@x.test", "p": nested(levels)}],
+                              "data": {"data": nested(levels)}});
+            let reply = server.post(&path, body).await;
+            assert!(matches!(reply.status, 200 | 400 | 422), "{levels} levels: {reply:?}");
+        }
     }
-    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 200)] {
-        assert_eq!(server.send(Method::GET, path, "", "").await.status(), status, "{path}");
-    }
+    server.settle().await;
+    assert_eq!(server.get("/v1/users/deep").await.status, 200);
+    works(&server).await;
 }
 
 #[tokio::test]
-async fn no_key_and_no_data_is_in_the_log_at_its_most_talkative() {
-    let smtp = Smtp::start();
-    let server = Setup::new(smtp.port).start();
-    let path = "/v1/users/u1?user_token=canary-token&api_key=canary-key";
-    server.send(Method::PUT, path, SECRET, json!({"email": "u@x.test", "note": "canary-note"}).to_string()).await;
-    let body =
-        json!({"recipients": ["u1"], "data": {"inviteToken": "canary-data"}, "cancellation_key": "canary-cancel"});
-    server.trigger("account-invite", body).await;
-    smtp.wait("u@x.test", 1);
-    server.advance("3d").await;
-    let log = server.process.log();
-    assert!(log.contains("triggered"));
-    for secret in [SECRET, PUBLIC, "canary-token", "canary-key", "canary-note", "canary-data", "canary-cancel"] {
-        assert!(!log.contains(secret), "{secret}");
+async fn a_body_that_is_too_large_is_refused_whether_or_not_its_length_is_told() {
+    let server = Setup::new().set("http.max_body_bytes", 10_000).start().await;
+    let body = json!({"recipients": ["u@x.test"], "data": {"text": "x".repeat(10_000)}}).to_string();
+    for path in [TRIGGER, CANCEL] {
+        let reply = server.send(Method::POST, path, SECRET, &[], Some(body.clone())).await.unwrap();
+        let told = reply.assert_error(413, "payload_too_large");
+        assert!(told["message"].as_str().unwrap().contains("10000 bytes"), "{told}");
     }
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST {TRIGGER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nTransfer-Encoding: chunked\r\n\
+         Connection: close\r\n\r\n2800\r\n{}\r\n0\r\n\r\n",
+        "x".repeat(0x2800)
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    works(&server).await;
+}
+
+#[tokio::test]
+async fn unknown_paths_methods_workflows_and_channels_are_answered_in_the_same_form() {
+    let server = Setup::new().start().await;
+    let cases = [
+        (Method::GET, "/", "resource_missing"),
+        (Method::GET, "/v1/nothing", "resource_missing"),
+        (Method::GET, "/v1/users/%FF%FE", "resource_missing"),
+        (Method::GET, "/v1/users/nobody", "resource_missing"),
+        (Method::GET, "/v1/../../etc/passwd", "resource_missing"),
+        (Method::GET, "/v1/users/..%2f..%2fetc%2fpasswd", "resource_missing"),
+        (Method::GET, TRIGGER, "resource_missing"),
+        (Method::DELETE, "/v1/users/u", "resource_missing"),
+        (Method::PATCH, "/healthz", "resource_missing"),
+        (Method::POST, "/v1/workflows/unknown/trigger", "workflow_missing"),
+        (Method::POST, "/v1/workflows/a%0Ab/trigger", "workflow_missing"),
+        (Method::GET, "/v1/users/u/feeds/unknown", "channel_invalid"),
+        (Method::GET, "/v1/users/u/feeds/0b9a7e52-1c55-4a7e-8b0a-5d2f3e6c7b22", "channel_invalid"),
+        (Method::GET, "/dev/mailbox/unknown", "resource_missing"),
+    ];
+    for (method, path, code) in cases {
+        let body = Some(json!({"recipients": ["u"]}).to_string()).filter(|_| method == Method::POST);
+        server.send(method, path, SECRET, &[], body).await.unwrap().assert_error(404, code);
+    }
+    let feed = format!("/v1/users/u/feeds/{FEED}");
+    for query in ["?page_size=x", "?after=%FF", "?after=garbage", "?page_size=%FF", "?status=loud", "?archived=maybe"] {
+        let reply = server.get(&format!("{feed}{query}")).await;
+        if reply.status != 200 {
+            reply.assert_error(422, "invalid_params");
+        }
+    }
+    for query in ["?", "?&&", "?unknown=1", "?page_size=1&page_size=2", "?%", "?a=%"] {
+        assert_eq!(server.get(&format!("{feed}{query}")).await.status, 200, "{query}");
+    }
+    assert_eq!(server.send(Method::HEAD, "/v1/users/u", SECRET, &[], None).await.unwrap().status, 404);
+    works(&server).await;
+}
+
+#[tokio::test]
+async fn requests_that_are_no_http_are_refused_and_others_go_on() {
+    let server = Setup::new().start().await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    let huge = "x".repeat(300_000);
+    let body = json!({"recipients": ["evil@x.test"]}).to_string();
+    let smuggled = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let requests = [
+        "nonsense\r\n\r\n".to_owned(),
+        format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Huge: {huge}\r\n\r\n"),
+        format!("GET /{huge} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nBad\0Name: 1\r\n\r\n".to_owned(),
+        format!(
+            "POST {TRIGGER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: 4\r\n\
+             Content-Length: 5\r\nConnection: close\r\n\r\n{body}"
+        ),
+        format!(
+            "POST {TRIGGER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: 4\r\n\
+             Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n{smuggled}"
+        ),
+    ];
+    for request in requests {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may close before it has read all of it.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{}: {answer}",
+            &request[..request.len().min(80)]
+        );
+    }
+    server.settle().await;
+    assert!(server.mailbox().await.is_empty(), "a request with two lengths was taken");
+    works(&server).await;
+}
+
+#[tokio::test]
+async fn no_name_or_data_adds_a_header_to_a_mail() {
+    let smtp = SmtpServer::start();
+    let setup = Setup::new().smtp(&smtp).workflow("shout", &[email("{{actor.name}}: {{{text}}} {{recipient.name}}")]);
+    let server = setup.start().await;
+    let evil = [
+        "x\r\nBcc: evil@x.test",
+        "x\nBcc: evil@x.test",
+        "x\rBcc: evil@x.test",
+        "x\r\n\r\nbody",
+        "x\u{0}\u{7}\u{1b}[31m\u{85}\u{2028}\u{2029}Bcc: evil@x.test",
+        "=?utf-8?q?x=0D=0ABcc:_evil@x.test?=",
+        "ü\r\nBcc: evil@x.test 🎉",
+    ];
+    for text in evil {
+        let body = json!({"actor": {"id": "a", "name": text}, "recipients": [{"id": "u", "email": "u@x.test", "name": text}],
+                          "data": {"text": text}});
+        server.trigger("shout", body).await;
+        server.settle().await;
+    }
+    let mails = smtp.mails();
+    assert_eq!(mails.len(), evil.len());
+    for mail in mails {
+        let mut names: Vec<String> = mail.headers().into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        let expected =
+            ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"];
+        assert_eq!(names, expected, "{:?}", String::from_utf8_lossy(&mail.bytes));
+        let head = String::from_utf8_lossy(&mail.bytes).split("\r\n\r\n").next().unwrap().replace("\r\n", "");
+        assert!(!head.contains(char::is_control), "{head:?}");
+    }
+    assert_eq!(smtp.attempts("evil@x.test"), 0);
+}
+
+#[tokio::test]
+async fn data_is_never_a_template_and_html_in_it_is_text() {
+    let server = Setup::new().workflow("hello", &[email("Hi {{recipient.name}}")]).start().await;
+    let name = "{{vars.app_url}} <script>alert(1)</script>";
+    let text = "<img src=x onerror=alert(1)> {{#each recipient}}{{this}}{{/each}}";
+    let body = json!({"recipients": [{"id": "u", "email": "u@x.test", "name": name}], "data": {"text": text}});
+    server.trigger("hello", body).await;
+    server.settle().await;
+    let mail = &server.mailbox().await[0];
+    assert_eq!(mail["subject"], format!("Hi {name}"));
+    assert_eq!(mail["text"].as_str().unwrap().trim(), text);
+    let html = mail["html"].as_str().unwrap();
+    assert!(html.contains("&lt;img src") && !html.contains("<img src=x"), "{html}");
+}
+
+#[tokio::test]
+async fn a_template_that_fails_on_its_data_ends_its_own_run_and_no_other() {
+    let server = Setup::new()
+        .workflow("dated", &[email("On {{date when \"%Y\"}}")])
+        .workflow("bomb", &[email("{{#each list}}{{#each ../list}}{{#each ../../list}}x{{/each}}{{/each}}{{/each}}")])
+        .start()
+        .await;
+    let list: Vec<u32> = (0..1_000).collect();
+    for n in 0..3 {
+        server.trigger("dated", json!({"recipients": ["bad@x.test"], "data": {"when": "garbage"}})).await;
+        server.trigger("bomb", json!({"recipients": ["bad@x.test"], "data": {"list": list}})).await;
+        server.trigger("dated", json!({"recipients": [format!("ok{n}@x.test")], "data": {"when": "2026-01-31"}})).await;
+    }
+    // One trigger, two recipients, each with data of its own.
+    let both = json!([
+        {"id": "bad@x.test", "$trigger_data": {"when": "garbage"}},
+        {"id": "ok3@x.test", "$trigger_data": {"when": "2026-01-31"}},
+    ]);
+    server.trigger("dated", json!({"recipients": both})).await;
+    server.settle().await;
+    let mut got: Vec<String> = server.mailbox().await.iter().map(|mail| mail["to"].to_string()).collect();
+    got.sort();
+    assert_eq!(got, ["\"ok0@x.test\"", "\"ok1@x.test\"", "\"ok2@x.test\"", "\"ok3@x.test\""]);
+    let log = server.process.stderr();
+    assert!(log.contains("steps.step_0.subject"), "the log says which template:\n{log}");
+    works(&server).await;
 }

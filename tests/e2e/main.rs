@@ -1,9 +1,13 @@
-//! The real binary with a real mail server.
+//! The real binary from outside: over HTTP, SMTP and the command line, killed, restarted, and given bad input.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
-mod commands;
-mod mail_faults;
+mod cli;
+mod idempotency;
+mod keys;
+mod operation;
 mod recovery;
 mod server;
 mod smtp;
+mod smtp_faults;
+mod story;

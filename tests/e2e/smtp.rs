@@ -1,188 +1,339 @@
-//! A mail server that keeps what it accepts, and misbehaves on request.
+//! An SMTP server that speaks the protocol, records what it accepts before it says so, and misbehaves on demand.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use belfry::base::clock::sleep;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
-/// What the server does with one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    Accept,
-    /// A 4xx reply to RCPT.
-    Later,
-    /// A 5xx reply to RCPT.
-    Never,
-    /// Takes the message, and drops the connection before its 250.
-    AcceptAndDrop,
-    /// Takes the message, and says nothing more.
-    Hang,
-}
+use crate::server::DEADLINE;
 
-/// An accepted message, kept before the server's 250.
+/// A message as it came over the wire, dots unstuffed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
+    pub from: String,
     pub to: String,
-    pub bytes: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Mail {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let head = self.bytes.split("\r\n\r\n").next()?;
-        head.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    /// The headers with their names, unfolded, in order.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let text = String::from_utf8_lossy(&self.bytes).into_owned();
+        let head = text.split("\r\n\r\n").next().unwrap_or_default();
+        head.replace("\r\n ", " ")
+            .replace("\r\n\t", " ")
+            .split("\r\n")
+            .map(|line| line.split_once(':').unwrap_or_else(|| panic!("not a header: {line:?}")))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect()
+    }
+
+    /// The value of a header that occurs once.
+    pub fn header(&self, name: &str) -> String {
+        let found: Vec<String> =
+            self.headers().into_iter().filter(|(known, _)| known == name).map(|(_, value)| value).collect();
+        assert_eq!(found.len(), 1, "{name} occurs {} times", found.len());
+        found[0].clone()
+    }
+
+    pub fn subject(&self) -> String {
+        self.header("Subject")
     }
 
     pub fn message_id(&self) -> String {
-        self.header("Message-ID").unwrap_or_default().to_owned()
+        self.header("Message-ID")
     }
 
-    /// The whole text with soft line breaks of quoted-printable undone.
-    pub fn text(&self) -> String {
-        self.bytes.replace("=\r\n", "").replace("=3D", "=")
+    /// Everything after the headers, quoted-printable undone.
+    pub fn body(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes).into_owned();
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).replace("=\r\n", "");
+        let mut decoded = Vec::new();
+        let mut rest = body.as_bytes();
+        while let Some((&first, after)) = rest.split_first() {
+            let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+            match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| first == b'=') {
+                Some(byte) => {
+                    decoded.push(byte);
+                    rest = &after[2..];
+                }
+                None => {
+                    decoded.push(first);
+                    rest = after;
+                }
+            }
+        }
+        String::from_utf8_lossy(&decoded).into_owned()
     }
+}
+
+/// Where in a session the script is asked.
+pub enum Step<'a> {
+    Greeting,
+    Rcpt(&'a str),
+    /// The whole message has come, and the client waits for the answer.
+    Message(&'a Mail),
+}
+
+/// What the server does then.
+pub enum Answer {
+    Accept,
+    /// Accepts after a while.
+    AcceptAfter(Duration),
+    /// Says this line, and takes nothing.
+    Reply(&'static str),
+    /// Says nothing more, and takes nothing.
+    Silence,
+    /// Takes the message and says nothing more.
+    AcceptInSilence,
+    /// Takes the message and drops the connection before it says so.
+    AcceptAndHangUp,
+}
+
+type Script = Box<dyn FnMut(Step<'_>) -> Answer + Send>;
+
+struct Shared {
+    script: Mutex<Script>,
+    seen: watch::Sender<Seen>,
 }
 
 #[derive(Default)]
-struct Ledger {
-    mails: Vec<Mail>,
-    attempts: usize,
-    script: VecDeque<Answer>,
+struct Seen {
+    accepted: Vec<Mail>,
+    /// Also those that were refused.
+    offered: Vec<Mail>,
+    /// RCPT commands by address.
+    recipients: BTreeMap<String, usize>,
+    logins: usize,
 }
 
-#[derive(Clone)]
-pub struct Smtp {
+/// The server. It listens until it is dropped or stopped, and keeps its port while it is down.
+pub struct SmtpServer {
     pub port: u16,
-    ledger: Arc<(Mutex<Ledger>, Condvar)>,
+    shared: Arc<Shared>,
+    serving: Serving,
 }
 
-impl Smtp {
-    /// A server on a free port.
+enum Serving {
+    Up(JoinHandle<()>),
+    Down(TcpSocket),
+}
+
+impl SmtpServer {
+    /// A server that accepts everything.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self { port: listener.local_addr().unwrap().port(), ledger: Arc::default() };
-        server.serve(listener);
+        let mut server = Self::down();
+        server.up();
         server
     }
 
-    /// A port on which nothing listens until `come_up`.
-    pub fn down() -> (Self, TcpListener) {
-        // Bound without an accept loop: the port stays ours, and connections are not answered.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        (Self { port: listener.local_addr().unwrap().port(), ledger: Arc::default() }, listener)
+    /// A server that follows `script`.
+    pub fn scripted(script: impl FnMut(Step<'_>) -> Answer + Send + 'static) -> Self {
+        let server = Self::start();
+        server.script(script);
+        server
     }
 
-    pub fn serve(&self, listener: TcpListener) {
-        let ledger = Arc::clone(&self.ledger);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let ledger = Arc::clone(&ledger);
-                std::thread::spawn(move || drop(converse(stream, &ledger)));
-            }
-        });
+    /// A server that refuses connections until it is `up`.
+    pub fn down() -> Self {
+        let socket = bind(0);
+        let port = socket.local_addr().unwrap().port();
+        let shared = Shared { script: Mutex::new(Box::new(|_| Answer::Accept)), seen: watch::Sender::default() };
+        Self { port, shared: Arc::new(shared), serving: Serving::Down(socket) }
     }
 
-    /// What is done with the next messages, one each; after them all are accepted.
-    pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
-        self.ledger.0.lock().unwrap().script.extend(answers);
+    /// Begins to listen.
+    pub fn up(&mut self) {
+        let socket = match std::mem::replace(&mut self.serving, Serving::Up(tokio::spawn(async {}))) {
+            Serving::Down(socket) => socket,
+            Serving::Up(_) => panic!("it is up already"),
+        };
+        let listener = socket.listen(1_024).unwrap();
+        self.serving = Serving::Up(tokio::spawn(serve(listener, Arc::clone(&self.shared))));
     }
 
+    /// Drops all connections, and refuses new ones.
+    pub async fn stop(&mut self) {
+        if let Serving::Up(task) = &mut self.serving {
+            task.abort();
+            let _ = task.await;
+            self.serving = Serving::Down(bind(self.port));
+        }
+    }
+
+    /// Follows `script` from now on.
+    pub fn script(&self, script: impl FnMut(Step<'_>) -> Answer + Send + 'static) {
+        *self.shared.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// What was accepted so far.
     pub fn mails(&self) -> Vec<Mail> {
-        self.ledger.0.lock().unwrap().mails.clone()
+        self.shared.seen.borrow().accepted.clone()
     }
 
-    pub fn to(&self, address: &str) -> Vec<Mail> {
-        self.mails().into_iter().filter(|mail| mail.to == address).collect()
+    /// What was offered so far, accepted or not.
+    pub fn offered(&self) -> Vec<Mail> {
+        self.shared.seen.borrow().offered.clone()
     }
 
-    /// How many messages were begun, refused ones included.
-    pub fn attempts(&self) -> usize {
-        self.ledger.0.lock().unwrap().attempts
+    /// How often `to` was named as a recipient.
+    pub fn attempts(&self, to: &str) -> usize {
+        self.shared.seen.borrow().recipients.get(to).copied().unwrap_or_default()
     }
 
-    /// Waits until there are `count` mails for `address`.
-    pub fn wait(&self, address: &str, count: usize) -> Vec<Mail> {
-        self.wait_until(|ledger| ledger.mails.iter().filter(|mail| mail.to == address).count() >= count);
-        self.to(address)
+    /// How often somebody logged in.
+    pub fn logins(&self) -> usize {
+        self.shared.seen.borrow().logins
     }
 
-    pub fn wait_attempts(&self, count: usize) {
-        self.wait_until(|ledger| ledger.attempts >= count);
+    /// Waits until the accepted mails are as `done` wants them.
+    pub async fn wait_for(&self, done: impl Fn(&[Mail]) -> bool) -> Vec<Mail> {
+        self.wait(|seen| done(&seen.accepted)).await;
+        self.mails()
     }
 
-    fn wait_until(&self, enough: impl Fn(&Ledger) -> bool) {
-        let (ledger, changed) = &*self.ledger;
-        let waited = changed.wait_timeout_while(ledger.lock().unwrap(), PATIENCE, |ledger| !enough(ledger)).unwrap();
-        assert!(!waited.1.timed_out(), "waited in vain; there are {:#?}", waited.0.mails);
+    /// Waits until so many messages have been offered, accepted or not.
+    pub async fn wait_for_offers(&self, count: usize) {
+        self.wait(|seen| seen.offered.len() >= count).await;
+    }
+
+    async fn wait(&self, done: impl Fn(&Seen) -> bool) {
+        let mut seen = self.shared.seen.subscribe();
+        if tokio::time::timeout(DEADLINE, seen.wait_for(|seen| done(seen))).await.is_err() {
+            let seen = self.shared.seen.borrow();
+            let subjects: Vec<String> =
+                seen.accepted.iter().map(|mail| format!("{} {}", mail.to, mail.subject())).collect();
+            panic!("waited in vain; {} were offered, and accepted {subjects:#?}", seen.offered.len());
+        }
     }
 }
 
-fn converse(stream: TcpStream, ledger: &(Mutex<Ledger>, Condvar)) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?);
-    let mut stream = stream;
-    stream.write_all(b"220 test ESMTP\r\n")?;
-    let mut answer = Answer::Accept;
-    let mut to = String::new();
-    let mut line = String::new();
+impl Drop for SmtpServer {
+    fn drop(&mut self) {
+        if let Serving::Up(task) = &self.serving {
+            task.abort();
+        }
+    }
+}
+
+/// A socket that has the port and refuses connections until it listens.
+fn bind(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).unwrap();
+    socket
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    // Dropped with this task, and the sessions with it.
+    let mut sessions = JoinSet::new();
     loop {
-        line.clear();
-        if lines.read_line(&mut line)? == 0 {
+        if let Ok((stream, _)) = listener.accept().await {
+            sessions.spawn(session(stream, Arc::clone(&shared)));
+        }
+        while sessions.try_join_next().is_some() {}
+    }
+}
+
+/// One connection; an error is a client that has gone.
+async fn session(mut stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let mut reader = BufReader::new(reader);
+    let ask = |step: Step<'_>| (shared.script.lock().unwrap())(step);
+    match ask(Step::Greeting) {
+        Answer::Reply(line) => return writer.write_all(format!("{line}\r\n").as_bytes()).await,
+        Answer::Silence => return drain(&mut reader).await,
+        _ => writer.write_all(b"220 sink.test ESMTP\r\n").await?,
+    }
+    let (mut from, mut to) = (String::new(), String::new());
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).await? == 0 {
             return Ok(());
         }
         let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
-        let reply: &[u8] = match verb.as_str() {
-            "EHLO" => b"250-test\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n",
+        let reply = match verb.as_str() {
+            "EHLO" => "250-sink.test\r\n250-8BITMIME\r\n250 AUTH PLAIN",
+            "AUTH" => {
+                shared.seen.send_modify(|seen| seen.logins += 1);
+                "235 welcome"
+            }
+            "MAIL" => {
+                from = address(&line);
+                "250 ok"
+            }
             "RCPT" => {
-                to = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
-                {
-                    let mut ledger = ledger.0.lock().unwrap();
-                    answer = ledger.script.pop_front().unwrap_or(Answer::Accept);
-                    ledger.attempts += 1;
-                }
-                ledger.1.notify_all();
-                match answer {
-                    Answer::Later => b"451 4.7.1 greylisted, come back\r\n",
-                    Answer::Never => b"550 5.1.1 no such user\r\n",
-                    _ => b"250 ok\r\n",
+                to = address(&line);
+                shared.seen.send_modify(|seen| *seen.recipients.entry(to.clone()).or_default() += 1);
+                match ask(Step::Rcpt(&to)) {
+                    Answer::Reply(line) => line,
+                    Answer::Silence => return drain(&mut reader).await,
+                    _ => "250 ok",
                 }
             }
             "DATA" => {
-                stream.write_all(b"354 go on\r\n")?;
-                let bytes = read_data(&mut lines)?;
-                ledger.0.lock().unwrap().mails.push(Mail { to: to.clone(), bytes });
-                ledger.1.notify_all();
+                writer.write_all(b"354 go ahead\r\n").await?;
+                let mail = Mail { from: from.clone(), to: to.clone(), bytes: read_message(&mut reader).await? };
+                let answer = ask(Step::Message(&mail));
+                if let Answer::AcceptAfter(pause) = answer {
+                    sleep(pause).await;
+                }
+                let refused = matches!(answer, Answer::Reply(_) | Answer::Silence);
+                shared.seen.send_modify(|seen| {
+                    seen.offered.push(mail.clone());
+                    seen.accepted.extend(Some(mail).filter(|_| !refused));
+                });
                 match answer {
-                    Answer::AcceptAndDrop => return Ok(()),
-                    Answer::Hang => {
-                        while lines.read_line(&mut line)? > 0 {}
-                        return Ok(());
-                    }
-                    _ => b"250 2.0.0 queued\r\n",
+                    Answer::Accept | Answer::AcceptAfter(_) => "250 accepted",
+                    Answer::Reply(line) => line,
+                    Answer::Silence | Answer::AcceptInSilence => return drain(&mut reader).await,
+                    Answer::AcceptAndHangUp => return Ok(()),
                 }
             }
-            "QUIT" => {
-                stream.write_all(b"221 bye\r\n")?;
-                return Ok(());
-            }
-            _ => b"250 ok\r\n",
+            "RSET" | "NOOP" => "250 ok",
+            "QUIT" => return writer.write_all(b"221 bye\r\n").await,
+            _ => "500 what?",
         };
-        stream.write_all(reply)?;
+        writer.write_all(format!("{reply}\r\n").as_bytes()).await?;
+        if reply.starts_with("421") {
+            return Ok(());
+        }
     }
 }
 
-fn read_data(lines: &mut BufReader<TcpStream>) -> std::io::Result<String> {
-    let mut bytes = String::new();
-    let mut line = String::new();
+/// Up to the line with a dot alone, which only CRLF ends.
+async fn read_message(reader: &mut (impl AsyncBufReadExt + Unpin)) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     loop {
-        line.clear();
-        lines.read_line(&mut line)?;
-        match line.as_str() {
-            ".\r\n" | "" => return Ok(bytes),
-            stuffed if stuffed.starts_with('.') => bytes.push_str(&stuffed[1..]),
-            plain => bytes.push_str(plain),
+        let mut line = Vec::new();
+        if reader.read_until(b'\n', &mut line).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
+        assert!(line.ends_with(b"\r\n"), "a line ends without CR: {:?}", String::from_utf8_lossy(&line));
+        assert!(line.len() <= 1_000, "a line has {} bytes; SMTP allows 1000", line.len());
+        if line == b".\r\n" {
+            return Ok(bytes);
+        }
+        bytes.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
     }
+}
+
+/// Reads until the client gives up.
+async fn drain(reader: &mut (impl AsyncBufReadExt + Unpin)) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).await? > 0 {
+        line.clear();
+    }
+    Ok(())
+}
+
+fn address(line: &str) -> String {
+    let inside = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    inside.map(|(address, _)| address.to_owned()).unwrap_or_default()
 }

@@ -1,0 +1,253 @@
+//! The command line: what it prints, how it ends, and what it says when it cannot.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::server::{DEADLINE, Process, SECRET, Setup, belfry, email, run};
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// Runs the binary in `folder`; it must fail, and say why on standard error in Belfry's own words.
+async fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let (code, _, stderr) = run(belfry(folder, arguments)).await;
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("belfry: "), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    stderr
+}
+
+#[tokio::test]
+async fn a_mistyped_setting_is_named_with_its_line_and_the_nearest_one() {
+    let folder = folder();
+    fs::write(folder.path().join("belfry.toml"), "[server]\nlistn = \"127.0.0.1:0\"\n[log]\nlevel = \"loud\"\n")
+        .unwrap();
+    for command in [["serve"].as_slice(), &["config", "check"]] {
+        let said = refused(folder.path(), command).await;
+        assert!(said.contains("belfry.toml:2: server.listn: unknown key `listn`. Did you mean `listen`?"), "{said}");
+        assert!(said.contains("belfry.toml:4"), "all faults are reported at once: {said}");
+    }
+    assert!(!folder.path().join("belfry-data").exists(), "nothing was begun");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_and_nothing_is_touched() {
+    let folder = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = refused(folder.path(), &["serve", "--listen", &address]).await;
+    assert!(said.contains(&format!("{address} is taken by another program")) && said.contains("--listen"), "{said}");
+    assert!(!folder.path().join("belfry-data").exists());
+}
+
+#[tokio::test]
+async fn a_data_folder_that_cannot_be_written_is_named_with_the_way_out() {
+    let folder = folder();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let said = refused(folder.path(), &["serve", "--listen", "127.0.0.1:0", "--data-dir", "file/data"]).await;
+    assert!(said.contains("the data folder file/data cannot be written") && said.contains("--data-dir"), "{said}");
+}
+
+#[tokio::test]
+async fn a_data_file_that_is_damaged_is_named_and_left_as_it_is() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("belfry-data")).unwrap();
+    let file = folder.path().join("belfry-data/belfry.redb");
+    for damage in ["", "this is no database"] {
+        fs::write(&file, damage).unwrap();
+        let said = refused(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).await;
+        assert!(said.contains("belfry.redb cannot be read") && said.contains("restore a backup"), "{said}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), damage);
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_data_folder_is_refused_and_harms_nothing() {
+    let server = Setup::new().start().await;
+    let (code, stdout, stderr) = run(server.setup.command()).await;
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert!(stderr.contains("is in use by another Belfry") && stderr.contains("--data-dir"), "{stderr}");
+    server.trigger("note", json!({"recipients": ["a@x.test"]})).await;
+    server.settle().await;
+    assert_eq!(server.mailbox().await.len(), 1);
+}
+
+#[tokio::test]
+async fn validate_reports_every_fault_with_file_place_and_fix() {
+    let setup = Setup::new();
+    let check = || {
+        let mut command = belfry(&setup.path("."), &["workflow", "validate", "workflows"]);
+        command.kill_on_drop(true);
+        run(command)
+    };
+    let (code, stdout, stderr) = check().await;
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.contains("account-invite: valid, 3 steps\n"), "{stdout}");
+
+    let broken = json!({"name": "b", "steps": [
+        {"ref": "e", "type": "channel", "channel_type": "email", "channel_key": "emial",
+         "template": {"subject": "{{#if x}}", "html_body": "x"}},
+    ]});
+    let setup = setup.workflow_text("broken", &broken.to_string()).workflow_text("unreadable", "{");
+    let (code, stdout, stderr) = run(belfry(&setup.path("."), &["workflow", "validate", "workflows"])).await;
+    assert_eq!(code, 1, "{stdout}");
+    assert!(stderr.contains("faults in workflows"), "{stderr}");
+    assert!(stdout.contains("fault: broken/workflow.json steps[0].channel_key: \"emial\""), "{stdout}");
+    assert!(stdout.contains("fault: unreadable/workflow.json"), "{stdout}");
+    assert!(stdout.contains("account-invite: valid"), "the others are still checked: {stdout}");
+
+    let said = refused(&setup.path("."), &["workflow", "validate", "nowhere"]).await;
+    assert!(said.contains("nowhere"), "{said}");
+}
+
+#[tokio::test]
+async fn the_default_configuration_passes_its_own_check() {
+    let folder = folder();
+    let (code, default, _) = run(belfry(folder.path(), &["config", "default"])).await;
+    assert_eq!(code, 0);
+    fs::write(folder.path().join("one.toml"), &default).unwrap();
+    let (code, effective, stderr) = run(belfry(folder.path(), &["config", "check", "--config", "one.toml"])).await;
+    assert_eq!(code, 0, "{stderr}");
+    fs::write(folder.path().join("two.toml"), &effective).unwrap();
+    let (code, again, stderr) = run(belfry(folder.path(), &["config", "check", "--config", "two.toml"])).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(effective, again);
+}
+
+#[tokio::test]
+async fn the_checked_configuration_shows_no_secret() {
+    let setup = Setup::new().set_email("provider", "smtp").set_email("host", "h.test");
+    let setup = setup.set_email("username", "u").set_email("password", "hunter2");
+    drop(setup.command());
+    let (code, stdout, stderr) = run(belfry(&setup.path("."), &["config", "check"])).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("***") && !stdout.contains("hunter2") && !stdout.contains(SECRET), "{stdout}");
+}
+
+#[tokio::test]
+async fn trigger_and_cancel_work_against_a_running_server() {
+    let server = Setup::new().start().await;
+    let folder = folder();
+    fs::write(folder.path().join("data.json"), r#"{"n": 5}"#).unwrap();
+    let cli = async |arguments: &[&str]| {
+        let mut command = belfry(folder.path(), arguments);
+        command.env("BELFRY_URL", &server.url).env("BELFRY_API_KEY", SECRET);
+        run(command).await
+    };
+    let to = r#"{"id": "u1", "email": "u1@x.test"}"#;
+    let arguments =
+        ["trigger", "reminder", "--to", to, "--to", "b@x.test", "--data", "@data.json", "--cancellation-key", "k"];
+    let (code, id, stderr) = cli(&arguments).await;
+    assert_eq!((code, id.trim().len()), (0, 36), "{id}{stderr}");
+    server.settle().await;
+    let (code, said, stderr) = cli(&["cancel", "reminder", "k", "--to", "b@x.test"]).await;
+    assert_eq!((code, said.as_str()), (0, "cancelled=1, in_flight=0\n"), "{stderr}");
+    server.advance("4d").await;
+    let mut subjects: Vec<String> =
+        server.mailbox().await.iter().map(|mail| format!("{} {}", mail["to"], mail["subject"])).collect();
+    subjects.sort();
+    assert_eq!(subjects, [r#""b@x.test" "First 5""#, r#""u1@x.test" "First 5""#, r#""u1@x.test" "Second 5""#]);
+
+    let (code, _, said) = cli(&["trigger", "remindr", "--to", "u"]).await;
+    assert!(code == 1 && said.contains("no workflow has the key `remindr`") && said.contains("reminder"), "{said}");
+    let (code, _, said) = cli(&["trigger", "note", "--to", "u", "--data", "{"]).await;
+    assert!(code == 1 && said.contains("--data is not valid JSON"), "{said}");
+    let (code, _, said) = cli(&["cancel", "note", ""]).await;
+    assert!(code == 1 && said.contains("must not be empty") && !said.contains('{'), "{said}");
+}
+
+#[tokio::test]
+async fn whoever_calls_a_server_that_is_not_there_or_without_a_key_is_told_what_to_do() {
+    let folder = folder();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    let said = refused(folder.path(), &["trigger", "note", "--to", "u", "--url", &url, "--api-key", SECRET]).await;
+    assert!(said.contains(&format!("no Belfry answers at {url}")) && said.contains("belfry dev"), "{said}");
+    let said = refused(folder.path(), &["cancel", "note", "k", "--url", &url]).await;
+    assert!(said.contains("--api-key") && said.contains("BELFRY_API_KEY"), "{said}");
+}
+
+#[tokio::test]
+async fn the_demo_plays_the_story_and_leaves_nothing_behind() {
+    let folder = folder();
+    let mut command = belfry(folder.path(), &["demo"]);
+    command.env("TMPDIR", folder.path());
+    let (code, stdout, stderr) = run(command).await;
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let timeline: Vec<&str> = stdout.lines().filter(|line| line.starts_with("day ")).collect();
+    assert!(timeline.len() >= 9, "{stdout}");
+    let days: Vec<&str> = timeline.iter().map(|line| &line[..5]).collect();
+    assert!(days.is_sorted() && days.first() == Some(&"day 0") && days.last() == Some(&"day 3"), "{stdout}");
+    assert!(
+        timeline.last().unwrap().contains("dr@grant.test") && timeline.last().unwrap().contains("Reminder"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("As it should be"), "{stdout}");
+    assert_eq!(stderr, "");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it left something behind");
+}
+
+#[tokio::test]
+async fn dev_prints_an_address_keys_and_commands_that_work_as_printed() {
+    let folder = folder();
+    let arguments = ["dev", "--listen", "127.0.0.1:0"];
+    let mut process = Process::spawn(belfry(folder.path(), &arguments), &folder.path().join("stderr.log"));
+    process.line("Try, in another terminal:").await;
+    process.line("  curl -X POST ").await;
+    let printed = process.printed.clone();
+    let value = |start: &str| printed.iter().find_map(|line| line.strip_prefix(start)).unwrap().to_owned();
+    let url = value("Belfry listens on ").split(' ').next().unwrap().to_owned();
+    assert!(value("  Secret key   ").starts_with("sk_") && value("  Public key   ").starts_with("pk_"));
+
+    // The command, over two lines, as a shell reads it.
+    let start = printed.iter().position(|line| line.contains(" trigger account-invite ")).unwrap();
+    let typed = printed[start..start + 2].join("\n").trim().to_owned();
+    let typed = match typed.strip_prefix("belfry ") {
+        Some(rest) => format!("'{}' {rest}", env!("CARGO_BIN_EXE_belfry")),
+        None => typed,
+    };
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-c", &typed]).current_dir(folder.path());
+    let (code, id, stderr) = run(shell).await;
+    assert_eq!((code, id.trim().len()), (0, 36), "{typed}\n{id}{stderr}");
+
+    let http = reqwest::Client::builder().timeout(DEADLINE).build().unwrap();
+    let advanced = http.post(format!("{url}/dev/clock/advance")).body(r#"{"by": "3d"}"#).send().await.unwrap();
+    assert_eq!(advanced.status(), 200);
+    let mailbox: serde_json::Value = http.get(format!("{url}/dev/mailbox")).send().await.unwrap().json().await.unwrap();
+    assert_eq!(mailbox["entries"].as_array().unwrap().len(), 2, "{mailbox}");
+    assert!(mailbox["entries"][1]["text"].as_str().unwrap().contains("/invite/abc"), "{mailbox}");
+    // Without a key: the one of the data folder is found.
+    let (code, _, stderr) = run(belfry(folder.path(), &["cancel", "account-invite", "k", "--url", &url])).await;
+    assert_eq!(code, 0, "{stderr}");
+    process.signal("-INT").await;
+    assert_eq!(process.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_broken_workflow_stops_no_other_and_the_log_says_where_and_how() {
+    let broken = json!({"name": "b", "steps": [{"ref": "x", "type": "chanel"}]});
+    let setup = Setup::new()
+        .workflow_text("broken", &broken.to_string())
+        .workflow_text("unreadable", "{\"name\": ")
+        .workflow("bad-template", &[email("{{#if x}}")]);
+    fs::create_dir(setup.path("workflows/empty")).unwrap();
+    fs::write(setup.path("workflows/broken/\u{fffd}.txt"), b"\xff\xfe").unwrap();
+    let server = setup.start().await;
+    let log = server.process.stderr();
+    for part in ["broken", "unreadable/workflow.json", "bad-template/workflow.json steps[0].template.subject", "empty"]
+    {
+        assert!(log.contains(part), "{part} is not in\n{log}");
+    }
+    server.trigger("note", json!({"recipients": ["a@x.test"]})).await;
+    let reply = server.post("/v1/workflows/broken/trigger", json!({"recipients": ["a@x.test"]})).await;
+    let body = reply.assert_error(404, "workflow_missing");
+    assert!(body["message"].as_str().unwrap().contains("note"), "{body}");
+    server.settle().await;
+    assert_eq!(server.mailbox().await.len(), 1);
+}
