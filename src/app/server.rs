@@ -68,8 +68,6 @@ pub struct Running {
     deps: Arc<Deps>,
     http: ServerHandle,
     arbiters: Vec<Arbiter>,
-    /// Kept to the end: a pool of connections closes them when it is dropped, which needs a running runtime.
-    providers: Providers,
 }
 
 /// Starts a server. Must be called inside an actix system.
@@ -90,7 +88,6 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let providers = providers(config)?;
     let courier = {
         let (deps, store, concurrency) = (Arc::clone(&deps), store.clone(), config.delivery.concurrency);
-        let providers = providers.clone();
         Courier::start_in_arbiter(&arbiters[0].handle(), move |_| Courier::new(deps, store, providers, concurrency))
     };
     let engine = Arc::new(Engine {
@@ -131,7 +128,6 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         deps,
         http,
         arbiters,
-        providers,
     })
 }
 
@@ -171,7 +167,6 @@ impl Running {
             }
         });
         let _ = closed.await;
-        drop(self.providers);
     }
 }
 
