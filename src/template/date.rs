@@ -22,12 +22,11 @@ pub(super) fn format(value: &Value, format: &Value, tz: Option<&Value>) -> Resul
     }
     let zone = match tz.map(text) {
         Some(name) if !name.is_empty() => {
-            TimeZone::get(&name).map_err(|_| format!("there is no time zone `{}`; as in Europe/Berlin", cut(&name)))?
+            TimeZone::get(&name).map_err(|_| "there is no such time zone; write one as Europe/Berlin".to_owned())?
         }
         _ => TimeZone::UTC,
     };
-    let at = parse(&value, zone)
-        .ok_or_else(|| format!("`{}` is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z", cut(&value)))?;
+    let at = parse(&value, zone).ok_or("the value is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z")?;
     jiff::fmt::strtime::format(&format, &at).map_err(|error| format!("the format `{}`: {error}", cut(&format)))
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::block::Block;
 use super::budget::EMAIL_BYTES;
 use super::date;
+use crate::model::recipient::kind;
 
 /// A helper that templates can call.
 pub(super) struct Spec {
@@ -159,9 +160,9 @@ fn number(value: &Value) -> Result<f64, String> {
     }
 }
 
+/// Errors reach the log, so they say what kind of value was met, never the value: it may be a recipient's.
 fn not_a_number(value: &Value) -> String {
-    let shown: String = value.to_string().chars().take(40).collect();
-    format!("{shown} is not a number")
+    format!("{} is not a number", kind(value))
 }
 
 fn count(value: &Value) -> Result<usize, String> {

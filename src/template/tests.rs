@@ -204,10 +204,10 @@ fn helpers_compute_what_they_say() {
 #[test]
 fn a_helper_says_what_it_cannot_read() {
     let table = [
-        ("{{date \"tomorrow\" \"%A\"}}", "`date`: `tomorrow` is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z"),
-        ("{{date day \"%A\" tz=\"Mars\"}}", "`date`: there is no time zone `Mars`; as in Europe/Berlin"),
+        ("{{date \"tomorrow\" \"%A\"}}", "`date`: the value is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z"),
+        ("{{date day \"%A\" tz=\"Mars\"}}", "`date`: there is no such time zone; write one as Europe/Berlin"),
         ("{{divide 1 0}}", "`divide`: cannot divide by zero"),
-        ("{{plus \"x\" 1}}", "`plus`: \"x\" is not a number"),
+        ("{{plus \"x\" 1}}", "`plus`: a string is not a number"),
         ("{{round 1 99}}", "`round`: at most 12 decimals"),
         ("{{list.name}}", "a list has no `name`; use `each`, `first`, or a number in brackets as in `items.[0]`"),
     ];
