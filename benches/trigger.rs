@@ -149,8 +149,8 @@ struct Load {
 impl Load {
     /// Requests a second: answered, and answered with all runs parked.
     async fn ours(&mut self, server: &Server) -> Result<(f64, f64)> {
-        let watch = Stopwatch::start();
-        let (answered, seconds) = self.round(server.address).await?;
+        let (answered, watch) = self.round(server.address).await?;
+        let seconds = watch.elapsed().as_secs_f64();
         self.parked += answered;
         while parked(server.address).await? < self.parked {
             if watch.elapsed() > self.span + Duration::from_secs(30) {
@@ -162,13 +162,13 @@ impl Load {
     }
 
     async fn raw(&mut self, server: &Server) -> Result<f64> {
-        let (answered, seconds) = self.round(server.address).await?;
+        let (answered, watch) = self.round(server.address).await?;
         self.raw += answered;
-        Ok(answered as f64 / seconds)
+        Ok(answered as f64 / watch.elapsed().as_secs_f64())
     }
 
-    /// How many requests were answered, and in how many seconds.
-    async fn round(&mut self, address: SocketAddr) -> Result<(usize, f64)> {
+    /// How many requests were answered, and the time since the first was sent.
+    async fn round(&mut self, address: SocketAddr) -> Result<(usize, Stopwatch)> {
         let mut connections = Vec::new();
         for _ in 0..self.clients {
             let stream = TcpStream::connect(address).await?;
@@ -187,7 +187,7 @@ impl Load {
             answered += task.await??;
         }
         self.sent += self.clients * 1_000_000;
-        Ok((answered, watch.elapsed().as_secs_f64()))
+        Ok((answered, watch))
     }
 }
 

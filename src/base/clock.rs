@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// An instant: microseconds since the Unix epoch. In JSON an RFC 3339 string in UTC, on disk an integer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -101,7 +101,7 @@ pub struct Clock {
     source: Source,
     /// Microseconds that were added by hand; zero unless the clock is virtual.
     offset: Arc<AtomicI64>,
-    moved: watch::Sender<()>,
+    moved: Arc<Notify>,
     advanceable: bool,
 }
 
@@ -138,7 +138,7 @@ impl Clock {
     }
 
     fn new(source: Source, advanceable: bool) -> Self {
-        Self { source, offset: Arc::default(), moved: watch::Sender::new(()), advanceable }
+        Self { source, offset: Arc::default(), moved: Arc::default(), advanceable }
     }
 
     /// Whether `shift` has an effect.
@@ -162,14 +162,16 @@ impl Clock {
     pub fn shift(&self, micros: i64) {
         if self.advanceable {
             self.offset.fetch_add(micros, Ordering::SeqCst);
-            self.moved.send_replace(());
+            self.moved.notify_waiters();
         }
     }
 
     /// Resolves at `due` or later, never earlier.
     pub async fn sleep_until(&self, due: Timestamp) {
-        let mut moved = self.moved.subscribe();
         loop {
+            // Listened for before the clock is read, so that no move between the two is missed. Sleepers wake in the
+            // order in which they fell asleep, which a `watch` channel does not promise.
+            let moved = self.moved.notified();
             let left = due.since(self.now());
             if left.is_zero() {
                 return;
@@ -178,7 +180,7 @@ impl Clock {
             let nap = left.min(LONGEST_SLEEP) + Duration::from_millis(1);
             tokio::select! {
                 biased;
-                _ = moved.changed() => {}
+                () = moved => {}
                 () = sleep(nap) => {}
             }
         }

@@ -11,7 +11,7 @@ use belfry::model::recipient::RecipientRef;
 use belfry::model::run::{EndedRun, Outcome, Run, RunEventKind};
 use belfry::model::trigger::Trigger;
 
-use crate::cast::{Expected, Play, Who, expected};
+use crate::cast::{Expected, Part, Play, Who, expected};
 use crate::ledger::{Answer, Attempt, Call, Cancel, Fate, Instant, Record, Triggered};
 use crate::script::Script;
 use crate::snapshot::Snapshot;
@@ -182,6 +182,9 @@ impl<'a> Check<'a> {
                 self.expect(ok, || format!("P12 run {} ended {outcome:?}, not {failure:?}", run.id));
             }
         }
+        if ended.outcome == Outcome::Finished {
+            self.told(run, call, messages.len());
+        }
         let revisions: BTreeSet<u64> = calls.iter().map(|call| call.revision).collect();
         let follows = |revision: &u64| {
             messages.iter().all(|message| says(message, &format!("c{} {} r{revision}", call.content, message.step_ref)))
@@ -191,6 +194,21 @@ impl<'a> Check<'a> {
             let one = plan.iter().find(|one| one.step == message.step_ref);
             self.message(message, one, &calls, *who, &ended.outcome);
         }
+    }
+
+    /// The stored trace of a run that went to its end tells each delay and each message.
+    fn told(&mut self, run: &Run, call: &Call, messages: usize) {
+        let events = self.found.events.get(&run.id).map_or(&[][..], Vec::as_slice);
+        let count = |is: fn(&RunEventKind) -> bool| events.iter().filter(|event| is(&event.kind)).count();
+        let told = (
+            count(|kind| matches!(kind, RunEventKind::DelayStarted(_))),
+            count(|kind| *kind == RunEventKind::MessageEnqueued),
+        );
+        let delays = Play::of(call.workflow).parts.iter().filter(|part| matches!(part, Part::Delay(_))).count();
+        let happened = (if call.skip_delay { 0 } else { delays }, messages);
+        self.expect(told == happened, || {
+            format!("P9 run {} tells (delays, messages) {told:?} of {happened:?}", run.id)
+        });
     }
 
     fn message(&mut self, message: &Message, plan: Option<&Expected>, calls: &[&Call], who: Who, outcome: &Outcome) {
@@ -224,7 +242,7 @@ impl<'a> Check<'a> {
 
     /// P8 by the stored trace: nothing before its due time, and in a calm world not long after it.
     fn times(&mut self, ended: &EndedRun) {
-        let calm = self.ledger.crashes.is_empty() && self.ledger.steps.is_empty();
+        let calm = self.ledger.was_calm();
         let mut due = Timestamp::default();
         for event in self.found.events.get(&ended.run.id).into_iter().flatten() {
             if event.kind == RunEventKind::Cancelled {

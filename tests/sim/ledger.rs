@@ -117,6 +117,7 @@ pub struct Record {
     began: Instant,
     watch: Option<Stopwatch>,
     seq: u64,
+    pauses: u64,
 }
 
 /// Shared by all that record.
@@ -137,6 +138,7 @@ impl Ledger {
             began: 0,
             watch: None,
             seq: 0,
+            pauses: 0,
         })))
     }
 
@@ -160,6 +162,12 @@ impl Record {
     /// Nobody runs for that many microseconds.
     pub fn pause(&mut self, pause: u64) {
         self.began += pause;
+        self.pauses += 1;
+    }
+
+    /// Whether one process ran all the time, by a clock that nobody set.
+    pub fn was_calm(&self) -> bool {
+        self.pauses == 0 && self.steps.is_empty()
     }
 
     pub fn now(&self) -> Instant {

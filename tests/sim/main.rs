@@ -6,6 +6,7 @@
 
 mod cast;
 mod check;
+mod client;
 mod disk;
 mod ledger;
 mod panics;
@@ -32,7 +33,7 @@ fn outcome(seed: u64, flaw: Option<Flaw>) -> Outcome {
 }
 
 /// What must have come up somewhere in a full run, by a word of the trace: a fault that never happens proves nothing.
-const SIGHTS: [&str; 24] = [
+const SIGHTS: [&str; 25] = [
     "crash Kill",
     "crash PowerCut",
     "stopped inside a commit",
@@ -48,6 +49,7 @@ const SIGHTS: [&str; 24] = [
     "panic dies",
     " Panicked",
     "in flight",
+    "spite",
     "again after it was accepted",
     "again after a crash",
     " Transient",
@@ -131,7 +133,8 @@ fn seeds_that_once_failed_keep_every_promise() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    for seed in 0..20 {
+    // In the last two several runs are woken at one instant, which once happened in an order of chance.
+    for seed in (0..20).chain([112, 258]) {
         let [first, second] = [0; 2].map(|_| outcome(seed, None).trace);
         let differ = first.iter().zip(&second).find(|(one, other)| one != other);
         assert_eq!(differ, None, "seed {seed}");

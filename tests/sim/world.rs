@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::{Actor, Addr};
+use actix::Actor;
 use belfry::base::clock::{Clock, Timestamp, sleep};
 use belfry::base::deps::{Deps, Offload};
 use belfry::base::ids::{Entropy, IdSource};
@@ -19,24 +19,21 @@ use belfry::delivery::courier::{Courier, Drain};
 use belfry::engine::Engine;
 use belfry::engine::catalog::Catalog;
 use belfry::engine::registry::{DrainRuns, Recovered, Registry};
-use belfry::engine::trigger::{Intake, TriggerError, Triggered as Accepted};
-use belfry::http::advance::advance;
-use belfry::model::trigger::{CancelHash, CancelRequest, TriggerRequest};
+use belfry::engine::trigger::Intake;
 use belfry::model::workflow::Engine as TemplateEngine;
-use belfry::store::op::Idempotency;
+use belfry::store::Store;
 use belfry::store::writer::{Committer, Request, gather};
-use belfry::store::{Refused, Store, StoreError};
 use futures_util::FutureExt;
-use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::cast::{self, PLAYS, Who};
+use crate::cast::{self, PLAYS};
+use crate::client::Life;
 use crate::disk::{Crash, Disk};
-use crate::ledger::{Answer, Call, Cancel, Instant, Ledger, Step, Triggered};
+use crate::ledger::{Answer, Instant, Ledger};
 use crate::panics::Saboteur;
 use crate::provider::Provider;
 use crate::rng::Rng;
-use crate::script::{Action, Planned, Script, Trigger, When};
+use crate::script::{Action, Planned, Script};
 use crate::snapshot::Snapshot;
 
 /// A fault planted in the world, which the checker must find.
@@ -101,18 +98,18 @@ pub fn play(seed: u64, flaw: Option<Flaw>) -> Outcome {
 /// How long a server that was asked to stop may take.
 const DRAIN: Duration = Duration::from_secs(20);
 
-struct World {
-    seed: u64,
-    flaw: Option<Flaw>,
+pub struct World {
+    pub seed: u64,
+    pub flaw: Option<Flaw>,
     script: Script,
     disk: Disk,
-    ledger: Ledger,
+    pub ledger: Ledger,
     /// What is still to happen, in order; grows while the world runs.
     agenda: RefCell<BTreeMap<(Instant, u64), Action>>,
     agenda_changed: Notify,
     number: Cell<u64>,
     lives: Cell<u64>,
-    revision: Cell<u64>,
+    pub revision: Cell<u64>,
     quiet: Cell<bool>,
     /// The last process ended by itself and closed its store.
     closed: Cell<bool>,
@@ -133,15 +130,6 @@ impl Idle {
             self.wake.notify_one();
         }
     }
-}
-
-/// One process.
-struct Life {
-    world: Rc<World>,
-    intake: Intake,
-    courier: Addr<Courier>,
-    clock: Clock,
-    store: Store,
 }
 
 impl World {
@@ -171,7 +159,7 @@ impl World {
         }
     }
 
-    fn later(&self, at: Instant, action: Action) {
+    pub fn later(&self, at: Instant, action: Action) {
         self.number.set(self.number.get() + 1);
         self.agenda.borrow_mut().insert((at, self.number.get()), action);
         self.agenda_changed.notify_one();
@@ -285,7 +273,8 @@ impl World {
         let recovered = Recovered::scan(store).ok()?;
         let registry = Registry::new(Arc::clone(&engine), recovered).start();
         let intake = Intake { engine, registry };
-        let life = Life { world: Rc::clone(self), intake, courier, clock, store: store.clone() };
+        let death = Arc::clone(death);
+        let life = Life { world: Rc::clone(self), intake, courier, death, clock, store: store.clone() };
         if self.flaw == Some(Flaw::HastyClock) {
             actix::spawn(hasten(life.clock.clone()));
         }
@@ -295,11 +284,13 @@ impl World {
     /// Follows the script until the process is killed, or until everything is quiet.
     async fn follow(&self, life: &Rc<Life>, planned: Option<Planned>, death: &Notify) {
         let mut armed = false;
+        // Half hours since the last action; only after one of them can the world be quiet.
         let mut waited = 0;
         loop {
             let now = self.ledger.open().now();
             let due = self.agenda.borrow().first_key_value().map(|((at, _), _)| *at);
             if due.is_some_and(|due| due <= now) {
+                waited = 0;
                 let action = self.agenda.borrow_mut().pop_first();
                 if let Some((_, action)) = action {
                     actix::spawn(Rc::clone(life).perform(action));
@@ -316,11 +307,8 @@ impl World {
                 self.disk.stop_after(inside);
                 continue;
             }
-            if planned.is_none() && due.is_none() {
-                waited += 1;
-                if self.look(life, Duration::from_secs(waited * 1_800)).await {
-                    return;
-                }
+            if planned.is_none() && waited > 0 && self.look(life, Duration::from_secs(waited * 1_800)).await {
+                return;
             }
             let next = [due, end].into_iter().flatten().min().unwrap_or(now + 1_800_000_000);
             tokio::select! {
@@ -330,7 +318,7 @@ impl World {
                     return self.ledger.open().trace("stopped inside a commit".into());
                 },
                 () = self.agenda_changed.notified() => {}
-                () = sleep(Duration::from_micros(next - now)) => {}
+                () = sleep(Duration::from_micros(next - now)) => waited += u64::from(due.is_none()),
             }
         }
     }
@@ -394,202 +382,5 @@ async fn hasten(clock: Clock) {
     loop {
         sleep(Duration::from_secs(2)).await;
         clock.shift(1_000_000);
-    }
-}
-
-impl Life {
-    async fn perform(self: Rc<Self>, action: Action) {
-        match action {
-            Action::Trigger(trigger) => self.trigger(trigger).await,
-            Action::Cancel { workflow, key, recipients } => self.cancel(workflow, key, recipients).await,
-            Action::Step(by) => {
-                self.world.ledger.open().step(by);
-                self.clock.shift(by);
-            }
-            Action::Advance(by) => self.advance(by).await,
-        }
-    }
-
-    async fn advance(&self, by: u64) {
-        {
-            let mut ledger = self.world.ledger.open();
-            let from = ledger.now();
-            ledger.steps.push(Step { by: by as i64, from, until: Instant::MAX });
-            ledger.trace(format!("advance {by}"));
-        }
-        let deps = &self.intake.engine.deps;
-        let done = advance(deps, &self.intake.registry, &self.courier, Duration::from_micros(by)).await;
-        if done.is_ok() {
-            let mut ledger = self.world.ledger.open();
-            ledger.settle(self.clock.now());
-            ledger.trace("advanced".into());
-        }
-    }
-
-    async fn trigger(&self, trigger: Trigger) {
-        let recipients: Vec<_> = trigger.recipients.iter().map(|(who, divisor)| who.to_json(*divisor)).collect();
-        let body = json!({
-            "recipients": recipients,
-            "data": {"call": format!("c{}", trigger.content)},
-            "cancellation_key": trigger.key,
-            "settings": {"skip_delay": trigger.skip_delay, "sandbox_mode": trigger.sandbox},
-        });
-        let request = TriggerRequest::from_json(&body).unwrap();
-        let text = body.to_string();
-        let idempotency = trigger.idempotency.map(|key| Idempotency {
-            key: *blake3::hash(&key.to_le_bytes()).as_bytes(),
-            fingerprint: *blake3::hash(text.as_bytes()).as_bytes(),
-            request_id: "r".into(),
-        });
-        let index = self.begin_call(&trigger);
-        if self.world.flaw == Some(Flaw::AnsweredEarly) && trigger.content.is_multiple_of(4) {
-            let id = belfry::base::ids::TriggerId(self.intake.engine.deps.ids.next(self.clock.now()));
-            return self.answer_call(index, Triggered::New(id));
-        }
-        let answer = self.intake.trigger(trigger.workflow, request, idempotency, text.len());
-        let answer = match trigger.patience {
-            None => answer.await,
-            Some(patience) => {
-                tokio::select! {
-                    biased;
-                    answer = answer => answer,
-                    () = sleep(patience) => {
-                        self.world.ledger.open().trace("the client went away".into());
-                        return;
-                    }
-                }
-            }
-        };
-        match answer {
-            Ok(Accepted::New(id)) => self.answer_call(index, Triggered::New(id)),
-            Ok(Accepted::Replayed(known)) => self.answer_call(index, Triggered::Replayed(known.trigger)),
-            Err(TriggerError::Store(StoreError::Refused(Refused::IdempotencyMismatch))) => {
-                self.answer_call(index, Triggered::Mismatch);
-                return;
-            }
-            Err(TriggerError::Store(_)) => return,
-            Err(error) => {
-                self.world.ledger.open().wrong(format!("a trigger was refused: {error}"));
-                return;
-            }
-        }
-        self.aim(&trigger).await;
-    }
-
-    fn begin_call(&self, trigger: &Trigger) -> usize {
-        let mut ledger = self.world.ledger.open();
-        let call = Call {
-            content: trigger.content,
-            workflow: trigger.workflow,
-            recipients: trigger.recipients.clone(),
-            key: trigger.key.clone(),
-            idempotency: trigger.idempotency,
-            skip_delay: trigger.skip_delay,
-            sandbox: trigger.sandbox,
-            revision: self.world.revision.get(),
-            at: ledger.now(),
-            answer: Answer::InDoubt,
-        };
-        ledger.trace(format!("trigger c{} {}", call.content, call.workflow));
-        ledger.calls.push(call);
-        ledger.calls.len() - 1
-    }
-
-    fn answer_call(&self, index: usize, what: Triggered) {
-        let mut ledger = self.world.ledger.open();
-        let (at, seq) = (ledger.now(), ledger.next_seq());
-        ledger.calls[index].answer = Answer::Given { at, seq, what };
-        let content = ledger.calls[index].content;
-        ledger.trace(format!("answer c{content} {what:?}"));
-    }
-
-    /// Puts the trigger's own cancels onto the agenda.
-    async fn aim(&self, trigger: &Trigger) {
-        let Some(key) = &trigger.key else { return };
-        for aim in &trigger.aims {
-            let action =
-                Action::Cancel { workflow: trigger.workflow, key: key.clone(), recipients: aim.recipients.clone() };
-            let at = match aim.when {
-                When::After(0) => {
-                    self.perform_now(action).await;
-                    continue;
-                }
-                When::After(pause) => Some(self.world.ledger.open().now() + pause),
-                When::Due(offset) => self.first_due(trigger).await.map(|due| due.saturating_add_signed(offset)),
-            };
-            if let Some(at) = at {
-                self.world.later(at, action);
-            }
-        }
-    }
-
-    async fn perform_now(&self, action: Action) {
-        if let Action::Cancel { workflow, key, recipients } = action {
-            self.cancel(workflow, key, recipients).await;
-        }
-    }
-
-    /// When a run of the trigger's key is due, as soon as one waits.
-    async fn first_due(&self, trigger: &Trigger) -> Option<Instant> {
-        let hash = CancelHash::of(trigger.workflow, trigger.key.as_ref()?);
-        for _ in 0..20 {
-            let mut due = None;
-            self.store
-                .read()
-                .ok()?
-                .each_run(|run| {
-                    if run.cancel == Some(hash) {
-                        due = run.phase.due().or(due);
-                    }
-                })
-                .ok()?;
-            if let Some(due) = due {
-                let ledger = self.world.ledger.open();
-                return Some(ledger.now() + due.since(ledger.wall()).as_micros() as u64);
-            }
-            sleep(Duration::from_millis(11)).await;
-        }
-        None
-    }
-
-    async fn cancel(&self, workflow: &'static str, key: String, recipients: Option<Vec<Who>>) {
-        let recipients = recipients.map(|all| all.into_iter().map(Who::reference).collect::<Vec<_>>());
-        let (index, seq) = {
-            let mut ledger = self.world.ledger.open();
-            let cancel = Cancel {
-                workflow,
-                key: key.clone(),
-                recipients: recipients.clone(),
-                at: ledger.now(),
-                answer: Answer::InDoubt,
-                lost_at: None,
-                frozen: Vec::new(),
-            };
-            ledger.trace(format!("cancel {workflow} {key} {recipients:?}"));
-            ledger.cancels.push(cancel);
-            (ledger.cancels.len() - 1, ledger.next_seq())
-        };
-        let request = CancelRequest { cancellation_key: key, recipients };
-        let answer = match self.world.flaw {
-            Some(Flaw::CancelForgotten) => Ok(Vec::new()),
-            _ => self.intake.cancel(workflow, request.clone()).await,
-        };
-        let Ok(cancelled) = answer else { return };
-        let Ok(found) = Snapshot::read(&self.store) else { return };
-        let cancelled: Vec<_> = cancelled.into_iter().map(|one| (one.run, one.in_flight)).collect();
-        {
-            let mut ledger = self.world.ledger.open();
-            let (at, answered) = (ledger.now(), ledger.next_seq());
-            let in_flight = if cancelled.iter().any(|(_, in_flight)| *in_flight > 0) { " in flight" } else { "" };
-            ledger.trace(format!("cancelled {cancelled:?}{in_flight}"));
-            ledger.cancels[index].answer = Answer::Given { at, seq: answered, what: cancelled };
-            let (frozen, wrong) = crate::check::at_cancel(&ledger, &ledger.cancels[index], seq, &found);
-            ledger.cancels[index].frozen = frozen;
-            wrong.into_iter().for_each(|wrong| ledger.wrong(wrong));
-        }
-        if self.world.flaw == Some(Flaw::CancelLingers) {
-            sleep(Duration::from_secs(20)).await;
-            drop(self.intake.cancel(workflow, request).await);
-        }
     }
 }
