@@ -4,17 +4,17 @@
 //! answered. Raw is the same records encoded beforehand, appended to a file with one write and one fdatasync a wave.
 //! Both alternate in one run on one filesystem, so that a noisy machine troubles both alike: read the ratios.
 //!
-//! Last measured on 2 cores and a disk that were busy with other work too, ratio (least to greatest of 9 rounds):
+//! Last measured on 2 quiet cores, ratio (least to greatest of 9 rounds):
 //!
-//!          1 op     0.58 (0.53 to 0.70)
-//!         10 ops    0.33 (0.31 to 0.45)
-//!        100 ops    0.15 (0.15 to 0.17)
+//!          1 op     0.64 (0.57 to 0.74)
+//!         10 ops    0.36 (0.33 to 0.38)
+//!        100 ops    0.15 (0.14 to 0.18)
 //!      1,000 ops    0.08 (0.07 to 0.09)
-//!     10,000 ops    0.18 (0.11 to 0.21): 13 MB a wave; the raw rate itself falls to less than half here
+//!     10,000 ops    0.16 (0.13 to 0.21): 13 MB a wave; the raw rate itself falls to less than half here
 //!
-//! There is no aim: a file of bytes cannot be searched. A raw write with its fdatasync took about 0.16 ms, so that large
-//! waves compare processors, not disks. An op of a wave of 1,000 takes about 15 microseconds; in a profile of that wave,
-//! inserting into the B-tree weighs about twice as much as writing the pages and the fdatasync.
+//! There is no aim: a file of bytes cannot be searched. A raw write with its fdatasync took about 0.2 ms, so that large
+//! waves compare processors, not disks: an op of a wave of 1,000 takes about 15 microseconds. A slower disk makes every
+//! ratio of small waves look better.
 //!
 //! `BENCH_ROUNDS` sets how often they alternate, `BENCH_QUICK=1` (or `cargo test`) makes a smoke run.
 
