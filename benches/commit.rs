@@ -18,6 +18,8 @@
 //!
 //! `BENCH_ROUNDS` sets how often they alternate, `BENCH_QUICK=1` (or `cargo test`) makes a smoke run.
 
+mod figures;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -33,6 +35,8 @@ use belfry::store::op::{Accept, Op};
 use belfry::store::{Settings, Store};
 use serde_json::{Map, Value};
 
+use figures::{Spread, is_quick, setting};
+
 /// Ops a wave, and waves a round: enough that a round lasts some tenths of a second.
 const SIZES: [(usize, usize); 5] = [(1, 100), (10, 60), (100, 30), (1_000, 8), (10_000, 1)];
 
@@ -44,10 +48,7 @@ fn main() -> Result<()> {
     for (size, waves) in SIZES {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let row = runtime.block_on(compare(dir.path(), size, if quick { 1 } else { waves }, rounds))?;
-        println!(
-            "{size:>8} {:>12.0} {:>12.0} {:>7.2}  {:.2} to {:.2}",
-            row.ours, row.raw, row.ratio.middle, row.ratio.least, row.ratio.most
-        );
+        println!("{size:>8} {:>12.0} {:>12.0} {:>7.2}  {}", row.ours, row.raw, row.ratio.middle, row.ratio.range());
     }
     println!();
     println!(
@@ -154,28 +155,4 @@ fn accept(ids: &IdSource) -> Accept {
 
 fn data() -> Map<String, Value> {
     (0..16).map(|n| (format!("field_{n:02}"), Value::from("x".repeat(50)))).collect()
-}
-
-/// The median of some figures, and how far they lie apart.
-struct Spread {
-    least: f64,
-    middle: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(mut figures: Vec<f64>) -> Self {
-        figures.sort_by(f64::total_cmp);
-        let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
-        Self { least: at(0), middle: at(figures.len() / 2), most: at(figures.len().saturating_sub(1)) }
-    }
-}
-
-/// `cargo bench` passes `--bench`; without it this is a test run, which only has to work.
-fn is_quick() -> bool {
-    std::env::var_os("BENCH_QUICK").is_some() || !std::env::args().any(|arg| arg == "--bench")
-}
-
-fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

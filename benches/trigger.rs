@@ -25,6 +25,8 @@
 //! `BENCH_ROUNDS`, `BENCH_MILLIS` (the length of a round) and `BENCH_CLIENTS` (`16,64`) choose, `BENCH_QUICK=1` (or
 //! `cargo test`) makes a smoke run.
 
+mod figures;
+
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -45,6 +47,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+
+use figures::{Spread, is_quick, setting};
 
 const WORKFLOW: &str = "reminder";
 const KEY: &str = "sk_bench";
@@ -474,34 +478,6 @@ fn append_groups(path: &Path, appends: &Receiver<Append>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The median of some figures, and how far they lie apart.
-struct Spread {
-    least: f64,
-    middle: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(mut figures: Vec<f64>) -> Self {
-        figures.sort_by(f64::total_cmp);
-        let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
-        Self { least: at(0), middle: at(figures.len() / 2), most: at(figures.len().saturating_sub(1)) }
-    }
-
-    fn range(&self) -> String {
-        format!("{:.2} to {:.2}", self.least, self.most)
-    }
-}
-
-/// `cargo bench` passes `--bench`; without it this is a test run, which only has to work.
-fn is_quick() -> bool {
-    std::env::var_os("BENCH_QUICK").is_some() || !std::env::args().any(|arg| arg == "--bench")
-}
-
-fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 fn clients() -> Result<Vec<usize>> {

@@ -77,7 +77,7 @@ async fn play(client: &Client, feed: &str) -> Result<()> {
     let mails: Vec<&Value> = mailbox["entries"].as_array().map(|all| all.iter().collect()).unwrap_or_default();
     for mail in &mails {
         let text = |key: &str| mail[key].as_str().unwrap_or_default().to_owned();
-        lines.push(Line { at: text("at").parse_timestamp()?, what: "email", who: text("to"), text: text("subject") });
+        lines.push(Line { at: instant(&mail["at"])?, what: "email", who: text("to"), text: text("subject") });
     }
     for user in MEMBERS.iter().chain([&CANCELLED]) {
         let path = format!("/v1/users/{}/feeds/{feed}", segment(user));
@@ -85,7 +85,7 @@ async fn play(client: &Client, feed: &str) -> Result<()> {
         let unread = page["meta"]["unread_count"].as_u64().unwrap_or_default();
         ensure!(unread == 1, "the feed of {user} should have one unread item, and has {unread}");
         for item in page["entries"].as_array().into_iter().flatten() {
-            let at = item["inserted_at"].as_str().unwrap_or_default().to_owned().parse_timestamp()?;
+            let at = instant(&item["inserted_at"])?;
             let text = plain(item["blocks"][0]["rendered"].as_str().unwrap_or_default());
             lines.push(Line { at, what: "in-app", who: (*user).to_owned(), text: format!("{text} (badge: {unread})") });
         }
@@ -103,7 +103,7 @@ fn check(mails: &[&Value], start: Timestamp) -> Result<()> {
     ensure!(to(INVITED, "email_1").len() == 1, "{INVITED} should have been invited once");
     let reminders = to(INVITED, "email_2");
     ensure!(reminders.len() == 1, "{INVITED} should have been reminded once, and was {} times", reminders.len());
-    let at = reminders[0]["at"].as_str().unwrap_or_default().to_owned().parse_timestamp()?;
+    let at = instant(&reminders[0]["at"])?;
     let days = at.since(start).as_secs_f64() / 86_400.0;
     ensure!((3.0..3.01).contains(&days), "the reminder should have come after three days, and came after {days:.3}");
     ensure!(
@@ -119,7 +119,7 @@ fn check(mails: &[&Value], start: Timestamp) -> Result<()> {
 
 async fn now(client: &Client) -> Result<Timestamp> {
     let clock = client.call(Method::GET, "/dev/clock", None).await?;
-    clock["now"].as_str().unwrap_or_default().to_owned().parse_timestamp()
+    instant(&clock["now"])
 }
 
 async fn advance(client: &Client, by: &str) -> Result<()> {
@@ -154,12 +154,6 @@ fn plain(html: &str) -> String {
     text.trim().to_owned()
 }
 
-trait ParseTimestamp {
-    fn parse_timestamp(self) -> Result<Timestamp>;
-}
-
-impl ParseTimestamp for String {
-    fn parse_timestamp(self) -> Result<Timestamp> {
-        Ok(serde_json::from_value(Value::String(self))?)
-    }
+fn instant(value: &Value) -> Result<Timestamp> {
+    Ok(serde_json::from_value(value.clone())?)
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
 use crate::base::config::Config;
-use crate::http::auth::{Keys, hash};
+use crate::http::auth::{KeyHash, Keys, hash};
 use crate::store::Store;
 use crate::store::op::{AddKey, Op, StoredKey};
 
@@ -56,7 +56,7 @@ impl DevKeys {
 }
 
 /// A key that was made just now and is never shown again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Shown {
     pub secret: Option<String>,
     pub public: Option<String>,
@@ -64,38 +64,33 @@ pub struct Shown {
 
 /// The keys that the server accepts. Of each kind the configured ones count; else the stored one; else one is made.
 pub async fn accepted(config: &Config, store: &Store, now: Timestamp) -> Result<(Keys, Shown)> {
-    let mut shown = Shown::default();
-    let stored = store.read()?.keys()?;
-    let of_kind = |secret| stored.iter().filter(move |(_, key)| key.secret == secret).map(|(hash, _)| *hash);
-    let mut keys = Keys {
-        secret: config.auth.secret_keys.iter().map(|key| hash(key.expose())).collect(),
-        public: config.auth.public_keys.iter().map(|key| hash(key)).collect(),
-    };
-    if keys.secret.is_empty() {
-        keys.secret.extend(of_kind(true));
-    }
-    if keys.public.is_empty() {
-        keys.public.extend(of_kind(false));
-    }
-    if keys.secret.is_empty() {
-        let key = make(store, true, now).await?;
-        keys.secret.push(hash(&key));
-        shown.secret = Some(key);
-    }
-    if keys.public.is_empty() {
-        let key = make(store, false, now).await?;
-        keys.public.push(hash(&key));
-        shown.public = Some(key);
-    }
-    Ok((keys, shown))
+    let secret = config.auth.secret_keys.iter().map(|key| hash(key.expose())).collect();
+    let public = config.auth.public_keys.iter().map(|key| hash(key)).collect();
+    let (secret, shown_secret) = of_kind(true, secret, store, now).await?;
+    let (public, shown_public) = of_kind(false, public, store, now).await?;
+    Ok((Keys { secret, public }, Shown { secret: shown_secret, public: shown_public }))
 }
 
-async fn make(store: &Store, secret: bool, now: Timestamp) -> Result<String> {
+/// The keys of one kind, and the one that was made because there was none.
+async fn of_kind(
+    secret: bool,
+    configured: Vec<KeyHash>,
+    store: &Store,
+    now: Timestamp,
+) -> Result<(Vec<KeyHash>, Option<String>)> {
+    if !configured.is_empty() {
+        return Ok((configured, None));
+    }
+    let stored = store.read()?.keys()?.into_iter().filter(|(_, key)| key.secret == secret);
+    let stored: Vec<KeyHash> = stored.map(|(hash, _)| hash).collect();
+    if !stored.is_empty() {
+        return Ok((stored, None));
+    }
     let key = generate(if secret { "sk_test_" } else { "pk_test_" })?;
     let last4 = key[key.len() - 4..].to_owned();
-    let stored = StoredKey { secret, last4, created_at: now };
-    store.submit(Op::AddKey(AddKey { hash: hash(&key), key: stored })).await?;
-    Ok(key)
+    let record = StoredKey { secret, last4, created_at: now };
+    store.submit(Op::AddKey(AddKey { hash: hash(&key), key: record })).await?;
+    Ok((vec![hash(&key)], Some(key)))
 }
 
 /// 256 random bits behind `prefix`.

@@ -39,7 +39,6 @@ use crate::store::{self, Store};
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often histograms are folded, whether or not anybody reads them.
 const UPKEEP: Duration = Duration::from_secs(5);
-
 /// How often the two central actors are looked after.
 const CHECKUP: Duration = Duration::from_secs(1);
 

@@ -141,11 +141,6 @@ impl Clock {
         Self { source, offset: Arc::default(), moved: Arc::default(), advanceable }
     }
 
-    /// Whether `shift` has an effect.
-    pub fn is_advanceable(&self) -> bool {
-        self.advanceable
-    }
-
     /// Now.
     // The one place that reads the system's clock.
     #[allow(clippy::disallowed_methods)]

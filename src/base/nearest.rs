@@ -63,10 +63,14 @@ mod tests {
         assert_eq!(nearest("dayz", units), Some("days"));
         assert_eq!(nearest("HOURS", units), Some("hours"));
         assert_eq!(nearest("chanel_key", ["channel_type", "channel_key"]), Some("channel_key"));
+        let keys = ["listen", "public_url", "data_dir", "dev"];
+        assert_eq!(nearest("listn", keys), Some("listen"));
+        assert_eq!(nearest("Data-Dir", keys), Some("data_dir"));
     }
 
     #[test]
     fn another_word_is_not_taken_for_a_slip() {
+        assert_eq!(nearest("colour", ["listen", "public_url", "data_dir", "dev"]), None);
         assert_eq!(nearest("fortnights", ["days", "weeks"]), None);
         assert_eq!(nearest("channel_key", ["channel_type", "channel_group_key"]), None);
         assert_eq!(nearest("html_body", ["text_body", "markdown_body"]), None);

@@ -45,13 +45,6 @@ pub struct Channel {
     pub kind: ChannelType,
 }
 
-impl Engine {
-    /// The channel with `key`.
-    pub fn channel(&self, key: &str) -> Option<&Channel> {
-        self.channels.iter().find(|channel| channel.key == key)
-    }
-}
-
 /// A message lies in the outbox: send it. A hint; what is lost of it is found in the outbox.
 #[derive(actix::Message)]
 #[rtype(result = "()")]

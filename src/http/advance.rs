@@ -22,7 +22,6 @@ pub async fn advance(
     deps.work.settled().await;
     let target = deps.clock.now().plus(by);
     loop {
-        deps.work.settled().await;
         // Asked after it settled: both actors have heard of all that waits.
         let dues = [call(registry, NextDue).await?, call(courier, NextAttempt).await?];
         let next = dues.into_iter().flatten().min().filter(|due| *due <= target);
@@ -33,8 +32,8 @@ pub async fn advance(
         }
         call(registry, Sweep).await?;
         call(courier, SweepOutbox).await?;
+        deps.work.settled().await;
         if next.is_none() {
-            deps.work.settled().await;
             return Ok(deps.clock.now());
         }
     }

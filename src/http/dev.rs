@@ -39,8 +39,8 @@ pub async fn clear_mailbox(state: web::Data<State>) -> Result<HttpResponse, ApiE
 /// `GET /dev/mailbox/{id}`: the HTML of one captured mail, for a browser.
 pub async fn mail(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
     require_dev(&state)?;
-    let id: Option<MessageId> = id.parse().ok();
-    let mail = state.intake.engine.store.read()?.mailbox()?.into_iter().find(|mail| Some(mail.message) == id);
+    let reader = state.intake.engine.store.read()?;
+    let mail = id.parse().ok().map(|id: MessageId| reader.captured(id)).transpose()?.flatten();
     let mail = mail.ok_or_else(|| {
         ApiError::missing("resource_missing", "no captured mail has this id; GET /dev/mailbox lists them")
     })?;

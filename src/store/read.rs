@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 use super::codec::decode;
 use super::op::{Idempotent, StoredKey, StoredVersion};
-use super::tables::{TableId, feed_key, instant_key, numbered, storage};
+use super::tables::{TableId, feed_key, instant_key, storage};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
 use crate::model::feed::{FeedCounts, FeedEntry};
@@ -109,11 +109,6 @@ impl Reader {
         self.all(TableId::Attempts, id.as_bytes())
     }
 
-    /// One attempt.
-    pub fn attempt(&self, id: MessageId, number: u32) -> Result<Option<Attempt>, StoreError> {
-        self.get(TableId::Attempts, &numbered(id.as_bytes(), number))
-    }
-
     /// Hands every message that is still to be sent to `take`, until it answers `false`.
     pub fn each_pending(&self, take: impl FnMut(Pending) -> bool) -> Result<(), StoreError> {
         self.each(TableId::Outbox, &[], take)
@@ -169,6 +164,11 @@ impl Reader {
             }
         }
         Ok(found)
+    }
+
+    /// One captured mail.
+    pub fn captured(&self, id: MessageId) -> Result<Option<Captured>, StoreError> {
+        self.get(TableId::Mailbox, id.as_bytes())
     }
 
     /// Captured mail, oldest first.
