@@ -11,6 +11,7 @@ use crate::model::message::{Content, Message, Status};
 use crate::model::recipient::Recipient;
 use crate::model::run::{Outcome, Phase, Run, RunEvent, RunEventKind};
 use crate::model::trigger::{Trigger, TriggerSettings};
+use crate::model::trigger_data::TriggerData;
 use crate::model::workflow::{ChannelStep, Step, StepKind, Template, Workflow};
 use crate::store::op::{Advance, NewMessage, Next};
 
@@ -184,7 +185,7 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
     let deliver = Effect::Deliver { message: message.id, channel: channel.id };
     let message = match (sandbox, in_app) {
         (true, _) => NewMessage::Keep(message),
-        (false, true) => NewMessage::Feed(message),
+        (false, true) => NewMessage::Feed(message, TriggerData::of(&env.trigger.data)),
         (false, false) => NewMessage::Send(message),
     };
     let sends = matches!(message, NewMessage::Send(_));
@@ -353,7 +354,7 @@ mod tests {
                 event = Event::Enter;
                 if let Some(write) = &plan.write {
                     assert_eq!((write.run, write.expect), (self.run.id, self.run.revision));
-                    if let Some(NewMessage::Send(message) | NewMessage::Feed(message) | NewMessage::Keep(message)) =
+                    if let Some(NewMessage::Send(message) | NewMessage::Feed(message, _) | NewMessage::Keep(message)) =
                         &write.message
                     {
                         made.push((message.step_ref.clone(), message.inserted_at));

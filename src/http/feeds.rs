@@ -6,7 +6,8 @@ use super::State;
 use super::auth::authenticate;
 use super::error::ApiError;
 use crate::base::ids::ChannelId;
-use crate::feed::list::{self, FeedQuery};
+use crate::feed::list;
+use crate::feed::query::FeedQuery;
 use crate::model::channel::ChannelType;
 use crate::model::recipient::RecipientRef;
 

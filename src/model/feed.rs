@@ -2,19 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::engagement::Engagement;
+use super::trigger_data::TriggerData;
 use crate::base::clock::Timestamp;
 use crate::base::ids::MessageId;
 
-/// What a feed's index holds of an item: enough to filter and count without reading the message.
+/// What a feed's index holds of an item: enough to filter and count without reading the message. What its reader did
+/// with it stands here and nowhere else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeedEntry {
     pub message: MessageId,
     pub workflow: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
     pub tenant: Option<String>,
+    #[serde(default, skip_serializing_if = "TriggerData::is_empty")]
+    pub data: TriggerData,
     pub inserted_at: Timestamp,
-    pub seen_at: Option<Timestamp>,
-    pub read_at: Option<Timestamp>,
-    pub archived_at: Option<Timestamp>,
+    #[serde(default)]
+    pub engagement: Engagement,
 }
 
 /// The counts of a whole feed without its archived items.
@@ -26,4 +32,28 @@ pub struct FeedCounts {
     /// When the newest item was inserted: the next one gets at least a millisecond more, since the browser client
     /// sorts by milliseconds.
     pub last_at: Timestamp,
+}
+
+impl FeedCounts {
+    /// Counts an item in.
+    pub fn add(&mut self, item: &Engagement) {
+        let [total, unread, unseen] = weight(item);
+        self.total += total;
+        self.unread += unread;
+        self.unseen += unseen;
+    }
+
+    /// Takes an item out that was counted as it is.
+    pub fn remove(&mut self, item: &Engagement) {
+        let [total, unread, unseen] = weight(item);
+        self.total = self.total.saturating_sub(total);
+        self.unread = self.unread.saturating_sub(unread);
+        self.unseen = self.unseen.saturating_sub(unseen);
+    }
+}
+
+/// What an item adds to total, unread and unseen.
+fn weight(item: &Engagement) -> [u64; 3] {
+    let shown = item.archived_at.is_none();
+    [shown, shown && item.read_at.is_none(), shown && item.seen_at.is_none()].map(u64::from)
 }

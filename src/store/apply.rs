@@ -11,10 +11,12 @@ use super::tables::{TableId, Tables, feed_key, instant_key, numbered, outbox_key
 use super::{Refused, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
+use crate::model::engagement::Engagement;
 use crate::model::feed::{FeedCounts, FeedEntry};
 use crate::model::message::{AttemptResult, Message, Pending, Status};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{EndedRun, Outcome, Run, RunEvent, RunEventKind};
+use crate::model::trigger_data::TriggerData;
 
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 3_600);
@@ -150,7 +152,7 @@ fn advance(tables: &mut Tables<'_>, advance: Advance) -> Result<Done, StoreError
             tables.put(TableId::Outbox, &outbox_key(message.run, message.id), &pending(&message))?;
             tables.put(TableId::Messages, message.id.as_bytes(), &message)?;
         }
-        Some(NewMessage::Feed(message)) => publish(tables, message)?,
+        Some(NewMessage::Feed(message, data)) => publish(tables, message, data)?,
         Some(NewMessage::Keep(message)) => tables.put(TableId::Messages, message.id.as_bytes(), &message)?,
     }
     Ok(Done::Written)
@@ -172,24 +174,23 @@ fn end_run(tables: &mut Tables<'_>, run: Run, outcome: Outcome, at: Timestamp) -
     tables.put(TableId::EndedRuns, id.as_bytes(), &EndedRun { run, outcome, ended_at: at })
 }
 
-fn publish(tables: &mut Tables<'_>, mut message: Message) -> Result<(), StoreError> {
+fn publish(tables: &mut Tables<'_>, mut message: Message, data: TriggerData) -> Result<(), StoreError> {
     let feed = feed_key(message.channel, &message.recipient);
     let mut counts: FeedCounts = tables.get(TableId::FeedCounts, &feed)?.unwrap_or_default();
     // Feed order is commit order, and no two items of a feed share a millisecond, whatever the clock does.
     message.inserted_at = message.inserted_at.max(counts.last_at.plus(Duration::from_millis(1)));
     message.updated_at = message.updated_at.max(message.inserted_at);
     counts.last_at = message.inserted_at;
-    counts.total += 1;
-    counts.unread += 1;
-    counts.unseen += 1;
+    let engagement = Engagement::default();
+    counts.add(&engagement);
     let entry = FeedEntry {
         message: message.id,
         workflow: message.workflow.clone(),
+        categories: message.categories.clone(),
         tenant: message.tenant.clone(),
+        data,
         inserted_at: message.inserted_at,
-        seen_at: None,
-        read_at: None,
-        archived_at: None,
+        engagement,
     };
     tables.put(TableId::FeedCounts, &feed, &counts)?;
     let key = [feed.as_slice(), &instant_key(message.inserted_at)].concat();

@@ -11,6 +11,7 @@ use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{Outcome, Phase, Run, RunEvent};
 use crate::model::trigger::Trigger;
+use crate::model::trigger_data::TriggerData;
 
 /// A write.
 #[derive(Clone, Debug)]
@@ -136,8 +137,8 @@ pub enum Next {
 pub enum NewMessage {
     /// Goes into the outbox.
     Send(Message),
-    /// Goes into its recipient's feed.
-    Feed(Message),
+    /// Goes into its recipient's feed, where it is found by the data.
+    Feed(Message, TriggerData),
     /// Goes nowhere: the sandbox.
     Keep(Message),
 }

@@ -1,5 +1,7 @@
 //! Typed reads over one snapshot: what was committed when the reader began, whatever is written since.
 
+use std::ops::{Bound, RangeBounds};
+
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::de::DeserializeOwned;
 
@@ -14,6 +16,23 @@ use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{EndedRun, Run, RunEvent};
 use crate::model::trigger::Trigger;
+
+/// From which end a feed is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+/// One end of a feed's keys; `open` where there is no bound.
+fn edge(feed: &[u8], bound: Bound<&Timestamp>, open: Timestamp) -> Bound<Vec<u8>> {
+    let key = |at: Timestamp| [feed, &instant_key(at)].concat();
+    match bound {
+        Bound::Included(at) => Bound::Included(key(*at)),
+        Bound::Excluded(at) => Bound::Excluded(key(*at)),
+        Bound::Unbounded => Bound::Included(key(open)),
+    }
+}
 
 /// A snapshot.
 pub struct Reader(ReadTransaction);
@@ -119,23 +138,31 @@ impl Reader {
         Ok(self.get(TableId::FeedCounts, &feed_key(channel, recipient))?.unwrap_or_default())
     }
 
-    /// Hands the entries of a feed to `take`, newest first, until it answers `false`.
+    /// Hands the entries of a feed that were inserted within `span` to `take`, until it answers `false`.
     pub fn each_feed_entry(
         &self,
         channel: ChannelId,
         recipient: &RecipientRef,
+        span: impl RangeBounds<Timestamp>,
+        order: Order,
         mut take: impl FnMut(FeedEntry) -> bool,
     ) -> Result<(), StoreError> {
-        let prefix = feed_key(channel, recipient);
-        let last = [prefix.as_slice(), &instant_key(Timestamp::MAX)].concat();
+        let feed = feed_key(channel, recipient);
+        let first = edge(&feed, span.start_bound(), Timestamp::default());
+        let last = edge(&feed, span.end_bound(), Timestamp::MAX);
         let table = self.0.open_table(TableId::Feed.definition()).map_err(storage)?;
-        for entry in table.range(prefix.as_slice()..=last.as_slice()).map_err(storage)?.rev() {
-            let (_, value) = entry.map_err(storage)?;
-            if !take(decode(value.value())?) {
-                break;
+        let (first, last) = (first.as_ref().map(Vec::as_slice), last.as_ref().map(Vec::as_slice));
+        let mut range = table.range::<&[u8]>((first, last)).map_err(storage)?;
+        loop {
+            let entry = match order {
+                Order::NewestFirst => range.next_back(),
+                Order::OldestFirst => range.next(),
+            };
+            let Some(entry) = entry else { return Ok(()) };
+            if !take(decode(entry.map_err(storage)?.1.value())?) {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// The answer that is kept for an idempotency key.

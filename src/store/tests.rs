@@ -6,6 +6,7 @@ use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use super::op::{Accept, Accepted, Advance, BeginAttempt, Cancel, EndAttempt, Idempotency, Identify, NewMessage, Next};
+use super::read::Order;
 use super::{OpenError, Refused, Settings, Store, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
@@ -13,6 +14,7 @@ use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Messa
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{Outcome, Phase, Run};
 use crate::model::trigger::{CancelHash, Trigger, TriggerSettings};
+use crate::model::trigger_data::TriggerData;
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const FEED: [u8; 16] = [9; 16];
@@ -280,13 +282,13 @@ async fn feed_items_ascend_by_a_millisecond_whatever_the_clock_does() {
     for (number, millis) in (1..=6).zip([5_000, 5_000, 4_000, 5_001, 9_000, 1]) {
         bench.accept(number, None, START).await;
         let item = message(number, number, Timestamp::from_millis(millis));
-        bench.advance(number, 0, waiting(), Some(NewMessage::Feed(item))).await.unwrap();
+        bench.advance(number, 0, waiting(), Some(NewMessage::Feed(item, TriggerData::default()))).await.unwrap();
     }
     let reader = bench.store.read().unwrap();
     let (feed, user) = (ChannelId::from(FEED), RecipientRef::user("reader"));
     let mut seen = Vec::new();
     reader
-        .each_feed_entry(feed, &user, |entry| {
+        .each_feed_entry(feed, &user, .., Order::NewestFirst, |entry| {
             seen.push((entry.message.as_bytes()[0], entry.inserted_at.as_millis()));
             true
         })

@@ -8,6 +8,7 @@ use belfry::model::message::{Message, Pending};
 use belfry::model::recipient::RecipientRef;
 use belfry::model::run::{EndedRun, Run, RunEvent};
 use belfry::model::trigger::Trigger;
+use belfry::store::read::Order;
 use belfry::store::{Store, StoreError};
 
 use crate::cast::{self, PEOPLE, Who};
@@ -51,7 +52,7 @@ impl Snapshot {
         let mut feeds = Vec::new();
         for of in (0..PEOPLE).map(|who| Who(who).reference()) {
             let mut entries = Vec::new();
-            reader.each_feed_entry(cast::feed(), &of, |entry| {
+            reader.each_feed_entry(cast::feed(), &of, .., Order::NewestFirst, |entry| {
                 entries.push(entry);
                 true
             })?;

@@ -1,0 +1,76 @@
+//! Query strings: one reader for the dialects in which clients write them (`knock-api.md` section 1.12).
+
+/// The decoded pairs of a query string. Empty values count as absent, since clients send options that are unset.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a>(&'a [(String, String)]);
+
+impl<'a> Query<'a> {
+    /// Over decoded pairs.
+    pub fn new(pairs: &'a [(String, String)]) -> Self {
+        Self(pairs)
+    }
+
+    fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(|(_, value)| !value.is_empty())
+    }
+
+    /// `name=x`; the first, when it is repeated.
+    pub fn text(self, name: &str) -> Option<&'a str> {
+        self.pairs().find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    /// `name[]=x&name[]=y`, also numbered or without brackets.
+    pub fn list(self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let is_index = |key: &str| key.bytes().all(|byte| byte.is_ascii_digit());
+        let element = move |key: &'a str| key == name || bracketed(key, name).is_some_and(is_index);
+        self.pairs().filter(move |(key, _)| element(key)).map(|(_, value)| value)
+    }
+
+    /// `name[key]=x` and `name.key=x`, as keys and values.
+    pub fn fields(self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let dotted = move |key: &'a str| key.strip_prefix(name)?.strip_prefix('.');
+        self.pairs().filter_map(move |(key, value)| Some((bracketed(key, name).or_else(|| dotted(key))?, value)))
+    }
+
+    /// The field `key` of `name`.
+    pub fn field(self, name: &'a str, key: &str) -> Option<&'a str> {
+        self.fields(name).find(|(found, _)| *found == key).map(|(_, value)| value)
+    }
+}
+
+/// What stands in the brackets of `name[...]`.
+fn bracketed<'a>(key: &'a str, name: &str) -> Option<&'a str> {
+    key.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dialect_says_the_same() {
+        let pairs: Vec<_> = [
+            ("status", ""),
+            ("status", "unread"),
+            ("status", "read"),
+            ("c[]", "1"),
+            ("c[7]", "2"),
+            ("c", "3"),
+            ("c[x]", "no"),
+            ("at[gte]", "4"),
+            ("at.lte", "5"),
+            ("attic.gte", "no"),
+            ("at[gt", "no"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let query = Query::new(&pairs);
+        assert_eq!(query.text("status"), Some("unread"));
+        assert_eq!(query.list("c").collect::<Vec<_>>(), ["1", "2", "3"]);
+        assert_eq!(
+            (query.field("at", "gte"), query.field("at", "lte"), query.field("at", "gt")),
+            (Some("4"), Some("5"), None)
+        );
+        assert_eq!(query.fields("at").count(), 2);
+    }
+}
