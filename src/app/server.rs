@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use anyhow::{Context, Result, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::sync::Semaphore;
 
 use super::keys::{self, Shown};
 use super::workflow_dir;
@@ -28,7 +30,8 @@ use crate::engine::catalog::Catalog;
 use crate::engine::registry::{DrainRuns, Recovered, Registry};
 use crate::engine::trigger::Intake;
 use crate::engine::{self, Engine};
-use crate::http::{self, State, access_log};
+use crate::feed::hub::{DismissAll, Hub};
+use crate::http::{self, State, access_log, socket};
 use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
 use crate::model::workflow::Engine as TemplateLanguage;
@@ -39,7 +42,7 @@ use crate::store::{self, Store};
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often histograms are folded, whether or not anybody reads them.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// How often the two central actors are looked after.
+/// How often the central actors are looked after.
 const CHECKUP: Duration = Duration::from_secs(1);
 
 /// Where workflows come from.
@@ -83,11 +86,15 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let recovered = Recovered::scan(&store).context("the pending runs could not be read")?;
     let waiting = recovered.len();
 
-    let arbiters = vec![Arbiter::new(), Arbiter::new()];
+    let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new()];
     let providers = providers(config)?;
     let courier = {
         let (deps, store, concurrency) = (Arc::clone(&deps), store.clone(), config.delivery.concurrency);
         Courier::start_in_arbiter(&arbiters[0].handle(), move |_| Courier::new(deps, store, providers, concurrency))
+    };
+    let hub = {
+        let (deps, store, most) = (Arc::clone(&deps), store.clone(), config.http.max_feeds_per_user);
+        Hub::start_in_arbiter(&arbiters[2].handle(), move |_| Hub::new(deps, store, most))
     };
     let engine = Arc::new(Engine {
         deps: Arc::clone(&deps),
@@ -98,6 +105,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         park_after: config.engine.park_after,
         max_active: config.engine.max_active_runs,
         deliver: courier.clone().recipient(),
+        publish: hub.clone().recipient(),
     });
     let registry = {
         let engine = Arc::clone(&engine);
@@ -107,6 +115,8 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let state = web::Data::new(State {
         intake: Intake { engine, registry: registry.clone() },
         courier: courier.clone(),
+        hub,
+        sockets: Arc::new(Semaphore::new(config.http.max_sockets)),
         keys,
         enhanced_security: config.auth.enhanced_security,
         max_body_bytes: config.http.max_body_bytes,
@@ -141,14 +151,18 @@ impl Running {
             if !self.courier.connected() {
                 return "courier";
             }
+            if !self.state.hub.connected() {
+                return "hub";
+            }
             sleep(CHECKUP).await;
         }
     }
 
-    /// Stops in the order that loses nothing and waits for little: take no more work, let requests end, let runs and
-    /// sends that are under way end, close the store.
+    /// Stops in the order that loses nothing and waits for little: take no more work, send sockets away, let requests
+    /// end, let runs and sends that are under way end, close the store.
     pub async fn stop(self) {
         self.state.accepting.store(false, Ordering::SeqCst);
+        tell(&self.state.hub, DismissAll);
         tell(&self.registry, DrainRuns);
         tell(&self.courier, Drain);
         self.http.stop(true).await;
@@ -190,6 +204,7 @@ fn serve(config: &Config, listener: TcpListener, state: &web::Data<State>) -> Re
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
             .configure(http::routes)
     })
+    .on_connect(end_when_unread)
     .disable_signals()
     .shutdown_timeout(DRAIN.as_secs());
     if config.http.workers > 0 {
@@ -206,6 +221,16 @@ fn serve(config: &Config, listener: TcpListener, state: &web::Data<State>) -> Re
         }
     });
     Ok(handle)
+}
+
+/// A peer that reads nothing of what it was sent loses its connection: nothing else ends a socket whose client is alive
+/// and does not read, since its session does not run while it has something to write.
+fn end_when_unread(connection: &dyn std::any::Any, _: &mut Extensions) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(socket::UNREAD))
+    {
+        tracing::debug!(%error, "a connection has no limit on how long it may be left unread");
+    }
 }
 
 /// The process's metrics; a second server in one process has its own, empty ones.

@@ -75,6 +75,10 @@ uuid_id!(
     /// One HTTP request.
     RequestId
 );
+uuid_id!(
+    /// One browser's socket: the id of the request that opened it.
+    SessionId
+);
 
 impl MessageId {
     /// The id of the message that `run` sends at step `step_ref`: the same run and step always give the same random

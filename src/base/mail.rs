@@ -38,3 +38,13 @@ where
 {
     to.do_send(message);
 }
+
+/// Offers what may be refused: `false` when the mailbox is full or its actor is gone. The bound holds for a sender that
+/// keeps one address; each fresh clone of it would bring room for one more.
+pub fn offer<M>(to: &actix::Recipient<M>, message: M) -> bool
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    to.try_send(message).is_ok()
+}

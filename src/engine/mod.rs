@@ -19,6 +19,7 @@ use crate::base::deps::Deps;
 use crate::base::ids::{ChannelId, MessageId, RunId};
 use crate::base::work::WorkGuard;
 use crate::model::channel::ChannelType;
+use crate::model::recipient::RecipientRef;
 use crate::store::Store;
 use catalog::Catalog;
 
@@ -35,6 +36,7 @@ pub struct Engine {
     /// Run actors that may be at work at once. A live one takes about 1.2 KB; what waits for a place is an id.
     pub max_active: usize,
     pub deliver: Destination<Deliver>,
+    pub publish: Destination<Publish>,
 }
 
 /// A channel as steps refer to it.
@@ -53,4 +55,13 @@ pub struct Deliver {
     pub message: MessageId,
     pub channel: ChannelId,
     pub work: WorkGuard,
+}
+
+/// An item was put into a feed: tell who watches it. A hint, sent once it is on disk; who misses it reads the item with
+/// the next one.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Publish {
+    pub channel: ChannelId,
+    pub user: RecipientRef,
 }

@@ -63,6 +63,8 @@ pub enum Effect {
     Render(Draft),
     /// Hand the message to its channel.
     Deliver { message: MessageId, channel: ChannelId },
+    /// Tell those who watch the recipient's feed on the channel.
+    Publish { channel: ChannelId },
     /// Execute the next step.
     Continue,
     /// Wait until then, and enter again.
@@ -182,18 +184,19 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
         inserted_at: draft.at,
         updated_at: draft.at,
     };
-    let deliver = Effect::Deliver { message: message.id, channel: channel.id };
-    let message = match (sandbox, in_app) {
-        (true, _) => NewMessage::Keep(message),
-        (false, true) => NewMessage::Feed(message, TriggerData::of(&env.trigger.data)),
-        (false, false) => NewMessage::Send(message),
+    let (effect, message) = match (sandbox, in_app) {
+        (true, _) => (None, NewMessage::Keep(message)),
+        (false, true) => (
+            Some(Effect::Publish { channel: channel.id }),
+            NewMessage::Feed(message, TriggerData::of(&env.trigger.data)),
+        ),
+        (false, false) => {
+            (Some(Effect::Deliver { message: message.id, channel: channel.id }), NewMessage::Send(message))
+        }
     };
-    let sends = matches!(message, NewMessage::Send(_));
     let enqueued = event(env, draft.step, RunEventKind::MessageEnqueued);
     let mut plan = go_on(run, draft.step.saturating_add(1), env, Some(message), vec![enqueued]);
-    if sends {
-        plan.then.insert(0, deliver);
-    }
+    plan.then.splice(0..0, effect);
     plan
 }
 
@@ -378,7 +381,9 @@ mod tests {
                             assert!(plan.write.is_none());
                             event = Event::Rendered { draft, content: Ok(self.content(draft)) };
                         }
-                        Effect::Deliver { .. } => assert!(plan.write.is_some(), "nothing is sent before it is written"),
+                        Effect::Deliver { .. } | Effect::Publish { .. } => {
+                            assert!(plan.write.is_some(), "nothing is sent before it is written");
+                        }
                         Effect::Continue => {}
                         Effect::Stop => panic!("it stops without having ended"),
                     }

@@ -8,7 +8,7 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message
 use super::plan::{self, Effect, Event, Plan};
 use super::registry::{Died, Registry, Rest, Rested};
 use super::scene::{Scene, SceneError};
-use super::{Deliver, Engine};
+use super::{Deliver, Engine, Publish};
 use crate::base::ids::RunId;
 use crate::base::mail::{tell, tell_recipient};
 use crate::base::work::WorkGuard;
@@ -197,6 +197,9 @@ async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan
             Effect::Deliver { message, channel } => {
                 let work = engine.deps.work.begin();
                 tell_recipient(&engine.deliver, Deliver { run: run.id, message, channel, work });
+            }
+            Effect::Publish { channel } => {
+                tell_recipient(&engine.publish, Publish { channel, user: run.recipient.clone() });
             }
             Effect::Render(draft) => {
                 let scene = Arc::clone(scene);

@@ -29,7 +29,7 @@ pub async fn list(
 }
 
 /// The feed channel with the id `text`; its key is taken too.
-fn feed_channel(state: &State, text: &str) -> Result<ChannelId, ApiError> {
+pub fn feed_channel(state: &State, text: &str) -> Result<ChannelId, ApiError> {
     let id = text.parse::<ChannelId>().ok();
     let feeds = || state.intake.engine.channels.iter().filter(|channel| channel.kind == ChannelType::InAppFeed);
     feeds().find(|channel| Some(channel.id) == id || channel.key == text).map(|channel| channel.id).ok_or_else(|| {

@@ -10,23 +10,31 @@ pub mod error;
 pub mod feeds;
 pub mod health;
 pub mod idempotency;
+pub mod session;
+pub mod socket;
 pub mod users;
 pub mod workflows;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Addr;
 use actix_web::web::{self, ServiceConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 
 use crate::delivery::courier::Courier;
 use crate::engine::trigger::Intake;
+use crate::feed::hub::Hub;
 use auth::Keys;
 
 /// What handlers share; behind an `Arc`.
 pub struct State {
     pub intake: Intake,
     pub courier: Addr<Courier>,
+    pub hub: Addr<Hub>,
+    /// Places for sockets.
+    pub sockets: Arc<Semaphore>,
     pub keys: Keys,
     /// Public keys need a user token.
     pub enhanced_security: bool,
@@ -53,6 +61,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/v1/users/{id}", web::get().to(users::get))
         .route("/v1/users/{id}", web::put().to(users::identify))
         .route("/v1/users/{id}/feeds/{channel}", web::get().to(feeds::list))
+        .route("/ws/v1/websocket", web::get().to(socket::open))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .route("/metrics", web::get().to(health::metrics))

@@ -16,6 +16,7 @@ use belfry::store::{Refused, Store, StoreError};
 use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::audience::Audience;
 use crate::cast::Who;
 use crate::ledger::{Answer, Call, Cancel, Instant, Step, Triggered};
 use crate::rng::Rng;
@@ -32,6 +33,7 @@ pub struct Life {
     pub death: Arc<Notify>,
     pub clock: Clock,
     pub store: Store,
+    pub audience: Audience,
 }
 
 impl Life {

@@ -4,6 +4,7 @@
 //! `BELFRY_SIM_SEED=123 cargo test --test sim` plays one seed and shows its trace; `BELFRY_SIM_SEEDS=20000` plays more.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod audience;
 mod cast;
 mod check;
 mod client;
@@ -196,4 +197,9 @@ fn an_email_that_changes_between_attempts_is_noticed() {
 #[test]
 fn a_lost_feed_item_is_noticed() {
     assert_caught(Flaw::FeedRowLost, &["P6"]);
+}
+
+#[test]
+fn an_item_that_is_not_announced_is_noticed() {
+    assert_caught(Flaw::DeafHub, &["P6"]);
 }

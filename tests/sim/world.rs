@@ -20,12 +20,14 @@ use belfry::engine::Engine;
 use belfry::engine::catalog::Catalog;
 use belfry::engine::registry::{DrainRuns, Recovered, Registry};
 use belfry::engine::trigger::Intake;
+use belfry::feed::hub::Hub;
 use belfry::model::workflow::Engine as TemplateEngine;
 use belfry::store::Store;
 use belfry::store::writer::{Committer, Request, gather};
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
+use crate::audience::{Audience, Deaf};
 use crate::cast::{self, PLAYS};
 use crate::client::Life;
 use crate::disk::{Crash, Disk};
@@ -56,6 +58,8 @@ pub enum Flaw {
     RenderedAgain,
     /// A feed item is gone, its count is not.
     FeedRowLost,
+    /// The hub does not hear of every item.
+    DeafHub,
 }
 
 /// What a world left behind.
@@ -260,6 +264,11 @@ impl World {
         };
         let providers = [(cast::email(), Arc::new(provider) as Arc<dyn EmailProvider>)];
         let courier = Courier::new(Arc::clone(&deps), store.clone(), providers, self.script.concurrency).start();
+        let hub = Hub::new(Arc::clone(&deps), store.clone(), 1).start();
+        let publish = match self.flaw {
+            Some(Flaw::DeafHub) => Deaf { hub: hub.clone(), heard: 0 }.start().recipient(),
+            _ => hub.clone().recipient(),
+        };
         let engine = Arc::new(Engine {
             deps,
             store: store.clone(),
@@ -269,12 +278,15 @@ impl World {
             park_after: self.script.park_after,
             max_active: self.script.max_active,
             deliver: courier.clone().recipient(),
+            publish,
         });
         let recovered = Recovered::scan(store).ok()?;
         let registry = Registry::new(Arc::clone(&engine), recovered).start();
         let intake = Intake { engine, registry };
+        let audience = Audience::default();
+        audience.join(&hub, &Snapshot::read(store).ok()?.feeds);
         let death = Arc::clone(death);
-        let life = Life { world: Rc::clone(self), intake, courier, death, clock, store: store.clone() };
+        let life = Life { world: Rc::clone(self), intake, courier, death, clock, store: store.clone(), audience };
         if self.flaw == Some(Flaw::HastyClock) {
             actix::spawn(hasten(life.clock.clone()));
         }
@@ -347,6 +359,7 @@ impl World {
             if life.intake.engine.deps.work.settled().now_or_never().is_none() {
                 self.ledger.open().wrong("work is counted that nobody does".into());
             }
+            life.audience.misled(&found.feeds).into_iter().for_each(|wrong| self.ledger.open().wrong(wrong));
             *self.snapshot.borrow_mut() =
                 Some(if self.flaw == Some(Flaw::FeedRowLost) { found.spoil() } else { found });
             self.quiet.set(true);

@@ -149,6 +149,10 @@ pub struct Http {
     pub max_body_bytes: usize,
     /// Worker threads; 0: one a core.
     pub workers: usize,
+    /// Sockets that may be open at once.
+    pub max_sockets: usize,
+    /// Feeds that one user may have joined at once, over all of the user's sockets.
+    pub max_feeds_per_user: usize,
 }
 
 impl Http {
@@ -156,9 +160,13 @@ impl Http {
         let http = Self {
             max_body_bytes: section.get_or("max_body_bytes", 10 * 1024 * 1024),
             workers: section.get_or("workers", 0),
+            max_sockets: section.get_or("max_sockets", 50_000),
+            max_feeds_per_user: section.get_or("max_feeds_per_user", 100),
         };
         within(section, "max_body_bytes", http.max_body_bytes, 1_024, 1 << 30);
         within(section, "workers", http.workers, 0, 1_024);
+        within(section, "max_sockets", http.max_sockets, 0, 10_000_000);
+        within(section, "max_feeds_per_user", http.max_feeds_per_user, 1, 10_000_000);
         http
     }
 }

@@ -1,0 +1,246 @@
+//! The actor of one connected user's feeds: tells that user's sessions what has changed. It exists while someone
+//! listens; what it knows is read from the store, so that its end loses nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use bytestring::ByteString;
+
+use super::ToSession;
+use super::push::{self, Listener, Push};
+use super::query::FeedFilter;
+use super::subscription::Subscription;
+use crate::base::clock::sleep;
+use crate::base::deps::Deps;
+use crate::base::ids::{ChannelId, SessionId};
+use crate::base::mail::{offer, tell_recipient};
+use crate::model::recipient::RecipientRef;
+use crate::store::{Store, StoreError};
+
+/// The least time between two pushes of a feed: a client fetches after each, and ignores those that come while it does.
+/// The last of a burst is always sent, so that the final counts are right.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A page reads its feed and joins it at about the same time, and one whose connection was lost joins again without
+/// reading: items this young when a session joins may have been missed, and are announced to it.
+const MAYBE_MISSED: Duration = Duration::from_secs(30);
+
+/// The feeds of one user.
+pub struct UserFeeds {
+    deps: Arc<Deps>,
+    store: Store,
+    user: RecipientRef,
+    feeds: HashMap<ChannelId, Feed>,
+}
+
+#[derive(Default)]
+struct Feed {
+    topic: Arc<str>,
+    sessions: Vec<Session>,
+    /// The filters of all sessions, equal ones once.
+    filters: Vec<Arc<FeedFilter>>,
+    pace: Pace,
+}
+
+/// Where a feed stands between two pushes. `again`: it has changed since what is being sent was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Pace {
+    #[default]
+    Idle,
+    Reading {
+        again: bool,
+    },
+    Pausing {
+        again: bool,
+    },
+}
+
+struct Session {
+    listener: Listener,
+    line: Line,
+}
+
+/// The way to a session. When it is dropped with its actor, which only a panic does, the session is closed: its client
+/// comes back and listens to a new actor.
+struct Line {
+    /// The one address that is kept: its mailbox is the bound on what a session that does not read may cost.
+    to: Recipient<ToSession>,
+    cut: bool,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.cut {
+            tell_recipient(&self.to, ToSession::Restart);
+        }
+    }
+}
+
+impl UserFeeds {
+    /// The feeds of `user`, to which nobody listens yet.
+    pub fn new(deps: Arc<Deps>, store: Store, user: RecipientRef) -> Self {
+        Self { deps, store, user, feeds: HashMap::new() }
+    }
+
+    fn changed(&mut self, channel: ChannelId, ctx: &mut Context<Self>) {
+        let Some(feed) = self.feeds.get_mut(&channel) else { return };
+        match &mut feed.pace {
+            Pace::Reading { again } | Pace::Pausing { again } => *again = true,
+            Pace::Idle => self.read(channel, ctx),
+        }
+    }
+
+    /// Reads what has changed, off this thread: a count under a filter walks the whole feed.
+    fn read(&mut self, channel: ChannelId, ctx: &mut Context<Self>) {
+        let Some(feed) = self.feeds.get_mut(&channel) else { return };
+        feed.pace = Pace::Reading { again: false };
+        let listeners: Vec<Listener> = feed.sessions.iter().map(|session| session.listener.clone()).collect();
+        feed.sessions.iter_mut().for_each(|session| session.listener.marked = false);
+        let (store, user, topic) = (self.store.clone(), self.user.clone(), Arc::clone(&feed.topic));
+        let offload = self.deps.offload;
+        let read = async move {
+            let compose = move || {
+                let push = push::compose(&store.read()?, channel, &user, &topic, &listeners)?;
+                let told: Vec<SessionId> = listeners.iter().map(|listener| listener.session).collect();
+                Ok::<_, StoreError>((told, push))
+            };
+            offload.run(compose).await
+        };
+        ctx.spawn(read.into_actor(self).map(move |read, actor, ctx| {
+            match read {
+                Ok(Ok((told, push))) => actor.send(channel, &told, push),
+                Ok(Err(error)) => tracing::error!(%error, "a feed's change could not be read"),
+                Err(panic) => tracing::error!(%panic, "a feed's change could not be told"),
+            }
+            let again = actor.feeds.get(&channel).is_some_and(|feed| feed.pace == Pace::Reading { again: true });
+            actor.pause(channel, again, ctx);
+        }));
+    }
+
+    fn send(&mut self, channel: ChannelId, told: &[SessionId], push: Push) {
+        let Some(feed) = self.feeds.get_mut(&channel) else { return };
+        let mut frames: HashMap<SessionId, ByteString> = push.frames.into_iter().collect();
+        let told: HashSet<&SessionId> = told.iter().collect();
+        feed.sessions.retain_mut(|session| {
+            let id = session.listener.session;
+            // Whoever joined while it was read hears of it with the next push.
+            if told.contains(&id) {
+                session.listener.since = session.listener.since.max(push.until);
+            }
+            let Some(frame) = frames.remove(&id) else { return true };
+            let taken = offer(&session.line.to, ToSession::Frame(frame));
+            if !taken {
+                metrics::counter!("belfry_sessions_dropped_total").increment(1);
+                tracing::debug!(session = %id, "a session does not read what it is sent: dropped");
+                session.line.cut = true;
+                tell_recipient(&session.line.to, ToSession::Slow);
+            }
+            taken
+        });
+    }
+
+    /// Lets some time pass, and reads the feed if it is known to have changed or changes meanwhile.
+    fn pause(&mut self, channel: ChannelId, again: bool, ctx: &mut Context<Self>) {
+        let Some(feed) = self.feeds.get_mut(&channel) else { return };
+        feed.pace = Pace::Pausing { again };
+        ctx.spawn(sleep(PAUSE).into_actor(self).map(move |(), actor, ctx| {
+            let Some(feed) = actor.feeds.get_mut(&channel) else { return };
+            match feed.pace {
+                Pace::Pausing { again: true } => actor.read(channel, ctx),
+                Pace::Pausing { again: false } => feed.pace = Pace::Idle,
+                // A feed that all left and someone joined anew meanwhile has a pace of its own.
+                Pace::Reading { .. } | Pace::Idle => {}
+            }
+        }));
+    }
+}
+
+impl Actor for UserFeeds {
+    type Context = Context<Self>;
+}
+
+/// A session listens to one of the user's feeds. Answered with `reply` through the session's own line, before anything
+/// else that it hears.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Listen {
+    pub session: SessionId,
+    pub channel: ChannelId,
+    pub topic: String,
+    pub subscription: Subscription,
+    pub to: Recipient<ToSession>,
+    pub reply: ByteString,
+}
+
+impl Handler<Listen> for UserFeeds {
+    type Result = ();
+
+    fn handle(&mut self, listen: Listen, ctx: &mut Self::Context) {
+        let newest = self.store.read().and_then(|reader| reader.feed_counts(listen.channel, &self.user));
+        let newest = newest.map(|counts| counts.last_at).unwrap_or_default();
+        let young = self.deps.clock.now().minus(MAYBE_MISSED);
+        let missed = newest > young;
+        // Never past the newest item: a clock that is set back makes later ones with an earlier time than now.
+        let since = young.min(newest);
+        let feed = self.feeds.entry(listen.channel).or_default();
+        feed.topic = listen.topic.into();
+        let subscription = listen.subscription.intern(&mut feed.filters);
+        let listener = Listener { session: listen.session, subscription, since, marked: false };
+        let line = Line { to: listen.to, cut: false };
+        if offer(&line.to, ToSession::Frame(listen.reply)) {
+            feed.sessions.push(Session { listener, line });
+        }
+        match &mut feed.pace {
+            Pace::Reading { again } | Pace::Pausing { again } => *again |= missed,
+            // The client is reading its feed just now, and would ignore what came at once.
+            Pace::Idle if missed => self.pause(listen.channel, true, ctx),
+            Pace::Idle => {}
+        }
+    }
+}
+
+/// A session listens no more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Unlisten {
+    pub session: SessionId,
+    pub channel: ChannelId,
+}
+
+impl Handler<Unlisten> for UserFeeds {
+    type Result = ();
+
+    fn handle(&mut self, gone: Unlisten, _: &mut Self::Context) {
+        let Some(feed) = self.feeds.get_mut(&gone.channel) else { return };
+        if let Some(at) = feed.sessions.iter().position(|session| session.listener.session == gone.session) {
+            feed.sessions.swap_remove(at).line.cut = true;
+        }
+        feed.filters.retain(|filter| Arc::strong_count(filter) > 1);
+        if feed.sessions.is_empty() {
+            self.feeds.remove(&gone.channel);
+        }
+    }
+}
+
+/// One of the user's feeds has changed: it has a new item, or items of it were marked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Changed {
+    pub channel: ChannelId,
+    pub marked: bool,
+}
+
+impl Handler<Changed> for UserFeeds {
+    type Result = ();
+
+    fn handle(&mut self, changed: Changed, ctx: &mut Self::Context) {
+        if changed.marked
+            && let Some(feed) = self.feeds.get_mut(&changed.channel)
+        {
+            feed.sessions.iter_mut().for_each(|session| session.listener.marked = true);
+        }
+        self.changed(changed.channel, ctx);
+    }
+}
