@@ -268,7 +268,12 @@ fn channel_type(kind: ChannelKind) -> ChannelType {
 }
 
 fn engine_channel(channel: &Channel) -> engine::Channel {
-    engine::Channel { key: channel.key.clone(), id: channel.id, kind: channel_type(channel.kind()) }
+    engine::Channel {
+        key: channel.key.clone(),
+        id: channel.id,
+        kind: channel_type(channel.kind()),
+        provider: channel.provider.name(),
+    }
 }
 
 type Providers = Vec<(crate::base::ids::ChannelId, Arc<dyn EmailProvider>)>;

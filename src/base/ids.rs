@@ -72,6 +72,10 @@ uuid_id!(
     VersionId
 );
 uuid_id!(
+    /// A call that changed many things at once.
+    BulkOperationId
+);
+uuid_id!(
     /// One HTTP request.
     RequestId
 );

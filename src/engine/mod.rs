@@ -15,6 +15,7 @@ use std::time::Duration;
 use actix::Recipient as Destination;
 use serde_json::{Map, Value};
 
+use crate::base::config::ProviderName;
 use crate::base::deps::Deps;
 use crate::base::ids::{ChannelId, MessageId, RunId};
 use crate::base::work::WorkGuard;
@@ -45,6 +46,7 @@ pub struct Channel {
     pub key: String,
     pub id: ChannelId,
     pub kind: ChannelType,
+    pub provider: ProviderName,
 }
 
 /// A message lies in the outbox: send it. A hint; what is lost of it is found in the outbox.

@@ -248,6 +248,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
+    use crate::base::config::ProviderName;
     use crate::base::ids::{RunId, TriggerId, VersionId};
     use crate::model::channel::ChannelType;
     use crate::model::duration::{Duration, Unit};
@@ -331,9 +332,15 @@ mod tests {
                 revision: 0,
                 phase: begin(&workflow, settings, START).phase,
             };
-            let channels = [("email", ChannelType::Email), ("in-app", ChannelType::InAppFeed)]
-                .map(|(key, kind)| Channel { key: key.into(), id: ChannelId::from([key.len() as u8; 16]), kind })
-                .to_vec();
+            let channels = [
+                ("email", ChannelType::Email, ProviderName::Mailbox),
+                ("in-app", ChannelType::InAppFeed, ProviderName::InAppFeed),
+            ]
+            .map(|(key, kind, provider)| {
+                let id = ChannelId::from([key.len() as u8; 16]);
+                Channel { key: key.into(), id, kind, provider }
+            })
+            .to_vec();
             Self { trigger, workflow, recipient: Recipient::stub(reference, START), channels, run, now: START }
         }
 

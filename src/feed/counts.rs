@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::query::{FeedFilter, StatusFilter};
 use crate::base::ids::ChannelId;
+use crate::model::feed::FeedCounts;
 use crate::model::recipient::RecipientRef;
 use crate::store::read::Order;
 use crate::store::{Reader, StoreError};
@@ -30,16 +31,10 @@ pub fn counts(
     user: &RecipientRef,
     filter: &FeedFilter,
 ) -> Result<Counts, StoreError> {
-    if filter.is_whole_feed() {
-        let stored = reader.feed_counts(channel, user)?;
-        let total = match filter.status {
-            StatusFilter::All => stored.total,
-            StatusFilter::Unread => stored.unread,
-            StatusFilter::Read => stored.total.saturating_sub(stored.unread),
-            StatusFilter::Unseen => stored.unseen,
-            StatusFilter::Seen => stored.total.saturating_sub(stored.unseen),
-        };
-        return Ok(Counts { total, unread: stored.unread, unseen: stored.unseen });
+    if filter.is_whole_feed()
+        && let Some(counts) = stored(&reader.feed_counts(channel, user)?, filter.status)
+    {
+        return Ok(counts);
     }
     let mut counts = Counts::default();
     reader.each_feed_entry(channel, user, filter.inserted_at, Order::NewestFirst, |entry| {
@@ -51,4 +46,18 @@ pub fn counts(
         true
     })?;
     Ok(counts)
+}
+
+/// The counts of a whole feed, where they tell how many items have `status`.
+fn stored(counts: &FeedCounts, status: StatusFilter) -> Option<Counts> {
+    let FeedCounts { total, unread, unseen, .. } = *counts;
+    let of_status = match status {
+        StatusFilter::All => total,
+        StatusFilter::Unread => unread,
+        StatusFilter::Read => total.saturating_sub(unread),
+        StatusFilter::Unseen => unseen,
+        StatusFilter::Seen => total.saturating_sub(unseen),
+        _ => return None,
+    };
+    Some(Counts { total: of_status, unread, unseen })
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::counts::counts;
 use super::cursor;
@@ -22,8 +22,14 @@ struct Selected {
     newer: bool,
 }
 
-/// One page of the feed of `user` on `channel`. An unknown user has an empty feed.
-pub fn list(reader: &Reader, channel: ChannelId, user: &RecipientRef, query: &FeedQuery) -> Result<Value, StoreError> {
+/// One page of the feed of `user` on `channel`, beside the public variables. An unknown user has an empty feed.
+pub fn list(
+    reader: &Reader,
+    channel: ChannelId,
+    user: &RecipientRef,
+    query: &FeedQuery,
+    vars: &Map<String, Value>,
+) -> Result<Value, StoreError> {
     let counts = counts(reader, channel, user, &query.filter)?;
     let selected = select(reader, channel, user, query)?;
     let mut entries = Vec::with_capacity(selected.entries.len());
@@ -38,7 +44,7 @@ pub fn list(reader: &Reader, channel: ChannelId, user: &RecipientRef, query: &Fe
     let before = selected.newer.then(|| cursor_of(selected.entries.first())).flatten();
     let mut meta = counts.to_json();
     meta["__typename"] = json!("FeedMetadata");
-    Ok(json!({
+    let mut page = json!({
         "entries": entries,
         "meta": meta,
         "page_info": {
@@ -48,8 +54,28 @@ pub fn list(reader: &Reader, channel: ChannelId, user: &RecipientRef, query: &Fe
             "page_size": query.page_size,
             "total_count": counts.total,
         },
-        "vars": {},
-    }))
+        "vars": vars,
+    });
+    for path in &query.exclude {
+        exclude(&mut page, path);
+    }
+    Ok(page)
+}
+
+/// Leaves out the field at `path`, in each element where it leads through a list.
+fn exclude(value: &mut Value, path: &str) {
+    match value {
+        Value::Array(elements) => elements.iter_mut().for_each(|element| exclude(element, path)),
+        Value::Object(map) => match path.split_once('.') {
+            Some((key, rest)) => {
+                if let Some(inner) = map.get_mut(key) {
+                    exclude(inner, rest);
+                }
+            }
+            None => drop(map.remove(path)),
+        },
+        _ => {}
+    }
 }
 
 /// Walks from the cursor to the first item past the page.
@@ -83,7 +109,7 @@ fn select(reader: &Reader, channel: ChannelId, user: &RecipientRef, query: &Feed
 }
 
 fn item(reader: &Reader, entry: &FeedEntry, message: Message, compact: bool) -> Result<Value, StoreError> {
-    let trigger = reader.trigger(message.trigger)?;
+    let trigger = reader.trigger_of(&message)?;
     let person = |reference: &RecipientRef| -> Result<Value, StoreError> {
         let known = reader.recipient(reference)?;
         Ok(known.unwrap_or_else(|| Recipient::stub(reference.clone(), message.inserted_at)).to_json())
@@ -93,6 +119,8 @@ fn item(reader: &Reader, entry: &FeedEntry, message: Message, compact: bool) -> 
     if compact {
         data.retain(|_, value| !value.is_array() && !value.is_object());
     }
+    let done = &entry.engagement;
+    let updated_at = done.updated_at.max(Some(message.updated_at));
     let Content::InApp { blocks } = &message.content else { return Ok(Value::Null) };
     let actors: Vec<&Value> = actor.iter().collect();
     let mut item = json!({
@@ -110,14 +138,14 @@ fn item(reader: &Reader, entry: &FeedEntry, message: Message, compact: bool) -> 
         },
         "tenant": entry.tenant,
         "total_actors": actors.len(),
-        "seen_at": entry.engagement.seen_at,
-        "read_at": entry.engagement.read_at,
-        "interacted_at": null,
-        "link_clicked_at": null,
-        "clicked_at": null,
-        "archived_at": entry.engagement.archived_at,
+        "seen_at": done.seen_at,
+        "read_at": done.read_at,
+        "interacted_at": done.interacted_at,
+        "link_clicked_at": done.link_clicked_at,
+        "clicked_at": done.link_clicked_at,
+        "archived_at": done.archived_at,
         "inserted_at": entry.inserted_at,
-        "updated_at": message.updated_at,
+        "updated_at": updated_at,
     });
     if !compact {
         item["total_activities"] = json!(1);
@@ -128,7 +156,7 @@ fn item(reader: &Reader, entry: &FeedEntry, message: Message, compact: bool) -> 
             "recipient": person(&message.recipient)?,
             "data": data,
             "inserted_at": trigger.map(|trigger| trigger.inserted_at),
-            "updated_at": message.updated_at,
+            "updated_at": updated_at,
         }]);
     }
     Ok(item)

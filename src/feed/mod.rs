@@ -2,6 +2,7 @@
 //! connected, an actor for each such user tells its sessions what changed. It may name the floors from `base` to
 //! `delivery`, and does not know HTTP or sockets: a session is whoever takes `ToSession`.
 
+pub mod bulk;
 pub mod counts;
 pub mod cursor;
 pub mod frame;

@@ -11,16 +11,20 @@ use crate::model::trigger_data::TriggerDataFilter;
 
 /// The largest page, and the default.
 pub const MAX_PAGE: usize = 50;
+/// How deep a field may lie that is left out of an answer.
+const EXCLUDE_LEVELS: usize = 3;
 
 /// Which items.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeedFilter {
     pub status: StatusFilter,
     pub archived: ArchivedFilter,
-    pub tenant: Option<String>,
+    /// Any of them, and what belongs to no tenant; none: all items.
+    pub tenants: Vec<String>,
+    /// Only what belongs to a tenant, or only what does not.
     pub has_tenant: Option<bool>,
-    /// The key of a workflow.
-    pub source: Option<String>,
+    /// Any of these workflows; none: all items.
+    pub workflows: Vec<String>,
     /// Any of them; none: all items.
     pub workflow_categories: Vec<String>,
     pub trigger_data: TriggerDataFilter,
@@ -38,7 +42,26 @@ pub enum StatusFilter {
     Read,
     Unseen,
     Seen,
+    Archived,
+    Unarchived,
+    LinkClicked,
+    Interacted,
 }
+
+/// The statuses on the wire.
+pub const STATUSES: [(&str, StatusFilter); 9] = [
+    ("all", StatusFilter::All),
+    ("unread", StatusFilter::Unread),
+    ("read", StatusFilter::Read),
+    ("unseen", StatusFilter::Unseen),
+    ("seen", StatusFilter::Seen),
+    ("archived", StatusFilter::Archived),
+    ("unarchived", StatusFilter::Unarchived),
+    ("link_clicked", StatusFilter::LinkClicked),
+    ("interacted", StatusFilter::Interacted),
+];
+/// How many of them a feed can be asked for: the first.
+const FEED_STATUSES: usize = 5;
 
 /// By archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +70,13 @@ pub enum ArchivedFilter {
     Include,
     Only,
 }
+
+/// `archived` on the wire.
+pub const ARCHIVED: [(&str, ArchivedFilter); 3] =
+    [("exclude", ArchivedFilter::Exclude), ("include", ArchivedFilter::Include), ("only", ArchivedFilter::Only)];
+
+/// `has_tenant` on the wire.
+pub const HAS_TENANT: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 impl FeedFilter {
     /// Reads the pairs of a query string, or of a socket's join in the same form. Unknown names are ignored, since
@@ -58,26 +88,19 @@ impl FeedFilter {
     }
 
     fn read(query: Query<'_>, errors: &mut Vec<FieldError>) -> Self {
-        let statuses = [
-            ("all", StatusFilter::All),
-            ("unread", StatusFilter::Unread),
-            ("read", StatusFilter::Read),
-            ("unseen", StatusFilter::Unseen),
-            ("seen", StatusFilter::Seen),
-        ];
-        let trigger_data = TriggerDataFilter::from_query(&query).unwrap_or_else(|message| {
-            errors.push(FieldError::new("trigger_data", message));
-            TriggerDataFilter::default()
+        let [gt, gte, lt, lte] = ["gt", "gte", "lt", "lte"].map(|side| {
+            let text = query.field("inserted_at", side)?;
+            instant(&format!("inserted_at.{side}"), text, errors)
         });
         Self {
-            status: choice(query, "status", &statuses, errors).unwrap_or(StatusFilter::All),
+            status: choice(query, "status", &STATUSES[..FEED_STATUSES], errors).unwrap_or(StatusFilter::All),
             archived: choice(query, "archived", &ARCHIVED, errors).unwrap_or(ArchivedFilter::Exclude),
-            tenant: query.text("tenant").map(str::to_owned),
-            has_tenant: choice(query, "has_tenant", &[("true", true), ("false", false)], errors),
-            source: query.text("source").map(str::to_owned),
+            tenants: query.text("tenant").map(str::to_owned).into_iter().collect(),
+            has_tenant: choice(query, "has_tenant", &HAS_TENANT, errors),
+            workflows: query.text("source").map(str::to_owned).into_iter().collect(),
             workflow_categories: query.list("workflow_categories").map(str::to_owned).collect(),
-            trigger_data,
-            inserted_at: span(query, errors),
+            trigger_data: trigger_data(query, errors),
+            inserted_at: span(gt, gte, lt, lte),
         }
     }
 
@@ -94,14 +117,11 @@ impl FeedFilter {
             ArchivedFilter::Only => entry.engagement.archived_at.is_some(),
         };
         // A tenant's feed also shows what belongs to no tenant, unless `has_tenant` says otherwise.
-        let tenant = match (&self.tenant, &entry.tenant) {
-            (Some(wanted), Some(tenant)) => wanted == tenant,
-            (Some(_) | None, _) => true,
-        };
+        let tenant = entry.tenant.as_ref().is_none_or(|tenant| among(&self.tenants, tenant));
         archived
             && tenant
             && self.has_tenant.is_none_or(|wanted| wanted == entry.tenant.is_some())
-            && self.source.as_ref().is_none_or(|source| *source == entry.workflow)
+            && among(&self.workflows, &entry.workflow)
             && (self.workflow_categories.is_empty()
                 || self.workflow_categories.iter().any(|category| entry.categories.contains(category)))
             && self.inserted_at.contains(&entry.inserted_at)
@@ -109,33 +129,39 @@ impl FeedFilter {
     }
 
     fn has_status(&self, entry: &FeedEntry) -> bool {
+        let done = &entry.engagement;
         match self.status {
             StatusFilter::All => true,
-            StatusFilter::Unread => entry.engagement.read_at.is_none(),
-            StatusFilter::Read => entry.engagement.read_at.is_some(),
-            StatusFilter::Unseen => entry.engagement.seen_at.is_none(),
-            StatusFilter::Seen => entry.engagement.seen_at.is_some(),
+            StatusFilter::Unread => done.read_at.is_none(),
+            StatusFilter::Read => done.read_at.is_some(),
+            StatusFilter::Unseen => done.seen_at.is_none(),
+            StatusFilter::Seen => done.seen_at.is_some(),
+            StatusFilter::Archived => done.archived_at.is_some(),
+            StatusFilter::Unarchived => done.archived_at.is_none(),
+            StatusFilter::LinkClicked => done.link_clicked_at.is_some(),
+            StatusFilter::Interacted => done.interacted_at.is_some(),
         }
     }
 
     /// Whether everything that is not archived is in scope: then the stored counts are its counts.
     pub fn is_whole_feed(&self) -> bool {
         self.archived == ArchivedFilter::Exclude
-            && self.tenant.is_none()
+            && self.tenants.is_empty()
             && self.has_tenant.is_none()
-            && self.source.is_none()
+            && self.workflows.is_empty()
             && self.workflow_categories.is_empty()
             && self.trigger_data.is_empty()
             && self.inserted_at == (Bound::Unbounded, Bound::Unbounded)
     }
 }
 
-/// `archived` on the wire.
-pub const ARCHIVED: [(&str, ArchivedFilter); 3] =
-    [("exclude", ArchivedFilter::Exclude), ("include", ArchivedFilter::Include), ("only", ArchivedFilter::Only)];
-
 /// The value of `name` among `known`; `None` when it is absent, or wrong.
-fn choice<T: Copy>(query: Query<'_>, name: &str, known: &[(&str, T)], errors: &mut Vec<FieldError>) -> Option<T> {
+pub(super) fn choice<T: Copy>(
+    query: Query<'_>,
+    name: &str,
+    known: &[(&str, T)],
+    errors: &mut Vec<FieldError>,
+) -> Option<T> {
     let text = query.text(name)?;
     let found = known.iter().find(|(key, _)| *key == text).map(|(_, value)| *value);
     if found.is_none() {
@@ -145,23 +171,41 @@ fn choice<T: Copy>(query: Query<'_>, name: &str, known: &[(&str, T)], errors: &m
     found
 }
 
-/// The bounds of `inserted_at`; of two on one side the narrower counts.
-fn span(query: Query<'_>, errors: &mut Vec<FieldError>) -> Span {
-    let mut at = |side: &str| {
-        let text = query.field("inserted_at", side)?;
-        let at = text.parse().map(Timestamp::from_jiff);
-        at.map_err(|_| {
-            let message = format!("`{text}` is not an instant; write it as 2026-01-31T17:12:59Z");
-            errors.push(FieldError::new(format!("inserted_at.{side}"), message));
-        })
-        .ok()
-    };
-    let lower = match (at("gt"), at("gte")) {
+/// Whether `one` is among `wanted`, or nothing is wanted in particular.
+fn among(wanted: &[String], one: &String) -> bool {
+    wanted.is_empty() || wanted.contains(one)
+}
+
+/// The scalars that are asked for.
+pub(super) fn trigger_data(query: Query<'_>, errors: &mut Vec<FieldError>) -> TriggerDataFilter {
+    TriggerDataFilter::from_query(&query).unwrap_or_else(|message| {
+        errors.push(FieldError::new("trigger_data", message));
+        TriggerDataFilter::default()
+    })
+}
+
+/// The instant at `field`.
+pub(super) fn instant(field: &str, text: &str, errors: &mut Vec<FieldError>) -> Option<Timestamp> {
+    let at = text.parse().map(Timestamp::from_jiff);
+    if at.is_err() {
+        errors.push(FieldError::new(field, format!("`{text}` is no instant; write it as 2026-01-31T17:12:59Z")));
+    }
+    at.ok()
+}
+
+/// What lies within all bounds; of two on one side the narrower counts.
+pub(super) fn span(
+    gt: Option<Timestamp>,
+    gte: Option<Timestamp>,
+    lt: Option<Timestamp>,
+    lte: Option<Timestamp>,
+) -> Span {
+    let lower = match (gt, gte) {
         (Some(gt), gte) if gte.is_none_or(|gte| gte <= gt) => Bound::Excluded(gt),
         (_, Some(gte)) => Bound::Included(gte),
         _ => Bound::Unbounded,
     };
-    let upper = match (at("lt"), at("lte")) {
+    let upper = match (lt, lte) {
         (Some(lt), lte) if lte.is_none_or(|lte| lte >= lt) => Bound::Excluded(lt),
         (_, Some(lte)) => Bound::Included(lte),
         _ => Bound::Unbounded,
@@ -222,7 +266,11 @@ impl FeedQuery {
             (None, None) => Page::Newest,
         };
         let exclude = query.list("exclude").flat_map(|paths| paths.split(',')).map(|path| path.trim().to_owned());
-        let query = Self { filter, compact, exclude: exclude.collect(), page, page_size };
+        let exclude: Vec<String> = exclude.filter(|path| !path.is_empty()).collect();
+        if let Some(deep) = exclude.iter().find(|path| path.split('.').count() > EXCLUDE_LEVELS) {
+            errors.push(FieldError::new("exclude", format!("`{deep}` has more than {EXCLUDE_LEVELS} levels")));
+        }
+        let query = Self { filter, compact, exclude, page, page_size };
         if errors.is_empty() { Ok(query) } else { Err(errors) }
     }
 }

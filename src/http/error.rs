@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
 use crate::engine::trigger::TriggerError;
+use crate::feed::bulk::BulkError;
 use crate::model::trigger::FieldError;
 use crate::store::{Refused, StoreError};
 
@@ -122,6 +123,15 @@ impl From<StoreError> for ApiError {
                 tracing::error!(error = %refused, "a request was refused by the store");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", refused.to_string())
             }
+        }
+    }
+}
+
+impl From<BulkError> for ApiError {
+    fn from(error: BulkError) -> Self {
+        match error {
+            BulkError::TooMany => Self::invalid(vec![FieldError::new("", error.to_string())]),
+            BulkError::Store(error) => error.into(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! In-app feeds.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
 
 use super::State;
 use super::auth::authenticate;
@@ -9,7 +10,8 @@ use crate::base::ids::ChannelId;
 use crate::feed::list;
 use crate::feed::query::FeedQuery;
 use crate::model::channel::ChannelType;
-use crate::model::recipient::RecipientRef;
+use crate::model::recipient::{RecipientRef, check_id};
+use crate::model::trigger::FieldError;
 
 /// `GET /v1/users/{id}/feeds/{channel}`.
 pub async fn list(
@@ -20,12 +22,39 @@ pub async fn list(
 ) -> Result<HttpResponse, ApiError> {
     authenticate(&request, &state)?;
     let (user, channel) = path.into_inner();
+    check_id("a user id", &user).map_err(|message| ApiError::invalid(vec![FieldError::new("user_id", message)]))?;
     let channel = feed_channel(&state, &channel)?;
     let query = FeedQuery::from_pairs(&query).map_err(ApiError::invalid)?;
-    let store = state.intake.engine.store.clone();
-    let page = web::block(move || list::list(&store.read()?, channel, &RecipientRef::user(user), &query));
-    let page = page.await.map_err(|_| ApiError::unavailable("the server is shutting down"))??;
-    Ok(HttpResponse::Ok().json(page))
+    let page = blocking(&state, move |state| {
+        let engine = &state.intake.engine;
+        list::list(&engine.store.read()?, channel, &RecipientRef::user(user), &query, &engine.vars)
+    });
+    Ok(HttpResponse::Ok().json(page.await?))
+}
+
+/// `GET /v1/users/{id}/feeds/{channel}/settings`.
+pub async fn settings(
+    state: web::Data<State>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    authenticate(&request, &state)?;
+    feed_channel(&state, &path.1)?;
+    Ok(HttpResponse::Ok().json(json!({"features": {"branding_required": false}})))
+}
+
+/// Runs `read` where it may block: it looks at many records.
+pub async fn blocking<T, E>(
+    state: &web::Data<State>,
+    read: impl FnOnce(&State) -> Result<T, E> + Send + 'static,
+) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+{
+    let state = state.clone();
+    let done = web::block(move || read(&state)).await;
+    done.map_err(|_| ApiError::unavailable("the server is shutting down"))?.map_err(E::into)
 }
 
 /// The feed channel with the id `text`; its key is taken too.

@@ -5,11 +5,14 @@ pub mod access_log;
 pub mod advance;
 pub mod auth;
 pub mod body;
+pub mod bulk;
 pub mod dev;
 pub mod error;
 pub mod feeds;
 pub mod health;
 pub mod idempotency;
+pub mod message_json;
+pub mod messages;
 pub mod session;
 pub mod socket;
 pub mod users;
@@ -62,6 +65,13 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/v1/users/{id}", web::put().to(users::identify))
         .route("/v1/users/{id}/feeds/{channel}", web::get().to(feeds::list))
         .route("/ws/v1/websocket", web::get().to(socket::open))
+        .route("/v1/users/{id}/feeds/{channel}/settings", web::get().to(feeds::settings))
+        .route("/v1/messages/batch/{status}", web::post().to(messages::batch))
+        .route("/v1/messages/{id}", web::get().to(messages::get))
+        .route("/v1/messages/{id}/{status}", web::put().to(messages::set))
+        .route("/v1/messages/{id}/{status}", web::delete().to(messages::clear))
+        .route("/v1/channels/{channel}/messages/bulk/{action}", web::post().to(bulk::mark))
+        .route("/v1/bulk_operations/{id}", web::get().to(bulk::get))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .route("/metrics", web::get().to(health::metrics))

@@ -1,5 +1,7 @@
 //! Query strings: one reader for the dialects in which clients write them (`knock-api.md` section 1.12).
 
+use serde_json::{Map, Value};
+
 /// The decoded pairs of a query string. Empty values count as absent, since clients send options that are unset.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a>(&'a [(String, String)]);
@@ -36,6 +38,21 @@ impl<'a> Query<'a> {
     pub fn field(self, name: &'a str, key: &str) -> Option<&'a str> {
         self.fields(name).find(|(found, _)| *found == key).map(|(_, value)| value)
     }
+}
+
+/// A JSON body in the form of a query string, where both say the same: lists become repeated names, objects their JSON,
+/// and `null` is absent.
+pub fn pairs(body: &Map<String, Value>) -> Vec<(String, String)> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let pairs = body.iter().flat_map(|(key, value)| match value {
+        Value::Null => Vec::new(),
+        Value::Array(list) => list.iter().map(|element| (key.clone(), text(element))).collect(),
+        other => vec![(key.clone(), text(other))],
+    });
+    pairs.collect()
 }
 
 /// What stands in the brackets of `name[...]`.

@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
+use super::marks::{self, Feed};
 use super::op::{
     Accepted, Accepting, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Idempotent, NewMessage,
     Next, Op, pending,
 };
-use super::tables::{TableId, Tables, feed_key, instant_key, numbered, outbox_key};
+use super::tables::{TableId, Tables, instant_key, numbered, outbox_key};
 use super::{Refused, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
 use crate::model::engagement::Engagement;
-use crate::model::feed::{FeedCounts, FeedEntry};
+use crate::model::feed::FeedEntry;
 use crate::model::message::{AttemptResult, Message, Pending, Status};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{EndedRun, Outcome, Run, RunEvent, RunEventKind};
@@ -28,6 +29,9 @@ const TRIMMED_PER_ACCEPT: usize = 4;
 /// Captured mail is a developer's tool: the oldest goes when there is more than this.
 const MAILBOX_CAPACITY: u64 = 1_000;
 
+/// How many bulk operations can be looked up: 2 MB. Every "mark all as read" is one, and nobody asks for it an hour later.
+const BULK_OPERATIONS: u64 = 10_000;
+
 /// Applies `op`. An error other than `Refused` means that the transaction must not be committed.
 pub fn apply(tables: &mut Tables<'_>, op: Op) -> Result<Done, StoreError> {
     match op {
@@ -36,6 +40,13 @@ pub fn apply(tables: &mut Tables<'_>, op: Op) -> Result<Done, StoreError> {
         Op::Cancel(cancel) => self::cancel(tables, &cancel),
         Op::BeginAttempt(begin) => begin_attempt(tables, begin),
         Op::EndAttempt(end) => end_attempt(tables, *end),
+        Op::Mark(mark) => marks::mark(tables, &mark),
+        Op::MarkFeeds(mark) => marks::mark_feeds(tables, &mark),
+        Op::KeepBulkOperation(operation) => {
+            tables.put(TableId::BulkOperations, operation.id.as_bytes(), &operation)?;
+            trim(tables, TableId::BulkOperations, BULK_OPERATIONS)?;
+            Ok(Done::Written)
+        }
         Op::Identify(identify) => {
             let recipient = merge(tables, &identify.recipient, &identify.properties, identify.at)?;
             Ok(Done::Identified(recipient))
@@ -175,14 +186,11 @@ fn end_run(tables: &mut Tables<'_>, run: Run, outcome: Outcome, at: Timestamp) -
 }
 
 fn publish(tables: &mut Tables<'_>, mut message: Message, data: TriggerData) -> Result<(), StoreError> {
-    let feed = feed_key(message.channel, &message.recipient);
-    let mut counts: FeedCounts = tables.get(TableId::FeedCounts, &feed)?.unwrap_or_default();
+    let mut feed = Feed::open(tables, message.channel, &message.recipient)?;
     // Feed order is commit order, and no two items of a feed share a millisecond, whatever the clock does.
-    message.inserted_at = message.inserted_at.max(counts.last_at.plus(Duration::from_millis(1)));
+    message.inserted_at = message.inserted_at.max(feed.counts.last_at.plus(Duration::from_millis(1)));
     message.updated_at = message.updated_at.max(message.inserted_at);
-    counts.last_at = message.inserted_at;
-    let engagement = Engagement::default();
-    counts.add(&engagement);
+    feed.counts.last_at = message.inserted_at;
     let entry = FeedEntry {
         message: message.id,
         workflow: message.workflow.clone(),
@@ -190,11 +198,10 @@ fn publish(tables: &mut Tables<'_>, mut message: Message, data: TriggerData) -> 
         tenant: message.tenant.clone(),
         data,
         inserted_at: message.inserted_at,
-        engagement,
+        engagement: Engagement::default(),
     };
-    tables.put(TableId::FeedCounts, &feed, &counts)?;
-    let key = [feed.as_slice(), &instant_key(message.inserted_at)].concat();
-    tables.put(TableId::Feed, &key, &entry)?;
+    feed.add(tables, &entry)?;
+    feed.close(tables)?;
     tables.put(TableId::Messages, message.id.as_bytes(), &message)
 }
 
@@ -281,11 +288,17 @@ fn end_attempt(tables: &mut Tables<'_>, end: EndAttempt) -> Result<Done, StoreEr
     set_status(tables, end.message, status, at)?;
     if let Some(captured) = &end.captured {
         tables.put(TableId::Mailbox, captured.message.as_bytes(), captured)?;
-        if tables.len(TableId::Mailbox)? > MAILBOX_CAPACITY
-            && let Some(oldest) = tables.first_key(TableId::Mailbox)?
-        {
-            tables.remove(TableId::Mailbox, &oldest)?;
-        }
+        trim(tables, TableId::Mailbox, MAILBOX_CAPACITY)?;
     }
     Ok(Done::Written)
+}
+
+/// Removes the oldest record of `table` when one more than `capacity` was put in.
+fn trim(tables: &mut Tables<'_>, table: TableId, capacity: u64) -> Result<(), StoreError> {
+    if tables.len(table)? > capacity
+        && let Some(oldest) = tables.first_key(table)?
+    {
+        tables.remove(table, &oldest)?;
+    }
+    Ok(())
 }

@@ -79,6 +79,7 @@ pub fn open(dir: &Path, cache_bytes: usize) -> Result<Opened, OpenError> {
         error => OpenError::Unreadable(path.clone(), error.to_string()),
     })?;
     check_schema(&database, &path)?;
+    create_missing(&database).map_err(|error| OpenError::Unreadable(path.clone(), error.to_string()))?;
     Ok(Opened { database, path: Some(path), lock: Some(lock) })
 }
 
@@ -121,6 +122,13 @@ fn initialise(database: &Database) -> Result<(), StoreError> {
         tables.open_all()?;
         tables.put(TableId::Meta, SCHEMA_KEY, &SCHEMA)?;
     }
+    txn.commit().map_err(storage)
+}
+
+/// Creates the tables that a file of an earlier version lacks: readers find every table.
+fn create_missing(database: &Database) -> Result<(), StoreError> {
+    let txn = database.begin_write().map_err(storage)?;
+    Tables::new(&txn).open_all()?;
     txn.commit().map_err(storage)
 }
 

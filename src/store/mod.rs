@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod codec;
 pub mod file;
+mod marks;
 pub mod op;
 pub mod read;
 pub mod tables;

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 use super::StoreError;
 use super::codec::encode;
 use crate::base::clock::Timestamp;
-use crate::base::ids::{MessageId, RunId, TriggerId, VersionId};
+use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
+use crate::model::bulk_operation::BulkOperation;
+use crate::model::engagement::{Action, Engagement};
 use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{Outcome, Phase, Run, RunEvent};
@@ -21,6 +23,9 @@ pub enum Op {
     Cancel(Cancel),
     BeginAttempt(BeginAttempt),
     EndAttempt(Box<EndAttempt>),
+    Mark(Mark),
+    MarkFeeds(MarkFeeds),
+    KeepBulkOperation(BulkOperation),
     Identify(Identify),
     PublishVersion(PublishVersion),
     AddKey(AddKey),
@@ -34,6 +39,10 @@ pub enum Done {
     Cancelled(Vec<Cancelled>),
     /// `None`: the attempt is not to be made; the message was cancelled or is settled.
     Begun(Option<Box<Begun>>),
+    /// The messages that were found, in the order in which they were named.
+    Marked(Vec<Marked>),
+    /// How many items were changed.
+    Changed(u64),
     Identified(Recipient),
     Written,
 }
@@ -187,6 +196,40 @@ pub struct EndAttempt {
     pub captured: Option<Captured>,
 }
 
+/// Takes an action on messages. Ids that no message has are left out.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    pub messages: Vec<MessageId>,
+    pub action: Action,
+    /// What the client says of it.
+    pub data: Option<Map<String, Value>>,
+    pub at: Timestamp,
+}
+
+/// A message after an action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Marked {
+    pub message: Message,
+    pub engagement: Engagement,
+}
+
+/// Changes items of a channel's feeds, each named by its recipient and when it was inserted.
+#[derive(Clone, Debug)]
+pub struct MarkFeeds {
+    pub channel: ChannelId,
+    pub items: Vec<(RecipientRef, Vec<Timestamp>)>,
+    pub change: Change,
+    pub at: Timestamp,
+}
+
+/// What happens to an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Take(Action),
+    /// It leaves its feed; the message stays.
+    Delete,
+}
+
 /// Creates or deep-merges a recipient.
 #[derive(Clone, Debug)]
 pub struct Identify {
@@ -232,6 +275,8 @@ impl Op {
             Self::Accept(accept) => accept.bytes + (accept.runs.len() + 1) * RECORD,
             Self::EndAttempt(end) => RECORD + end.captured.as_ref().map_or(0, |captured| captured.raw.len() * 2),
             Self::PublishVersion(_) => 64 * RECORD,
+            Self::Mark(mark) => mark.messages.len() * 2 * RECORD,
+            Self::MarkFeeds(mark) => mark.items.iter().map(|(_, items)| (items.len() + 1) * RECORD).sum(),
             _ => 4 * RECORD,
         }
     }

@@ -8,9 +8,11 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 use super::codec::decode;
 use super::op::{Idempotent, StoredKey, StoredVersion};
-use super::tables::{TableId, feed_key, instant_key, storage};
+use super::tables::{TableId, feed_key, feed_recipient, item_key, storage};
 use crate::base::clock::Timestamp;
-use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
+use crate::base::ids::{BulkOperationId, ChannelId, MessageId, RunId, TriggerId, VersionId};
+use crate::model::bulk_operation::BulkOperation;
+use crate::model::engagement::{Engagement, MessageEvent};
 use crate::model::feed::{FeedCounts, FeedEntry};
 use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::recipient::{Recipient, RecipientRef};
@@ -26,7 +28,7 @@ pub enum Order {
 
 /// One end of a feed's keys; `open` where there is no bound.
 fn edge(feed: &[u8], bound: Bound<&Timestamp>, open: Timestamp) -> Bound<Vec<u8>> {
-    let key = |at: Timestamp| [feed, &instant_key(at)].concat();
+    let key = |at: Timestamp| item_key(feed, at);
     match bound {
         Bound::Included(at) => Bound::Included(key(*at)),
         Bound::Excluded(at) => Bound::Excluded(key(*at)),
@@ -80,6 +82,17 @@ impl Reader {
         self.get(TableId::Triggers, id.as_bytes())
     }
 
+    /// The trigger that `message` came of, with what it said to this recipient alone in its data.
+    pub fn trigger_of(&self, message: &Message) -> Result<Option<Trigger>, StoreError> {
+        let Some(mut trigger) = self.trigger(message.trigger)? else { return Ok(None) };
+        let run = match self.ended_run(message.run)? {
+            Some(ended) => Some(ended.run),
+            None => self.run(message.run)?,
+        };
+        trigger.data.extend(run.and_then(|run| run.data).unwrap_or_default());
+        Ok(Some(trigger))
+    }
+
     /// A run that has not ended.
     pub fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
         self.get(TableId::Runs, id.as_bytes())
@@ -123,6 +136,26 @@ impl Reader {
         self.all(TableId::Messages, &[])
     }
 
+    /// What was done with a message.
+    pub fn engagement(&self, message: &Message) -> Result<Engagement, StoreError> {
+        let key = item_key(&feed_key(message.channel, &message.recipient), message.inserted_at);
+        let item: Option<FeedEntry> = self.get(TableId::Feed, &key)?;
+        match item.filter(|entry| entry.message == message.id) {
+            Some(entry) => Ok(entry.engagement),
+            None => Ok(self.get(TableId::Engagements, message.id.as_bytes())?.unwrap_or_default()),
+        }
+    }
+
+    /// What was done with a message, action by action.
+    pub fn message_events(&self, id: MessageId) -> Result<Vec<MessageEvent>, StoreError> {
+        self.all(TableId::MessageEvents, id.as_bytes())
+    }
+
+    /// A bulk operation that is done.
+    pub fn bulk_operation(&self, id: BulkOperationId) -> Result<Option<BulkOperation>, StoreError> {
+        self.get(TableId::BulkOperations, id.as_bytes())
+    }
+
     /// The attempts to send a message, in order.
     pub fn attempts(&self, id: MessageId) -> Result<Vec<Attempt>, StoreError> {
         self.all(TableId::Attempts, id.as_bytes())
@@ -131,6 +164,18 @@ impl Reader {
     /// Hands every message that is still to be sent to `take`, until it answers `false`.
     pub fn each_pending(&self, take: impl FnMut(Pending) -> bool) -> Result<(), StoreError> {
         self.each(TableId::Outbox, &[], take)
+    }
+
+    /// Everybody who has a feed on `channel`.
+    pub fn feed_recipients(&self, channel: ChannelId) -> Result<Vec<RecipientRef>, StoreError> {
+        let table = self.0.open_table(TableId::FeedCounts.definition()).map_err(storage)?;
+        let mut found = Vec::new();
+        for entry in table.range::<&[u8]>(channel.as_bytes().as_slice()..).map_err(storage)? {
+            let (key, _) = entry.map_err(storage)?;
+            let Some(feed) = key.value().strip_prefix(channel.as_bytes()) else { break };
+            found.push(feed_recipient(feed).ok_or_else(|| StoreError::Failed("a feed belongs to nobody".into()))?);
+        }
+        Ok(found)
     }
 
     /// The counts of a whole feed without its archived items.

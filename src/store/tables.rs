@@ -38,6 +38,12 @@ pub enum TableId {
     Feed,
     /// Feed: FeedCounts.
     FeedCounts,
+    /// MessageId: Engagement. Only of messages that lie in no feed; an item's stands in its entry.
+    Engagements,
+    /// MessageId, number: MessageEvent. What readers did with it.
+    MessageEvents,
+    /// BulkOperationId: BulkOperation.
+    BulkOperations,
     /// Hash of the key: Idempotent.
     Idempotency,
     /// Instant, hash of the key: nothing. Oldest first, for trimming.
@@ -52,7 +58,7 @@ pub enum TableId {
     Mailbox,
 }
 
-const COUNT: usize = 17;
+const COUNT: usize = 20;
 
 const NAMES: [&str; COUNT] = [
     "meta",
@@ -66,6 +72,9 @@ const NAMES: [&str; COUNT] = [
     "outbox",
     "feed",
     "feed_counts",
+    "engagements",
+    "message_events",
+    "bulk_operations",
     "idempotency",
     "idempotency_age",
     "versions",
@@ -197,6 +206,18 @@ pub fn feed_key(channel: ChannelId, recipient: &RecipientRef) -> Vec<u8> {
     key.extend(recipient.key());
     key.push(0);
     key
+}
+
+/// Whose feed it is, from what follows the channel in its key.
+pub fn feed_recipient(key: &[u8]) -> Option<RecipientRef> {
+    let text = std::str::from_utf8(key.strip_suffix(&[0])?).ok()?;
+    let (collection, id) = text.split_once('\0')?;
+    Some(RecipientRef { collection: collection.into(), id: id.into() })
+}
+
+/// The key of the feed's item that was inserted at `at`.
+pub fn item_key(feed: &[u8], at: Timestamp) -> Vec<u8> {
+    [feed, &instant_key(at)].concat()
 }
 
 /// An instant that sorts as bytes; instants before 1970 do not occur.

@@ -16,21 +16,21 @@ use crate::model::run::{Outcome, Phase, Run};
 use crate::model::trigger::{CancelHash, Trigger, TriggerSettings};
 use crate::model::trigger_data::TriggerData;
 
-const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-const FEED: [u8; 16] = [9; 16];
+pub(super) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub(super) const FEED: [u8; 16] = [9; 16];
 
-struct Bench {
-    store: Store,
+pub(super) struct Bench {
+    pub(super) store: Store,
     folder: TempDir,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { store: Store::open(folder.path(), Settings::default()).unwrap(), folder }
     }
 
-    fn reopen(self) -> Self {
+    pub(super) fn reopen(self) -> Self {
         self.store.close();
         let store = Store::open(self.folder.path(), Settings::default()).unwrap();
         Self { store, folder: self.folder }
@@ -64,6 +64,13 @@ impl Bench {
     async fn advance(&self, number: u8, expect: u32, to: Next, message: Option<NewMessage>) -> Result<(), StoreError> {
         let run = RunId::from([number; 16]);
         self.store.advance(Advance { run, expect, to, message, events: Vec::new(), at: START }).await
+    }
+
+    /// Puts a message for `reader` where `place` says, by a run of its own.
+    pub(super) async fn publish(&self, number: u8, reader: &str, place: impl FnOnce(Message) -> NewMessage) {
+        self.accept(number, None, START).await;
+        let message = Message { recipient: RecipientRef::user(reader), ..message(number, number, START) };
+        self.advance(number, 0, waiting(), Some(place(message))).await.unwrap();
     }
 
     async fn cancel(&self, numbers: &[u8], recipients: Option<Vec<RecipientRef>>) -> Vec<(RunId, u32)> {

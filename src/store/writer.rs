@@ -15,11 +15,13 @@ use super::StoreError;
 use super::apply::apply;
 use super::file::{self, OpenError, Opened};
 use super::op::{
-    Accept, Accepted, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Identify, Op, PublishVersion,
+    Accept, Accepted, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Identify, Mark, MarkFeeds,
+    Marked, Op, PublishVersion,
 };
 use super::read::Reader;
 use super::tables::{Tables, storage};
 use crate::base::clock::Stopwatch;
+use crate::model::bulk_operation::BulkOperation;
 use crate::model::recipient::Recipient;
 
 /// Ops that may be queued. At the measured 25,000 ops a second a full queue is a third of a second of work; at 1 KiB an
@@ -218,6 +220,27 @@ impl Store {
     /// Ends an attempt.
     pub async fn end_attempt(&self, end: EndAttempt) -> Result<(), StoreError> {
         self.submit(Op::EndAttempt(Box::new(end))).await.map(drop)
+    }
+
+    /// Takes an action on messages; answers those that were found.
+    pub async fn mark(&self, mark: Mark) -> Result<Vec<Marked>, StoreError> {
+        match self.try_submit(Op::Mark(mark)).await? {
+            Done::Marked(marked) => Ok(marked),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Changes items of feeds; answers how many.
+    pub async fn mark_feeds(&self, mark: MarkFeeds) -> Result<u64, StoreError> {
+        match self.submit(Op::MarkFeeds(mark)).await? {
+            Done::Changed(changed) => Ok(changed),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Keeps what a bulk operation came to.
+    pub async fn keep_bulk_operation(&self, operation: BulkOperation) -> Result<(), StoreError> {
+        self.submit(Op::KeepBulkOperation(operation)).await.map(drop)
     }
 
     /// Creates or merges a recipient.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use belfry::base::config::ProviderName;
 use belfry::base::ids::ChannelId;
 use belfry::engine::Channel;
 use belfry::model::channel::ChannelType;
@@ -22,8 +23,8 @@ pub fn feed() -> ChannelId {
 
 pub fn channels() -> Vec<Channel> {
     vec![
-        Channel { key: "email".into(), id: email(), kind: ChannelType::Email },
-        Channel { key: "in-app".into(), id: feed(), kind: ChannelType::InAppFeed },
+        Channel { key: "email".into(), id: email(), kind: ChannelType::Email, provider: ProviderName::Mailbox },
+        Channel { key: "in-app".into(), id: feed(), kind: ChannelType::InAppFeed, provider: ProviderName::InAppFeed },
     ]
 }
 

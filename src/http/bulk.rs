@@ -1,0 +1,93 @@
+//! Changing many messages of a channel at once, and what became of it.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::Value;
+
+use super::State;
+use super::auth::authenticate;
+use super::body;
+use super::error::ApiError;
+use super::feeds::{blocking, feed_channel};
+use crate::base::ids::BulkOperationId;
+use crate::feed::bulk::{self, BulkFilter};
+use crate::model::bulk_operation::BulkOperation;
+use crate::model::engagement::Action;
+use crate::model::recipient::kind;
+use crate::model::trigger::FieldError;
+use crate::store::op::Change;
+
+/// The changes by name; the browser's client archives by the second one.
+const CHANGES: [(&str, Change); 10] = [
+    ("seen", Change::Take(Action::Seen)),
+    ("unseen", Change::Take(Action::Unseen)),
+    ("read", Change::Take(Action::Read)),
+    ("unread", Change::Take(Action::Unread)),
+    ("archived", Change::Take(Action::Archived)),
+    ("archive", Change::Take(Action::Archived)),
+    ("unarchived", Change::Take(Action::Unarchived)),
+    ("unarchive", Change::Take(Action::Unarchived)),
+    ("interacted", Change::Take(Action::Interacted)),
+    ("delete", Change::Delete),
+];
+
+/// `POST /v1/channels/{channel}/messages/bulk/{action}`: answered when all is written, since clients read their feed
+/// right after it, and ask again as long as anything is left.
+pub async fn mark(
+    state: web::Data<State>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    authenticate(&request, &state)?;
+    let (channel, action) = path.into_inner();
+    let channel = feed_channel(&state, &channel)?;
+    let change = change(&action)?;
+    let (body, _) = body::json(payload, state.max_body_bytes).await?;
+    let Value::Object(body) = body else {
+        let message = format!("the body must be a JSON object of filters, not {}", kind(&body));
+        return Err(ApiError::invalid(vec![FieldError::new("", message)]));
+    };
+    let filter = BulkFilter::from_json(&body).map_err(ApiError::invalid)?;
+    let engine = &state.intake.engine;
+    let started_at = engine.deps.clock.now();
+    let items =
+        blocking(&state, move |state| bulk::select(&state.intake.engine.store.read()?, channel, &filter, change));
+    let items = items.await?;
+    let rows = bulk::change(&engine.store, channel, items, change, started_at).await?;
+    let completed_at = engine.deps.clock.now();
+    let id = BulkOperationId(engine.deps.ids.next(completed_at));
+    let operation = BulkOperation { id, name: format!("messages.{action}"), rows, started_at, completed_at };
+    engine.store.keep_bulk_operation(operation.clone()).await?;
+    tracing::info!(%channel, action, rows, "bulk operation");
+    Ok(HttpResponse::Ok().json(operation.to_json(&origin(&request))))
+}
+
+/// `GET /v1/bulk_operations/{id}`.
+pub async fn get(
+    state: web::Data<State>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    authenticate(&request, &state)?;
+    let reader = state.intake.engine.store.read()?;
+    let operation = id.parse().ok().map(|id: BulkOperationId| reader.bulk_operation(id)).transpose()?.flatten();
+    let operation = operation.ok_or_else(|| {
+        let message = format!("no bulk operation has the id `{id}`; only the last ones are kept");
+        ApiError::missing("resource_missing", message)
+    })?;
+    Ok(HttpResponse::Ok().json(operation.to_json(&origin(&request))))
+}
+
+fn change(action: &str) -> Result<Change, ApiError> {
+    let found = CHANGES.iter().find(|(name, _)| *name == action);
+    found.map(|(_, change)| *change).ok_or_else(|| {
+        let known = CHANGES.map(|(name, _)| name).join(", ");
+        ApiError::invalid(vec![FieldError::new("action", format!("is `{action}`, which is none of {known}"))])
+    })
+}
+
+/// Where the client reached this server.
+fn origin(request: &HttpRequest) -> String {
+    let connection = request.connection_info();
+    format!("{}://{}", connection.scheme(), connection.host())
+}
