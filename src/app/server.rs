@@ -31,6 +31,7 @@ use crate::engine::registry::{DrainRuns, Recovered, Registry};
 use crate::engine::trigger::Intake;
 use crate::engine::{self, Engine};
 use crate::feed::hub::{DismissAll, Hub};
+use crate::http::cors::{AllowedOrigins, cors};
 use crate::http::{self, State, access_log, socket};
 use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
@@ -119,6 +120,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         sockets: Arc::new(Semaphore::new(config.http.max_sockets)),
         keys,
         enhanced_security: config.auth.enhanced_security,
+        allowed_origins: AllowedOrigins::new(&config.http.allowed_origins),
         max_body_bytes: config.http.max_body_bytes,
         dev: config.server.dev,
         metrics: metrics_recorder(),
@@ -199,6 +201,8 @@ fn serve(config: &Config, listener: TcpListener, state: &web::Data<State>) -> Re
     let mut server = HttpServer::new(move || {
         App::new()
             .app_data(app_state.clone())
+            // Innermost, so that preflights are observed too.
+            .wrap(cors(&app_state.allowed_origins))
             .wrap(from_fn(access_log::observe))
             // A host that was configured with a slash at its end makes paths begin with two.
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))

@@ -6,6 +6,7 @@ pub mod advance;
 pub mod auth;
 pub mod body;
 pub mod bulk;
+pub mod cors;
 pub mod dev;
 pub mod error;
 pub mod feeds;
@@ -30,6 +31,7 @@ use crate::delivery::courier::Courier;
 use crate::engine::trigger::Intake;
 use crate::feed::hub::Hub;
 use auth::Keys;
+use cors::AllowedOrigins;
 
 /// What handlers share; behind an `Arc`.
 pub struct State {
@@ -41,6 +43,7 @@ pub struct State {
     pub keys: Keys,
     /// Public keys need a user token.
     pub enhanced_security: bool,
+    pub allowed_origins: AllowedOrigins,
     pub max_body_bytes: usize,
     /// The developer's endpoints are served.
     pub dev: bool,

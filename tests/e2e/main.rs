@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cli;
+mod cors;
 mod idempotency;
 mod keys;
 mod operation;

@@ -354,6 +354,9 @@ mod tests {
             "[engine]\nmax_active_runs = 99999999999999999999",
             "[http]\nmax_body_bytes = 1",
             "[server]\npublic_url = \"https://x?y\"",
+            "[http]\nallowed_origins = [\"https://app.example/\"]",
+            "[http]\nallowed_origins = [\"https://*.example\"]",
+            "[http]\nallowed_origins = [\"null\"]",
             "[workflows]\ndir = \"\"",
         ] {
             let faults = faults(text, &[]);

@@ -153,6 +153,8 @@ pub struct Http {
     pub max_sockets: usize,
     /// Feeds that one user may have joined at once, over all of the user's sockets.
     pub max_feeds_per_user: usize,
+    /// The origins of web pages that may call; `*` means all.
+    pub allowed_origins: Vec<String>,
 }
 
 impl Http {
@@ -162,12 +164,32 @@ impl Http {
             workers: section.get_or("workers", 0),
             max_sockets: section.get_or("max_sockets", 50_000),
             max_feeds_per_user: section.get_or("max_feeds_per_user", 100),
+            allowed_origins: match section.get::<Vec<WebOrigin>>("allowed_origins") {
+                None => vec!["*".to_owned()],
+                Some(origins) => origins.into_iter().map(|WebOrigin(origin)| origin).collect(),
+            },
         };
         within(section, "max_body_bytes", http.max_body_bytes, 1_024, 1 << 30);
         within(section, "workers", http.workers, 0, 1_024);
         within(section, "max_sockets", http.max_sockets, 0, 10_000_000);
         within(section, "max_feeds_per_user", http.max_feeds_per_user, 1, 10_000_000);
         http
+    }
+}
+
+/// The origin of a web page as browsers write it, or `*`.
+struct WebOrigin(String);
+
+impl Setting for WebOrigin {
+    fn read(value: &super::tree::Value) -> Result<Self, Wrong> {
+        let text = value.text("a web page's origin")?.to_ascii_lowercase();
+        let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or("");
+        let strange = |c: char| !c.is_ascii_graphic() || "/?#@*\"<>\\".contains(c);
+        if text == "*" || (!host.is_empty() && !host.contains(strange)) {
+            return Ok(Self(text));
+        }
+        let problem = format!("`{}` is not the origin of web pages", text.escape_debug());
+        Err(Wrong::new(problem, "Write scheme, host and port only, such as \"https://app.example\", or \"*\" for all."))
     }
 }
 

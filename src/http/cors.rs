@@ -1,0 +1,113 @@
+//! Which web pages may call: the API's answers to browsers that ask on behalf of a page of another origin. Credentials
+//! are never allowed: a caller is known by the key and token that it sends itself, not by a cookie.
+
+use std::sync::Arc;
+
+use actix_cors::Cors;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+
+use super::State;
+
+/// How long a browser remembers the answer to a preflight. Chromium's own limit is two hours, Firefox's a day.
+const MAX_AGE_SECONDS: usize = 86_400;
+
+/// What a browser may call with.
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "OPTIONS"];
+
+/// What a page may read besides the body.
+const EXPOSED: [&str; 5] =
+    ["retry-after", "x-request-id", "x-ratelimited-message_ids", "idempotent-replayed", "original-x-request-id"];
+
+/// The origins of pages that may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Every page's.
+    Any,
+    /// These, as browsers write them.
+    Listed(Arc<[String]>),
+}
+
+impl AllowedOrigins {
+    /// What `http.allowed_origins` says.
+    pub fn new(configured: &[String]) -> Self {
+        if configured.iter().any(|origin| origin == "*") { Self::Any } else { Self::Listed(configured.into()) }
+    }
+
+    /// Compared as a whole: a prefix, a suffix, another port or `null` is another origin.
+    fn allow(&self, origin: &HeaderValue) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(origins) => origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()),
+        }
+    }
+}
+
+/// Whether a socket may be opened with these headers. Who sends no Origin is no browser.
+pub fn origin_allowed(headers: &HeaderMap, state: &State) -> bool {
+    headers.get_all(header::ORIGIN).all(|origin| state.allowed_origins.allow(origin))
+}
+
+/// The middleware; it answers preflights before any route is looked for.
+pub fn cors(origins: &AllowedOrigins) -> Cors {
+    let cors = match origins {
+        AllowedOrigins::Any => Cors::default().allow_any_origin().send_wildcard(),
+        AllowedOrigins::Listed(_) => {
+            let origins = origins.clone();
+            Cors::default().allowed_origin_fn(move |origin, _| origins.allow(origin))
+        }
+    };
+    // Any request header: without credentials none can do harm, and tracing tools add their own.
+    cors.allowed_methods(METHODS).allow_any_header().expose_headers(EXPOSED).max_age(MAX_AGE_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::error::ApiError;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpResponse, web};
+
+    #[actix_web::test]
+    async fn an_answer_that_asks_to_come_back_may_be_read_too() {
+        async fn full() -> Result<HttpResponse, ApiError> {
+            Err(ApiError::unavailable("full"))
+        }
+        let app = App::new().wrap(cors(&AllowedOrigins::Any)).default_service(web::to(full));
+        let app = init_service(app).await;
+        let request = TestRequest::get().insert_header((header::ORIGIN, "https://app.example")).to_request();
+        let response = call_service(&app, request).await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).unwrap(), "*");
+    }
+
+    #[test]
+    fn a_listed_origin_is_allowed_and_no_trick_on_it() {
+        let origins = AllowedOrigins::new(&["https://app.example".into(), "http://localhost:3000".into()]);
+        let allow = |text: &str| origins.allow(&HeaderValue::from_str(text).unwrap());
+        assert!(allow("https://app.example") && allow("http://localhost:3000"));
+        for trick in [
+            "",
+            "null",
+            "*",
+            "http://app.example",
+            "https://app.example:443",
+            "https://app.example:8443",
+            "https://app.example.evil.test",
+            "https://evilapp.example",
+            "https://app.example/",
+            "https://app.example@evil.test",
+            "https://app.example https://evil.test",
+            "http://localhost:30000",
+            "http://localhost",
+        ] {
+            assert!(!allow(trick), "{trick}");
+        }
+    }
+
+    #[test]
+    fn one_star_means_everybody_and_an_empty_list_nobody() {
+        let anybody = HeaderValue::from_static("https://anybody.test");
+        assert!(AllowedOrigins::new(&["https://app.example".into(), "*".into()]).allow(&anybody));
+        assert!(!AllowedOrigins::new(&[]).allow(&anybody));
+    }
+}
