@@ -161,15 +161,15 @@ impl Handler<Publish> for Hub {
 /// Items of a feed were marked: the user's sessions show other counts now.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Marked {
+pub struct FeedMarked {
     pub user: RecipientRef,
     pub channel: ChannelId,
 }
 
-impl Handler<Marked> for Hub {
+impl Handler<FeedMarked> for Hub {
     type Result = ();
 
-    fn handle(&mut self, marked: Marked, _: &mut Self::Context) {
+    fn handle(&mut self, marked: FeedMarked, _: &mut Self::Context) {
         self.changed(&marked.user, marked.channel, true);
     }
 }

@@ -107,7 +107,7 @@ mod tests {
             "client_b": {"workflow_categories": ["c1", "c2"], "__experimentalCrossBrowserUpdates": true},
         });
         let Ok(Subscription::Keyed(filters)) = Subscription::from_payload(&keyed) else { panic!("it is keyed") };
-        assert_eq!(filters[0].1.tenant.as_deref(), Some("t1"));
+        assert_eq!(filters[0].1.tenants, ["t1"]);
         assert_eq!(filters[0].1.has_tenant, Some(true));
         assert_ne!(filters[0].1, filters[1].1);
         for flat in [json!({}), json!(null), json!({"archived": "exclude", "tenant": "t1"})] {

@@ -9,7 +9,9 @@ use super::body;
 use super::error::ApiError;
 use super::feeds::{blocking, feed_channel};
 use crate::base::ids::BulkOperationId;
+use crate::base::mail::tell;
 use crate::feed::bulk::{self, BulkFilter};
+use crate::feed::hub::FeedMarked;
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::Action;
 use crate::model::recipient::kind;
@@ -53,7 +55,11 @@ pub async fn mark(
     let items =
         blocking(&state, move |state| bulk::select(&state.intake.engine.store.read()?, channel, &filter, change));
     let items = items.await?;
+    let users: Vec<_> = items.iter().map(|(user, _)| user.clone()).collect();
     let rows = bulk::change(&engine.store, channel, items, change, started_at).await?;
+    for user in users {
+        tell(&state.hub, FeedMarked { user, channel });
+    }
     let completed_at = engine.deps.clock.now();
     let id = BulkOperationId(engine.deps.ids.next(completed_at));
     let operation = BulkOperation { id, name: format!("messages.{action}"), rows, started_at, completed_at };

@@ -1,6 +1,6 @@
 //! Messages, and what readers do with them: one at a time and in batches.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
@@ -12,6 +12,8 @@ use super::error::ApiError;
 use super::feeds::blocking;
 use super::message_json::message_json;
 use crate::base::ids::MessageId;
+use crate::base::mail::tell;
+use crate::feed::hub::FeedMarked;
 use crate::model::engagement::Action;
 use crate::model::message::Message;
 use crate::model::recipient::kind;
@@ -130,6 +132,11 @@ async fn mark(
     let engine = &state.intake.engine;
     let messages = messages.iter().map(|message| message.id).collect();
     let marked = engine.store.mark(Mark { messages, action, data, at: engine.deps.clock.now() }).await?;
+    let feeds: BTreeSet<_> =
+        marked.iter().map(|one| &one.message).map(|message| (message.recipient.clone(), message.channel)).collect();
+    for (user, channel) in feeds {
+        tell(&state.hub, FeedMarked { user, channel });
+    }
     metrics::counter!("belfry_marks_total", "action" => action.as_str()).increment(marked.len() as u64);
     Ok(marked)
 }

@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::State;
 use super::auth::{self, Right, Subject};
+use super::cors;
 use super::error::ApiError;
 use super::feeds::feed_channel;
 use super::session::{Act, Goodbye, MAX_FRAME_BYTES, Session, Wanted};
@@ -53,6 +54,10 @@ pub async fn open(
     }
     let named = |name: &str| query.iter().find(|(key, value)| key == name && !value.is_empty());
     let text = |name: &str| named(name).map(|(_, value)| value.as_str());
+    if !cors::origin_allowed(request.headers(), &state) {
+        let message = "this page's origin is not among those that http.allowed_origins lists";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", message));
+    }
     // Phoenix refuses a socket with 403 whatever was wrong, and clients expect it.
     let subject = auth::connect(text("api_key"), text("user_token"), &state)
         .map_err(|error| ApiError { status: StatusCode::FORBIDDEN, ..error })?;

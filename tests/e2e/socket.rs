@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite::Message;
@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use belfry::base::clock::sleep;
 
 use crate::phoenix::{Phoenix, query};
-use crate::server::{DEADLINE, PUBLIC, Setup, TestServer, in_app};
+use crate::server::{DEADLINE, FEED, PUBLIC, Setup, TestServer, in_app};
 
 fn setup() -> Setup {
     Setup::new().workflow("item", &[in_app("Item {{n}}")]).workflow("other", &[in_app("Other {{n}}")])
@@ -262,4 +262,26 @@ async fn wait_for_metric(server: &TestServer, name: &str, value: u64) {
         }
     };
     tokio::time::timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("{name} never became {value}"));
+}
+
+#[tokio::test]
+async fn a_mark_in_one_session_reaches_the_users_other_sessions() {
+    let server = setup().start().await;
+    let mut phone = Phoenix::listening(&server, "ann", json!({"client_a": {}})).await;
+    let mut laptop = Phoenix::listening(&server, "ann", json!({"client_b": {"status": "unread"}})).await;
+    item(&server, "ann").await;
+    phone.until_total(1).await;
+    laptop.until_total(1).await;
+    let id = server.feed("ann").await["entries"][0]["id"].clone();
+    let body = json!({"message_ids": [id]});
+    let reply = server.post("/v1/messages/batch/read", body).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    laptop.until_total(0).await;
+    let event = phone.event().await;
+    assert_eq!(event["data"]["client_a"]["metadata"]["unread_count"], 0);
+    let bulk = format!("/v1/channels/{FEED}/messages/bulk/archive");
+    let body: Value = json!({"user_ids": ["ann"]});
+    let reply = server.post(&bulk, body).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    phone.until_total(0).await;
 }
