@@ -26,16 +26,15 @@ pub async fn observe(
     let id = RequestId(deps.ids.next(deps.clock.now()));
     request.extensions_mut().insert(id);
     let watch = Stopwatch::start();
-    let method = request.method().to_string();
-    let path = request.path().to_owned();
-    // The pattern, not the path: recipients' ids are no label.
-    let route = request.match_pattern().unwrap_or_else(|| "none".into());
     let mut response = next.call(request).await?;
     let (status, elapsed) = (response.status().as_u16(), watch.elapsed());
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
+    // The pattern, not the path: recipients' ids are no label. Asked for here, where the router has found it.
+    let route = response.request().match_pattern().unwrap_or_else(|| "none".into());
     metrics::histogram!("belfry_http_seconds", "route" => route, "status" => status.to_string()).record(elapsed);
+    let (method, path) = (response.request().method().as_str(), response.request().path());
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     if status >= 500 {
         tracing::error!(request = %id, method, path, status, micros, "http");

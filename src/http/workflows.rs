@@ -35,8 +35,7 @@ pub async fn trigger(
     let recipients = trigger.recipients.len();
     match state.intake.trigger(&key, trigger, idempotency, bytes).await? {
         Triggered::New(id) => {
-            let request = request_id(&request);
-            tracing::info!(%request, workflow = key.as_str(), trigger = %id, recipients, "triggered");
+            tracing::info!(request = request_id(&request), workflow = key.as_str(), trigger = %id, recipients, "triggered");
             metrics::counter!("belfry_triggers_total").increment(1);
             Ok(answer(id))
         }
@@ -83,8 +82,7 @@ pub async fn cancel(
     let cancel = CancelRequest::from_json(&body).map_err(ApiError::invalid)?;
     let cancelled = state.intake.cancel(&key, cancel).await?;
     let in_flight: u32 = cancelled.iter().map(|run| run.in_flight).sum();
-    let request = request_id(&request);
-    tracing::info!(%request, workflow = key.as_str(), runs = cancelled.len(), in_flight, "cancelled");
+    tracing::info!(request = request_id(&request), workflow = key.as_str(), runs = cancelled.len(), in_flight, "cancelled");
     metrics::counter!("belfry_cancelled_runs_total").increment(cancelled.len() as u64);
     let outcome = format!("cancelled={}, in_flight={in_flight}", cancelled.len());
     Ok(HttpResponse::NoContent().insert_header(("x-cancel-outcome", outcome)).finish())
