@@ -107,7 +107,35 @@ impl VersionId {
 /// Makes UUIDv7 ids that never go backwards, whatever the clock does (RFC 9562, section 6.2, method 2).
 pub struct IdSource {
     entropy: Entropy,
-    last: Mutex<u128>,
+    made: Mutex<Made>,
+}
+
+struct Made {
+    last: u128,
+    drawn: Drawn,
+}
+
+/// Random bits from the operating system, drawn for many ids at once: a call into it costs more than the rest of an id.
+struct Drawn {
+    bits: [Random; Self::IDS],
+    used: usize,
+}
+
+/// What one id uses, and some to spare.
+type Random = [u8; 32];
+
+impl Drawn {
+    const IDS: usize = 32;
+
+    fn next(&mut self) -> Random {
+        if self.used == Self::IDS {
+            // Without entropy ids still ascend: only their unguessability would be lost, and key creation fails aloud.
+            let _ = getrandom::fill(self.bits.as_flattened_mut());
+            self.used = 0;
+        }
+        self.used += 1;
+        self.bits[self.used - 1]
+    }
 }
 
 /// Where random bits come from.
@@ -121,23 +149,23 @@ pub enum Entropy {
 impl IdSource {
     /// A source over `entropy`.
     pub fn new(entropy: Entropy) -> Self {
-        Self { entropy, last: Mutex::new(0) }
+        let drawn = Drawn { bits: [[0; 32]; Drawn::IDS], used: Drawn::IDS };
+        Self { entropy, made: Mutex::new(Made { last: 0, drawn }) }
     }
 
     /// The next id at `now`: greater than every id made before.
     pub fn next(&self, now: Timestamp) -> Uuid {
-        let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let mut random = [0u8; 32];
-        match self.entropy {
-            // Without entropy ids still ascend: only their unguessability would be lost, and key creation fails aloud.
-            Entropy::Os => drop(getrandom::fill(&mut random)),
+        let mut made = self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Made { last, drawn } = &mut *made;
+        let random = match self.entropy {
+            Entropy::Os => drawn.next(),
             Entropy::Seeded(seed) => {
                 let mut hasher = blake3::Hasher::new();
                 hasher.update(&seed.to_le_bytes());
                 hasher.update(&last.to_le_bytes());
-                random = *hasher.finalize().as_bytes();
+                *hasher.finalize().as_bytes()
             }
-        }
+        };
         let mut id = v7(now, &random).as_u128();
         if id <= *last {
             // Step the low 62 random bits by a small random amount; version and variant bits stay where they are.
@@ -156,7 +184,7 @@ impl IdSource {
 const VARIANT_MASK: u128 = 0b11 << 62;
 const VARIANT: u128 = 0b10 << 62;
 
-fn v7(now: Timestamp, random: &[u8; 32]) -> Uuid {
+fn v7(now: Timestamp, random: &Random) -> Uuid {
     let mut bytes = [0; 10];
     bytes.copy_from_slice(&random[..10]);
     let millis = u64::try_from(now.as_millis()).unwrap_or(0);
