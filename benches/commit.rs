@@ -138,6 +138,7 @@ fn accept(ids: &IdSource) -> Accept {
         cancel: Some(CancelHash::of("account-invite", &cancellation_key)),
         revision: 0,
         phase: Phase::Ready { step: 0 },
+        begun: None,
     };
     let trigger = Trigger {
         id,
@@ -150,7 +151,7 @@ fn accept(ids: &IdSource) -> Accept {
         settings: TriggerSettings::default(),
         inserted_at: now,
     };
-    Accept { trigger, runs: vec![run], event: None, identify: Vec::new(), idempotency: None, bytes: 1_024 }
+    Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency: None, bytes: 1_024 }
 }
 
 fn data() -> Map<String, Value> {

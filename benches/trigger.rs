@@ -450,6 +450,7 @@ fn records(log: &RawLog, key: &str, request: TriggerRequest) -> Result<(TriggerI
             cancel,
             revision: 0,
             phase: Phase::Ready { step: 0 },
+            begun: None,
         };
         bytes.extend(encode(&run)?);
     }

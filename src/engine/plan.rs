@@ -45,8 +45,7 @@ pub struct Draft {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Beginning {
     pub phase: Phase,
-    /// What has happened by then.
-    pub event: Option<RunEvent>,
+    pub begun: Option<RunEvent>,
 }
 
 /// What to write, and what to do after it is durable.
@@ -83,9 +82,9 @@ pub fn begin(workflow: &Workflow, settings: TriggerSettings, now: Timestamp) -> 
         {
             let due = delay.after(now, &TimeZone::UTC);
             let event = RunEvent { kind: RunEventKind::DelayStarted(due), step_ref: reference.clone(), at: now };
-            Beginning { phase: Phase::Waiting { step: 0, due }, event: Some(event) }
+            Beginning { phase: Phase::Waiting { step: 0, due }, begun: Some(event) }
         }
-        _ => Beginning { phase: Phase::Ready { step: 0 }, event: None },
+        _ => Beginning { phase: Phase::Ready { step: 0 }, begun: None },
     }
 }
 
@@ -331,6 +330,7 @@ mod tests {
                 cancel: None,
                 revision: 0,
                 phase: begin(&workflow, settings, START).phase,
+                begun: None,
             };
             let channels = [
                 ("email", ChannelType::Email, ProviderName::Mailbox),

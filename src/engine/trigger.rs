@@ -11,7 +11,7 @@ use super::registry::{Admit, CancelRuns, Registry};
 use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::{call, tell};
 use crate::model::recipient::RecipientRef;
-use crate::model::run::{Phase, Run};
+use crate::model::run::Run;
 use crate::model::trigger::{CancelHash, CancelRequest, NamedRecipient, Trigger, TriggerRequest};
 use crate::store::StoreError;
 use crate::store::op::{Accept, Accepted, Cancelled, Idempotency, Idempotent};
@@ -90,18 +90,19 @@ impl Intake {
             settings: request.settings,
             inserted_at: now,
         };
-        let Beginning { phase, event } = plan::begin(&published.workflow, trigger.settings, now);
+        let beginning = plan::begin(&published.workflow, trigger.settings, now);
+        let due = beginning.phase.due();
         let runs: Vec<Run> =
-            request.recipients.into_iter().map(|recipient| self.start(&trigger, recipient, cancel, phase)).collect();
+            request.recipients.into_iter().map(|to| self.start(&trigger, to, cancel, &beginning)).collect();
         let ids = runs.iter().map(|run| run.id).collect();
-        let accept = Accept { trigger, runs, event, identify, idempotency, bytes };
+        let accept = Accept { trigger, runs, identify, idempotency, bytes };
         let (store, registry) = (engine.store.clone(), self.registry.clone());
         // A task of its own: the future of a client that goes away is dropped, and what is committed must begin.
         let accepted = actix::spawn(async move {
             let accepted = store.accept(accept).await?;
             if accepted == Accepted::New {
                 // Before the answer: whoever cancels after it is heard by the registry after this.
-                tell(&registry, Admit { runs: ids, due: phase.due(), cancel, work });
+                tell(&registry, Admit { runs: ids, due, cancel, work });
             }
             Ok::<_, StoreError>(accepted)
         });
@@ -111,7 +112,7 @@ impl Intake {
         }
     }
 
-    fn start(&self, trigger: &Trigger, to: NamedRecipient, cancel: Option<CancelHash>, phase: Phase) -> Run {
+    fn start(&self, trigger: &Trigger, to: NamedRecipient, cancel: Option<CancelHash>, beginning: &Beginning) -> Run {
         Run {
             id: RunId(self.engine.deps.ids.next(trigger.inserted_at)),
             trigger: trigger.id,
@@ -119,7 +120,8 @@ impl Intake {
             data: to.data,
             cancel,
             revision: 0,
-            phase,
+            phase: beginning.phase,
+            begun: beginning.begun.clone(),
         }
     }
 

@@ -22,6 +22,10 @@ pub struct Run {
     /// Counts the run's writes. A write that names another revision than the stored one is stale and changes nothing.
     pub revision: u32,
     pub phase: Phase,
+    /// What happened when the run was accepted: a delay that comes first begins then. It is kept here, since a record of
+    /// its own would cost every trigger a second insert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<RunEvent>,
 }
 
 /// Where a pending run stands. `step` is an index into the workflow's steps.

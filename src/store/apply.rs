@@ -96,9 +96,6 @@ fn accept(tables: &mut Tables<'_>, accept: Accepting) -> Result<Done, StoreError
     tables.put_encoded(TableId::Triggers, accept.id.as_bytes(), &accept.trigger)?;
     for (id, run) in &accept.runs {
         tables.put_encoded(TableId::Runs, id.as_bytes(), run)?;
-        if let Some(event) = &accept.event {
-            tables.put_encoded(TableId::RunEvents, &numbered(id.as_bytes(), 0), event)?;
-        }
     }
     Ok(Done::Accepted(Accepted::New))
 }

@@ -52,8 +52,6 @@ pub enum Done {
 pub struct Accept {
     pub trigger: Trigger,
     pub runs: Vec<Run>,
-    /// What has happened to each of the runs by now.
-    pub event: Option<RunEvent>,
     pub identify: Vec<(RecipientRef, Map<String, Value>)>,
     pub idempotency: Option<Idempotency>,
     /// The size of the request, for the bound on a group's bytes.
@@ -68,7 +66,6 @@ pub struct Accepting {
     pub at: Timestamp,
     pub trigger: Vec<u8>,
     pub runs: Vec<(RunId, Vec<u8>)>,
-    pub event: Option<Vec<u8>>,
     pub identify: Vec<(RecipientRef, Map<String, Value>)>,
     pub idempotency: Option<Idempotency>,
     pub bytes: usize,
@@ -77,18 +74,12 @@ pub struct Accepting {
 impl Accept {
     /// Encodes the records.
     pub fn prepare(self) -> Result<Accepting, StoreError> {
-        let event = self.event.as_ref().map(encode).transpose()?;
-        let runs = self.runs.into_iter().map(|mut run| {
-            // The events of a write are numbered under the revision that it met: the next write must meet another.
-            run.revision += u32::from(event.is_some());
-            Ok((run.id, encode(&run)?))
-        });
+        let runs = self.runs.iter().map(|run| Ok((run.id, encode(run)?)));
         Ok(Accepting {
             id: self.trigger.id,
             at: self.trigger.inserted_at,
             trigger: encode(&self.trigger)?,
             runs: runs.collect::<Result<_, StoreError>>()?,
-            event,
             identify: self.identify,
             idempotency: self.idempotency,
             bytes: self.bytes,

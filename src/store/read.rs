@@ -118,7 +118,13 @@ impl Reader {
 
     /// What happened to a run, in order.
     pub fn run_events(&self, id: RunId) -> Result<Vec<RunEvent>, StoreError> {
-        self.all(TableId::RunEvents, id.as_bytes())
+        let run = match self.run(id)? {
+            Some(run) => Some(run),
+            None => self.ended_run(id)?.map(|ended| ended.run),
+        };
+        let mut events = Vec::from_iter(run.and_then(|run| run.begun));
+        events.extend(self.all(TableId::RunEvents, id.as_bytes())?);
+        Ok(events)
     }
 
     /// A user, object or tenant.

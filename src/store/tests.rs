@@ -58,7 +58,7 @@ impl Bench {
             inserted_at: at,
         };
         let runs = vec![run(number)];
-        self.store.accept(Accept { trigger, runs, event: None, identify: Vec::new(), idempotency, bytes: 0 }).await
+        self.store.accept(Accept { trigger, runs, identify: Vec::new(), idempotency, bytes: 0 }).await
     }
 
     async fn advance(&self, number: u8, expect: u32, to: Next, message: Option<NewMessage>) -> Result<(), StoreError> {
@@ -103,6 +103,7 @@ fn run(number: u8) -> Run {
         cancel: Some(CancelHash::of("w", "key")),
         revision: 0,
         phase: Phase::Ready { step: 0 },
+        begun: None,
     }
 }
 
