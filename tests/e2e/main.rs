@@ -4,6 +4,7 @@
 mod bad_input;
 mod cli;
 mod cors;
+mod feed;
 mod idempotency;
 mod keys;
 mod operation;
