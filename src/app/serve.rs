@@ -26,6 +26,7 @@ pub async fn serve(config: Config) -> Result<()> {
     if let Some(key) = &running.shown.public {
         println!("Public key, for browsers: {key}");
     }
+    println!("{}", security(&config));
     tracing::info!(
         url = running.url,
         workflows = running.workflows.len(),
@@ -36,10 +37,22 @@ pub async fn serve(config: Config) -> Result<()> {
     if config.server.dev {
         tracing::warn!("server.dev is on: everybody who reaches this server reads captured mail and moves its clock");
     }
-    if config.auth.signing_public_key.is_some() {
-        tracing::warn!("auth.signing_public_key is kept, but this version does not check user tokens yet");
-    }
     until_ended(running, signals).await
+}
+
+/// What browsers need besides a public key, and why.
+fn security(config: &Config) -> &'static str {
+    match (config.auth.enhanced_security, &config.auth.signing_public_key) {
+        (true, Some(_)) => "Enhanced security is on: browsers need a user token besides a public key",
+        (true, None) => {
+            "Enhanced security is on, and there is no auth.signing_public_key: public keys are refused, secret keys work.\n  \
+             `belfry keys generate-signing-key` makes a key pair; auth.enhanced_security = false lets public keys in alone."
+        }
+        (false, _) => {
+            "Enhanced security is off (auth.enhanced_security = false): with a public key, who knows a user's id reads and \
+             marks that user's feed"
+        }
+    }
 }
 
 /// Serves with all defaults: captured mail, a clock that can be advanced, keys that are shown at every start.

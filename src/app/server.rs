@@ -32,6 +32,7 @@ use crate::engine::trigger::Intake;
 use crate::engine::{self, Engine};
 use crate::feed::hub::{DismissAll, Hub};
 use crate::http::cors::{AllowedOrigins, cors};
+use crate::http::user_token::Verifier;
 use crate::http::{self, State, access_log, socket};
 use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
@@ -119,6 +120,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         hub,
         sockets: Arc::new(Semaphore::new(config.http.max_sockets)),
         keys,
+        user_tokens: user_tokens(config)?,
         enhanced_security: config.auth.enhanced_security,
         allowed_origins: AllowedOrigins::new(&config.http.allowed_origins),
         max_body_bytes: config.http.max_body_bytes,
@@ -183,6 +185,14 @@ impl Running {
         });
         let _ = closed.await;
     }
+}
+
+/// What user tokens are checked with.
+fn user_tokens(config: &Config) -> Result<Option<Verifier>> {
+    let Some(path) = &config.auth.signing_public_key else { return Ok(None) };
+    let wrong = || format!("auth.signing_public_key: {}", path.display());
+    let pem = std::fs::read_to_string(path).with_context(wrong)?;
+    Verifier::new(&pem).with_context(wrong).map(Some)
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener> {

@@ -1,6 +1,5 @@
-//! API keys. Secret keys may do everything, public keys what a browser needs (`knock-api.md` section 1.4).
-
-use std::collections::BTreeSet;
+//! Who calls. Secret keys may do everything; public keys what a browser needs, and with a user token only for that
+//! user and as its grants say (`knock-api.md` sections 1.2 to 1.5).
 
 use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
@@ -8,6 +7,8 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::State;
 use super::error::ApiError;
+pub use super::grants::{Access, Right};
+use super::user_token::UserToken;
 use crate::base::clock::Timestamp;
 
 /// A key's hash: what is stored and compared, never the key.
@@ -25,55 +26,64 @@ pub struct Keys {
     pub public: Vec<KeyHash>,
 }
 
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Backends: everything.
+    Secret,
+    /// Browsers.
+    Public,
+}
+
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A backend, by its secret key.
     Backend,
-    /// A browser, by its public key.
+    /// A browser by its public key alone, which enhanced security never lets in.
     Browser,
-}
-
-/// What a caller wants to do on behalf of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
-    UserRead,
-    UserWrite,
-    FeedRead,
-    FeedWrite,
-}
-
-/// Which of a user's items a right reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// All of them.
-    Everything,
-    /// Those of these tenants, and those without a tenant if `tenantless`.
-    Tenants { tenants: BTreeSet<String>, tenantless: bool },
+    /// A browser by its public key and the token of its user.
+    User(UserToken),
 }
 
 impl Subject {
     /// What of `user`'s the caller may use `right` on; an error when it is nothing.
-    pub fn require(&self, _user: &str, _right: Right, _state: &State) -> Result<Access, ApiError> {
-        match self {
-            Self::Backend | Self::Browser => Ok(Access::Everything),
+    pub fn require(&self, user: &str, right: Right, state: &State) -> Result<Access, ApiError> {
+        let Self::User(token) = self else { return Ok(Access::Everything) };
+        // A socket outlives the moment at which its token was checked.
+        if token.expires_at <= state.now() {
+            return Err(ApiError::unauthorized("invalid_user_token", "the user token has expired; sign a new one"));
         }
+        if token.user != user {
+            return Err(forbidden("authorization", "the user token is another user's"));
+        }
+        token.grants.access(right).ok_or_else(|| {
+            let name = right.name();
+            forbidden("authorization", format!("the user token's grants do not include `{name}` here"))
+        })
     }
 
     /// When the caller is no longer who it is now.
     pub fn expires_at(&self) -> Option<Timestamp> {
-        None
+        match self {
+            Self::Backend | Self::Browser => None,
+            Self::User(token) => Some(token.expires_at),
+        }
     }
+}
+
+fn forbidden(code: &'static str, message: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, code, message)
 }
 
 impl Keys {
     /// Whose key it is. Every known key is compared in full, so that time tells nothing.
-    fn subject(&self, key: &str) -> Option<Subject> {
+    fn kind(&self, key: &str) -> Option<KeyKind> {
         let hash = hash(key);
         let among =
             |keys: &[KeyHash]| keys.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&hash)).into();
         let (secret, public): (bool, bool) = (among(&self.secret), among(&self.public));
-        if secret { Some(Subject::Backend) } else { public.then_some(Subject::Browser) }
+        if secret { Some(KeyKind::Secret) } else { public.then_some(KeyKind::Public) }
     }
 }
 
@@ -87,41 +97,53 @@ pub fn authenticate(request: &HttpRequest, state: &State) -> Result<Subject, Api
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
     });
-    let token = request.headers().get("x-knock-user-token").and_then(|token| token.to_str().ok());
+    // What is no text is a token that nobody has, not the absence of one.
+    let token = request.headers().get("x-knock-user-token").map(|token| token.to_str().unwrap_or("?"));
     connect(Some(key.unwrap_or_default()), token, state)
 }
 
-/// Who has this key and token; a socket has them in its query.
-pub fn connect(api_key: Option<&str>, _user_token: Option<&str>, state: &State) -> Result<Subject, ApiError> {
+/// Who has this key and token; a socket has them in its query. An empty token is none. A secret key needs no token and
+/// none is looked at; beside a public key a token is checked also where none is needed, since whoever sends one relies
+/// on it.
+pub fn connect(api_key: Option<&str>, user_token: Option<&str>, state: &State) -> Result<Subject, ApiError> {
     let Some(key) = api_key else {
         return Err(ApiError::unauthorized(
             "authentication_required",
             "send an API key in the header `Authorization: Bearer <key>`",
         ));
     };
-    let subject = state.keys.subject(key).ok_or_else(|| {
+    let kind = state.keys.kind(key).ok_or_else(|| {
         // Knock's code for a key that is not known.
         ApiError::unauthorized(
             "api_key_missing",
             "the API key is not one of this server's; it stands in auth.secret_keys, or was shown at the first start",
         )
     })?;
-    if subject == Subject::Browser && state.enhanced_security {
-        return Err(ApiError::unauthorized(
+    match (kind, user_token.filter(|token| !token.is_empty()), &state.user_tokens) {
+        (KeyKind::Secret, _, _) => Ok(Subject::Backend),
+        (KeyKind::Public, Some(token), Some(verifier)) => match verifier.verify(token, state.now()) {
+            Ok(token) => Ok(Subject::User(token)),
+            Err(error) => Err(ApiError::unauthorized("invalid_user_token", error.to_string())),
+        },
+        (KeyKind::Public, Some(_), None) => Err(ApiError::unauthorized(
+            "missing_jwt_signing_key",
+            "this server has no key to check user tokens with; `belfry keys generate-signing-key` makes a pair for \
+             auth.signing_public_key and your backend",
+        )),
+        (KeyKind::Public, None, _) if state.enhanced_security => Err(ApiError::unauthorized(
             "missing_user_token",
-            "enhanced security is on, and this version of Belfry does not check user tokens yet: a public key alone \
-             is refused",
-        ));
+            "enhanced security is on: a public key needs a user token in the header `X-Knock-User-Token`. Your backend \
+             signs one, or `belfry keys sign-user`; auth.enhanced_security = false does without",
+        )),
+        (KeyKind::Public, None, _) => Ok(Subject::Browser),
     }
-    Ok(subject)
 }
 
 /// Lets only backends through.
 pub fn require_secret(request: &HttpRequest, state: &State) -> Result<(), ApiError> {
     match authenticate(request, state)? {
         Subject::Backend => Ok(()),
-        Subject::Browser => Err(ApiError::new(
-            StatusCode::FORBIDDEN,
+        Subject::Browser | Subject::User(_) => Err(forbidden(
             "incorrect_token_type",
             "this call needs a secret key (sk_...); a public key reaches only what a browser needs",
         )),

@@ -10,12 +10,14 @@ pub mod cors;
 pub mod dev;
 pub mod error;
 pub mod feeds;
+pub mod grants;
 pub mod health;
 pub mod idempotency;
 pub mod message_json;
 pub mod messages;
 pub mod session;
 pub mod socket;
+pub mod user_token;
 pub mod users;
 pub mod workflows;
 
@@ -27,11 +29,13 @@ use actix_web::web::{self, ServiceConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
+use crate::base::clock::Timestamp;
 use crate::delivery::courier::Courier;
 use crate::engine::trigger::Intake;
 use crate::feed::hub::Hub;
 use auth::Keys;
 use cors::AllowedOrigins;
+use user_token::Verifier;
 
 /// What handlers share; behind an `Arc`.
 pub struct State {
@@ -41,6 +45,8 @@ pub struct State {
     /// Places for sockets.
     pub sockets: Arc<Semaphore>,
     pub keys: Keys,
+    /// Checks user tokens, if there is a key to do it with.
+    pub user_tokens: Option<Verifier>,
     /// Public keys need a user token.
     pub enhanced_security: bool,
     pub allowed_origins: AllowedOrigins,
@@ -53,6 +59,11 @@ pub struct State {
 }
 
 impl State {
+    /// The server's time.
+    pub fn now(&self) -> Timestamp {
+        self.intake.engine.deps.clock.now()
+    }
+
     /// Whether new work is taken.
     pub fn is_accepting(&self) -> bool {
         self.accepting.load(Ordering::SeqCst) && self.intake.engine.store.failure().is_none()

@@ -120,7 +120,7 @@ impl Setup {
         let config = toml::from_str(&format!(
             r#"
             server = {{ listen = "127.0.0.1:0", data_dir = "data", dev = true }}
-            auth = {{ secret_keys = ["{SECRET}"], public_keys = ["{PUBLIC}"] }}
+            auth = {{ secret_keys = ["{SECRET}"], public_keys = ["{PUBLIC}"], enhanced_security = false }}
             workflows = {{ dir = "workflows" }}
             http = {{ workers = 2 }}
             vars = {{ app_url = "https://app.example" }}

@@ -157,6 +157,7 @@ dev = true
 [auth]
 secret_keys = [${text(SECRET_KEY)}]
 public_keys = [${text(PUBLIC_KEY)}]
+enhanced_security = false
 
 [workflows]
 dir = ${text(join(ROOT, "config/workflows"))}

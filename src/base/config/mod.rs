@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn dev_differs_from_the_default_file_in_captured_mail_and_dev_endpoints_only() {
+    fn dev_differs_from_the_default_file_in_mail_dev_endpoints_and_enhanced_security_only() {
         let dev = Config::from_layers(Some(Config::DEV), [], &Overrides::default()).unwrap();
         let mut shipped = file(Config::default_toml());
         assert!(dev.server.dev);
@@ -257,6 +257,7 @@ mod tests {
             matches!(&dev.channels[0].provider, Provider::Mailbox { from } if from.address == "no-reply@acme.test")
         );
         shipped.server.dev = true;
+        shipped.auth.enhanced_security = false;
         shipped.channels[0].provider = dev.channels[0].provider.clone();
         assert_eq!(dev, shipped);
     }
@@ -373,9 +374,14 @@ mod tests {
     }
 
     #[test]
-    fn enhanced_security_without_a_signing_key_is_refused() {
-        assert!(faults("[auth]\nenhanced_security = true", &[])[0].contains("signing_public_key"));
-        assert!(file("[auth]\nenhanced_security = true\nsigning_public_key = \"k.pem\"").auth.enhanced_security);
+    fn enhanced_security_is_on_unless_it_is_switched_off() {
+        assert!(file("").auth.enhanced_security);
+        assert!(!file("[auth]\nenhanced_security = false").auth.enhanced_security);
+        let dev = Config::from_layers(Some(Config::DEV), [], &Overrides::default()).unwrap();
+        assert!(!dev.auth.enhanced_security);
+        let environment = [("BELFRY__AUTH__ENHANCED_SECURITY".to_owned(), "true".to_owned())];
+        let dev = Config::from_layers(Some(Config::DEV), environment, &Overrides::default()).unwrap();
+        assert!(dev.auth.enhanced_security);
     }
 
     #[test]
