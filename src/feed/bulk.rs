@@ -8,6 +8,7 @@ use super::query::{ARCHIVED, ArchivedFilter, FeedFilter, HAS_TENANT, STATUSES, S
 use super::query::{choice, instant, span, trigger_data};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChannelId;
+use crate::model::access::Access;
 use crate::model::feed::FeedEntry;
 use crate::model::query::{Query, pairs};
 use crate::model::recipient::RecipientRef;
@@ -76,10 +77,16 @@ impl BulkFilter {
             workflow_categories: Vec::new(),
             trigger_data: trigger_data(query, &mut errors),
             inserted_at: span(newer, None, older, None),
+            access: Access::Everything,
         };
         let delivered = choice(query, "delivery_status", &DELIVERED, &mut errors).unwrap_or(true);
         let recipients = (restricted || !recipients.is_empty()).then_some(recipients);
         if errors.is_empty() { Ok(Self { recipients, items, delivered }) } else { Err(errors) }
+    }
+
+    /// Only what the caller may change.
+    pub fn limit(&mut self, access: Access) {
+        self.items.access = access;
     }
 
     fn takes(&self, entry: &FeedEntry, change: Change) -> bool {

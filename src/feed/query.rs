@@ -4,6 +4,7 @@ use std::ops::{Bound, RangeBounds};
 
 use super::cursor;
 use crate::base::clock::Timestamp;
+use crate::model::access::Access;
 use crate::model::feed::FeedEntry;
 use crate::model::query::Query;
 use crate::model::trigger::FieldError;
@@ -29,6 +30,8 @@ pub struct FeedFilter {
     pub workflow_categories: Vec<String>,
     pub trigger_data: TriggerDataFilter,
     pub inserted_at: Span,
+    /// What the caller may see at all.
+    pub access: Access,
 }
 
 /// When items were inserted.
@@ -101,6 +104,7 @@ impl FeedFilter {
             workflow_categories: query.list("workflow_categories").map(str::to_owned).collect(),
             trigger_data: trigger_data(query, errors),
             inserted_at: span(gt, gte, lt, lte),
+            access: Access::Everything,
         }
     }
 
@@ -120,6 +124,7 @@ impl FeedFilter {
         let tenant = entry.tenant.as_ref().is_none_or(|tenant| among(&self.tenants, tenant));
         archived
             && tenant
+            && self.access.covers(entry.tenant.as_deref())
             && self.has_tenant.is_none_or(|wanted| wanted == entry.tenant.is_some())
             && among(&self.workflows, &entry.workflow)
             && (self.workflow_categories.is_empty()
@@ -151,6 +156,7 @@ impl FeedFilter {
             && self.workflows.is_empty()
             && self.workflow_categories.is_empty()
             && self.trigger_data.is_empty()
+            && self.access == Access::Everything
             && self.inserted_at == (Bound::Unbounded, Bound::Unbounded)
     }
 }

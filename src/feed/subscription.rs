@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::query::FeedFilter;
+use crate::model::access::Access;
 
 /// The most feed instances of one join. A page has one or two; each costs a count under its filters with every push.
 const MAX_REFERENCES: usize = 20;
@@ -45,6 +46,17 @@ impl Subscription {
             filters.push((reference.clone(), Arc::new(filter)));
         }
         Ok(Self::Keyed(filters))
+    }
+
+    /// Only what the listener may see.
+    pub fn limited(self, access: &Access) -> Self {
+        let limited = |filter: Arc<FeedFilter>| Arc::new(FeedFilter { access: access.clone(), ..(*filter).clone() });
+        match self {
+            Self::Flat(filter) => Self::Flat(limited(filter)),
+            Self::Keyed(filters) => {
+                Self::Keyed(filters.into_iter().map(|(reference, filter)| (reference, limited(filter))).collect())
+            }
+        }
     }
 
     /// The feed instances, by name if they have one.

@@ -7,9 +7,12 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::State;
 use super::error::ApiError;
-pub use super::grants::{Access, Right};
+pub use super::grants::Right;
 use super::user_token::UserToken;
 use crate::base::clock::Timestamp;
+use crate::model::access::Access;
+use crate::model::message::Message;
+use crate::model::recipient::RecipientRef;
 
 /// A key's hash: what is stored and compared, never the key.
 pub type KeyHash = [u8; 32];
@@ -49,18 +52,25 @@ pub enum Subject {
 impl Subject {
     /// What of `user`'s the caller may use `right` on; an error when it is nothing.
     pub fn require(&self, user: &str, right: Right, state: &State) -> Result<Access, ApiError> {
-        let Self::User(token) = self else { return Ok(Access::Everything) };
+        match self {
+            Self::User(token) if token.user != user => {
+                Err(forbidden("authorization", "the user token is another user's"))
+            }
+            _ => Ok(self.reach(right, state)?.access),
+        }
+    }
+
+    /// Whose items the caller may use `right` on, where a call does not name a user.
+    pub fn reach(&self, right: Right, state: &State) -> Result<Reach, ApiError> {
+        let Self::User(token) = self else { return Ok(Reach { user: None, access: Access::Everything }) };
         // A socket outlives the moment at which its token was checked.
         if token.expires_at <= state.now() {
             return Err(ApiError::unauthorized("invalid_user_token", "the user token has expired; sign a new one"));
         }
-        if token.user != user {
-            return Err(forbidden("authorization", "the user token is another user's"));
-        }
-        token.grants.access(right).ok_or_else(|| {
-            let name = right.name();
-            forbidden("authorization", format!("the user token's grants do not include `{name}` here"))
-        })
+        let access = token.grants.access(right).ok_or_else(|| {
+            forbidden("authorization", format!("the user token's grants do not include `{}`", right.name()))
+        })?;
+        Ok(Reach { user: Some(token.user.clone()), access })
     }
 
     /// When the caller is no longer who it is now.
@@ -69,6 +79,22 @@ impl Subject {
             Self::Backend | Self::Browser => None,
             Self::User(token) => Some(token.expires_at),
         }
+    }
+}
+
+/// How far a right reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Only the items of this user; `None`: of everybody.
+    pub user: Option<String>,
+    pub access: Access,
+}
+
+impl Reach {
+    /// Whether it reaches `message`. A caller is told of one that it does not reach as of one that does not exist.
+    pub fn covers(&self, message: &Message) -> bool {
+        let whose = self.user.as_ref().is_none_or(|user| message.recipient == RecipientRef::user(user.as_str()));
+        whose && self.access.covers(message.tenant.as_deref())
     }
 }
 

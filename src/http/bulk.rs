@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::Value;
 
 use super::State;
-use super::auth::authenticate;
+use super::auth::{Right, Subject, authenticate, require_secret};
 use super::body;
 use super::error::ApiError;
 use super::feeds::{blocking, feed_channel};
@@ -40,7 +40,7 @@ pub async fn mark(
     path: web::Path<(String, String)>,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(&request, &state)?;
+    let subject = authenticate(&request, &state)?;
     let (channel, action) = path.into_inner();
     let channel = feed_channel(&state, &channel)?;
     let change = change(&action)?;
@@ -49,7 +49,8 @@ pub async fn mark(
         let message = format!("the body must be a JSON object of filters, not {}", kind(&body));
         return Err(ApiError::invalid(vec![FieldError::new("", message)]));
     };
-    let filter = BulkFilter::from_json(&body).map_err(ApiError::invalid)?;
+    let mut filter = BulkFilter::from_json(&body).map_err(ApiError::invalid)?;
+    limit(&mut filter, &subject, &state)?;
     let engine = &state.intake.engine;
     let started_at = engine.deps.clock.now();
     let items =
@@ -74,7 +75,7 @@ pub async fn get(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(&request, &state)?;
+    require_secret(&request, &state)?;
     let reader = state.intake.engine.store.read()?;
     let operation = id.parse().ok().map(|id: BulkOperationId| reader.bulk_operation(id)).transpose()?.flatten();
     let operation = operation.ok_or_else(|| {
@@ -82,6 +83,23 @@ pub async fn get(
         ApiError::missing("resource_missing", message)
     })?;
     Ok(HttpResponse::Ok().json(operation.to_json(&origin(&request))))
+}
+
+/// Only a backend may change what is everybody's, and a user only what is that user's.
+fn limit(filter: &mut BulkFilter, subject: &Subject, state: &State) -> Result<(), ApiError> {
+    if *subject == Subject::Backend {
+        return Ok(());
+    }
+    let Some(recipients) = &filter.recipients else {
+        let message = "is required with a public key: whose messages, such as [\"ada\"]";
+        return Err(ApiError::invalid(vec![FieldError::new("user_ids", message)]));
+    };
+    let access = subject.reach(Right::FeedWrite, state)?.access;
+    for recipient in recipients {
+        subject.require(&recipient.id, Right::FeedWrite, state)?;
+    }
+    filter.limit(access);
+    Ok(())
 }
 
 fn change(action: &str) -> Result<Change, ApiError> {

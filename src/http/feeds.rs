@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::State;
-use super::auth::authenticate;
+use super::auth::{Right, authenticate};
 use super::error::ApiError;
 use crate::base::ids::ChannelId;
 use crate::feed::list;
@@ -20,11 +20,13 @@ pub async fn list(
     path: web::Path<(String, String)>,
     query: web::Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(&request, &state)?;
+    let subject = authenticate(&request, &state)?;
     let (user, channel) = path.into_inner();
+    let access = subject.require(&user, Right::FeedRead, &state)?;
     check_id("a user id", &user).map_err(|message| ApiError::invalid(vec![FieldError::new("user_id", message)]))?;
     let channel = feed_channel(&state, &channel)?;
-    let query = FeedQuery::from_pairs(&query).map_err(ApiError::invalid)?;
+    let mut query = FeedQuery::from_pairs(&query).map_err(ApiError::invalid)?;
+    query.filter.access = access;
     let page = blocking(&state, move |state| {
         let engine = &state.intake.engine;
         list::list(&engine.store.read()?, channel, &RecipientRef::user(user), &query, &engine.vars)
@@ -38,7 +40,7 @@ pub async fn settings(
     request: HttpRequest,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(&request, &state)?;
+    authenticate(&request, &state)?.require(&path.0, Right::FeedRead, &state)?;
     feed_channel(&state, &path.1)?;
     Ok(HttpResponse::Ok().json(json!({"features": {"branding_required": false}})))
 }

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use crate::model::access::Access;
+
 /// What a caller wants to do on behalf of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
@@ -34,26 +36,6 @@ impl Right {
     /// Whether tenants can limit it.
     fn has_tenants(self) -> bool {
         matches!(self, Self::FeedRead | Self::FeedWrite)
-    }
-}
-
-/// Which of a user's items a right reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// All of them.
-    Everything,
-    /// Those of these tenants, and those without a tenant if `tenantless`.
-    Tenants { tenants: BTreeSet<String>, tenantless: bool },
-}
-
-impl Access {
-    /// Whether it reaches the items of `tenant`, or those without one.
-    pub fn covers(&self, tenant: Option<&str>) -> bool {
-        match (self, tenant) {
-            (Self::Everything, _) => true,
-            (Self::Tenants { tenants, .. }, Some(tenant)) => tenants.contains(tenant),
-            (Self::Tenants { tenantless, .. }, None) => *tenantless,
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
 
 use super::State;
-use super::auth::authenticate;
+use super::auth::{Reach, Right, authenticate};
 use super::body;
 use super::error::ApiError;
 use super::feeds::blocking;
@@ -32,8 +32,8 @@ pub async fn get(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(&request, &state)?;
-    let message = find(&state, &id)?;
+    let reach = authenticate(&request, &state)?.reach(Right::FeedRead, &state)?;
+    let message = find(&state, &id, &reach)?;
     let json = blocking(&state, move |state| {
         let engine = &state.intake.engine;
         let reader = engine.store.read()?;
@@ -65,14 +65,15 @@ pub async fn clear(
     mark_one(&state, &request, &path.0, action(&name, &undone)?, payload).await
 }
 
-/// `POST /v1/messages/batch/{status} {"message_ids": [...]}`. Ids that no message has are left out of the answer.
+/// `POST /v1/messages/batch/{status} {"message_ids": [...]}`. Ids that no message has, or one that the caller
+/// may not mark, are left out of the answer.
 pub async fn batch(
     state: web::Data<State>,
     request: HttpRequest,
     status: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(&request, &state)?;
+    let reach = authenticate(&request, &state)?.reach(Right::FeedWrite, &state)?;
     let action = action(&status, &Action::ALL)?;
     let (body, _) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
@@ -83,7 +84,7 @@ pub async fn batch(
     }
     let reader = state.intake.engine.store.read()?;
     let messages = ids.into_iter().map(|id| reader.message(id)).collect::<Result<Vec<_>, _>>()?;
-    let messages: Vec<Message> = messages.into_iter().flatten().collect();
+    let messages: Vec<Message> = messages.into_iter().flatten().filter(|message| reach.covers(message)).collect();
     let marked = mark(&state, &messages, action, data).await?;
     let answer = blocking(&state, move |state| answer(state, &marked));
     Ok(HttpResponse::Ok().json(answer.await?))
@@ -96,7 +97,7 @@ async fn mark_one(
     action: Action,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(request, state)?;
+    let reach = authenticate(request, state)?.reach(Right::FeedWrite, state)?;
     let mut errors = Vec::new();
     let data = match action {
         Action::Interacted => metadata(&body::json(payload, state.max_body_bytes).await?.0, action, &mut errors),
@@ -105,17 +106,17 @@ async fn mark_one(
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
-    let message = find(state, id)?;
+    let message = find(state, id, &reach)?;
     let marked = mark(state, &[message], action, data).await?;
     let mut answer = blocking(state, move |state| answer(state, &marked)).await?;
     Ok(HttpResponse::Ok().json(answer.pop().ok_or_else(|| unknown(id))?))
 }
 
-/// The message with the id `text`.
-fn find(state: &State, text: &str) -> Result<Message, ApiError> {
+/// The message with the id `text`, if it is the caller's to know.
+fn find(state: &State, text: &str, reach: &Reach) -> Result<Message, ApiError> {
     let reader = state.intake.engine.store.read()?;
     let message = text.parse().ok().map(|id: MessageId| reader.message(id)).transpose()?.flatten();
-    message.ok_or_else(|| unknown(text))
+    message.filter(|message| reach.covers(message)).ok_or_else(|| unknown(text))
 }
 
 fn unknown(id: &str) -> ApiError {

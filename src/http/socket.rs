@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::State;
 use super::auth::{self, Right, Subject};
-use super::cors;
+use super::cors::origin_allowed;
 use super::error::ApiError;
 use super::feeds::feed_channel;
 use super::session::{Act, Goodbye, MAX_FRAME_BYTES, Session, Wanted};
@@ -52,12 +52,12 @@ pub async fn open(
     if !state.is_accepting() {
         return Err(ApiError::unavailable("the server is shutting down; come back"));
     }
-    let named = |name: &str| query.iter().find(|(key, value)| key == name && !value.is_empty());
-    let text = |name: &str| named(name).map(|(_, value)| value.as_str());
-    if !cors::origin_allowed(request.headers(), &state) {
-        let message = "this page's origin is not among those that http.allowed_origins lists";
+    if !origin_allowed(request.headers(), &state) {
+        let message = "pages of this origin may not open sockets; http.allowed_origins lists those that may";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", message));
     }
+    let named = |name: &str| query.iter().find(|(key, value)| key == name && !value.is_empty());
+    let text = |name: &str| named(name).map(|(_, value)| value.as_str());
     // Phoenix refuses a socket with 403 whatever was wrong, and clients expect it.
     let subject = auth::connect(text("api_key"), text("user_token"), &state)
         .map_err(|error| ApiError { status: StatusCode::FORBIDDEN, ..error })?;
@@ -131,8 +131,8 @@ impl Socket {
 /// Whether the subject may hear the feed, and what of it.
 fn admit(state: &State, subject: &Subject, wanted: Wanted<'_>) -> Result<(ChannelId, Subscription), String> {
     let channel = feed_channel(state, wanted.channel).map_err(|error| error.message)?;
-    subject.require(wanted.user, Right::FeedRead, state).map_err(|error| error.message)?;
-    Ok((channel, wanted.subscription))
+    let access = subject.require(wanted.user, Right::FeedRead, state).map_err(|error| error.message)?;
+    Ok((channel, wanted.subscription.limited(&access)))
 }
 
 impl Actor for Socket {

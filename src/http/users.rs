@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::State;
-use super::auth::authenticate;
+use super::auth::{Right, authenticate};
 use super::body;
 use super::error::ApiError;
 use crate::model::recipient::{RecipientRef, check_id, kind};
@@ -16,7 +16,7 @@ pub async fn get(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(&request, &state)?;
+    authenticate(&request, &state)?.require(&id, Right::UserRead, &state)?;
     let user = state.intake.engine.store.read()?.recipient(&RecipientRef::user(id.as_str()))?;
     let user = user.ok_or_else(|| {
         ApiError::missing("resource_missing", format!("no user has the id `{id}`; PUT to this path identifies one"))
@@ -31,7 +31,7 @@ pub async fn identify(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(&request, &state)?;
+    authenticate(&request, &state)?.require(&id, Right::UserWrite, &state)?;
     let (body, _) = body::json(payload, state.max_body_bytes).await?;
     check_id("a user id", &id).map_err(|message| ApiError::invalid(vec![FieldError::new("id", message)]))?;
     let serde_json::Value::Object(properties) = body else {

@@ -82,7 +82,13 @@ pub async fn cancel(
     let cancel = CancelRequest::from_json(&body).map_err(ApiError::invalid)?;
     let cancelled = state.intake.cancel(&key, cancel).await?;
     let in_flight: u32 = cancelled.iter().map(|run| run.in_flight).sum();
-    tracing::info!(request = request_id(&request), workflow = key.as_str(), runs = cancelled.len(), in_flight, "cancelled");
+    tracing::info!(
+        request = request_id(&request),
+        workflow = key.as_str(),
+        runs = cancelled.len(),
+        in_flight,
+        "cancelled"
+    );
     metrics::counter!("belfry_cancelled_runs_total").increment(cancelled.len() as u64);
     let outcome = format!("cancelled={}, in_flight={in_flight}", cancelled.len());
     Ok(HttpResponse::NoContent().insert_header(("x-cancel-outcome", outcome)).finish())

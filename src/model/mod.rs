@@ -1,6 +1,7 @@
 //! The domain: workflows, recipients, triggers, runs, messages, feeds. Pure: no I/O, no clock, no actors. It may name
 //! `base` and nothing else, and does not know how anything is stored, rendered or sent.
 
+pub mod access;
 pub mod bulk_operation;
 pub mod channel;
 mod channel_step;
