@@ -244,3 +244,120 @@ impl Handler<Changed> for UserFeeds {
         self.changed(changed.channel, ctx);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use actix::{Addr, System};
+
+    use super::*;
+    use crate::base::clock::{Clock, Timestamp};
+    use crate::base::deps::Offload;
+    use crate::base::ids::{Entropy, IdSource};
+    use crate::base::mail::tell;
+    use crate::base::work::Work;
+    use crate::store::Settings;
+
+    const CHANNEL: [u8; 16] = [9; 16];
+
+    /// A session that takes what it is sent once it is allowed to.
+    struct Reader {
+        heard: Sender<ToSession>,
+        held_up: Option<Duration>,
+    }
+
+    impl Actor for Reader {
+        type Context = Context<Self>;
+
+        fn started(&mut self, ctx: &mut Self::Context) {
+            if let Some(span) = self.held_up {
+                ctx.wait(sleep(span).into_actor(self));
+            }
+        }
+    }
+
+    impl Handler<ToSession> for Reader {
+        type Result = ();
+
+        fn handle(&mut self, message: ToSession, _: &mut Self::Context) {
+            self.heard.send(message).unwrap();
+        }
+    }
+
+    fn listen(feeds: &Addr<UserFeeds>, number: u8, held_up: Option<Duration>) -> Receiver<ToSession> {
+        let (heard, receiver) = channel();
+        let listen = Listen {
+            session: SessionId::from([number; 16]),
+            channel: ChannelId::from(CHANNEL),
+            topic: "feeds:c:u".into(),
+            subscription: Subscription::from_payload(&serde_json::Value::Null).unwrap(),
+            to: Reader { heard, held_up }.start().recipient(),
+            reply: "welcome".into(),
+        };
+        tell(feeds, listen);
+        receiver
+    }
+
+    /// Plays under a paused clock, over an empty store.
+    fn play<F: Future<Output = ()>>(story: impl FnOnce(Addr<UserFeeds>) -> F) {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        System::with_tokio_rt(runtime).block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path(), Settings::default()).unwrap();
+            let clock = Clock::simulated(Timestamp::from_millis(1_700_000_000_000));
+            let ids = IdSource::new(Entropy::Seeded(1));
+            let deps = Arc::new(Deps { clock, ids, work: Work::default(), offload: Offload::Inline });
+            story(UserFeeds::new(deps, store.clone(), RecipientRef::user("u")).start()).await;
+            store.close();
+        });
+    }
+
+    async fn mark(feeds: &Addr<UserFeeds>, times: usize) {
+        for _ in 0..times {
+            tell(feeds, Changed { channel: ChannelId::from(CHANNEL), marked: true });
+            sleep(PAUSE * 2).await;
+        }
+    }
+
+    fn frames(heard: &Receiver<ToSession>) -> usize {
+        heard.try_iter().filter(|message| matches!(message, ToSession::Frame(_))).count()
+    }
+
+    #[test]
+    fn who_does_not_read_is_dropped_and_told_so_and_the_others_hear_everything() {
+        play(|feeds| async move {
+            let hour = Duration::from_secs(3_600);
+            let (deaf, healthy) = (listen(&feeds, 1, Some(hour)), listen(&feeds, 2, None));
+            mark(&feeds, 200).await;
+            assert_eq!(frames(&healthy), 201, "the welcome and every change");
+            sleep(hour).await;
+            let heard: Vec<ToSession> = deaf.try_iter().collect();
+            assert!(heard.len() < 40, "{} messages waited for one who does not read", heard.len());
+            assert_eq!(heard.last(), Some(&ToSession::Slow));
+        });
+    }
+
+    #[test]
+    fn a_burst_is_two_pushes_the_second_after_its_end() {
+        play(|feeds| async move {
+            let heard = listen(&feeds, 1, None);
+            for _ in 0..1_000 {
+                tell(&feeds, Changed { channel: ChannelId::from(CHANNEL), marked: true });
+            }
+            sleep(PAUSE * 3).await;
+            assert_eq!(frames(&heard), 3, "the welcome, the first change and the last");
+        });
+    }
+
+    #[test]
+    fn sessions_come_back_when_their_actor_is_gone() {
+        play(|feeds| async move {
+            let heard = listen(&feeds, 1, None);
+            mark(&feeds, 1).await;
+            drop(feeds);
+            sleep(PAUSE).await;
+            assert_eq!(heard.try_iter().last(), Some(ToSession::Restart));
+        });
+    }
+}
