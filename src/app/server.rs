@@ -115,7 +115,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     };
     let published = engine.catalog.keys();
     let state = web::Data::new(State {
-        intake: Intake { engine, registry: registry.clone() },
+        intake: Intake::new(engine, registry.clone()),
         courier: courier.clone(),
         hub,
         sockets: Arc::new(Semaphore::new(config.http.max_sockets)),

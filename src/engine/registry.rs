@@ -15,7 +15,7 @@ use crate::base::mail::tell;
 use crate::base::work::WorkGuard;
 use crate::model::recipient::RecipientRef;
 use crate::model::trigger::CancelHash;
-use crate::store::op::{Cancel, Cancelled};
+use crate::store::op::{Admission, Cancel, Cancelled};
 use crate::store::{Store, StoreError};
 
 /// Runs that doze with an actor at once; past this they are parked however short they sleep. At 1.2 KB each, 60 MB.
@@ -161,29 +161,27 @@ impl Actor for Registry {
     }
 }
 
-/// Runs were accepted; they are on disk.
+/// Runs were accepted by one commit; they are on disk.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Admit {
-    pub runs: Vec<RunId>,
-    /// When they go on; `None`: now.
-    pub due: Option<Timestamp>,
-    pub cancel: Option<CancelHash>,
-    pub work: WorkGuard,
-}
+pub struct Admit(pub Vec<Admission>);
 
 impl Handler<Admit> for Registry {
     type Result = ();
 
-    fn handle(&mut self, admit: Admit, ctx: &mut Self::Context) {
-        if let Some(key) = admit.cancel {
-            self.keys.extend(admit.runs.iter().map(|id| (key, *id)));
-        }
-        match admit.due {
-            Some(due) => self.parked.extend(admit.runs.into_iter().map(|id| (due, id))),
-            None => self.ready.extend(admit.runs),
+    fn handle(&mut self, Admit(admissions): Admit, ctx: &mut Self::Context) {
+        for admission in &admissions {
+            if let Some(key) = admission.cancel {
+                self.keys.extend(admission.runs.iter().map(|id| (key, *id)));
+            }
+            match admission.due {
+                Some(due) => self.parked.extend(admission.runs.iter().map(|id| (due, *id))),
+                None => self.ready.extend(&admission.runs),
+            }
         }
         self.pump(ctx);
+        // Their work counts until it is counted as the runs'.
+        drop(admissions);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::model::recipient::RecipientRef;
 use crate::model::run::Run;
 use crate::model::trigger::{CancelHash, CancelRequest, NamedRecipient, Trigger, TriggerRequest};
 use crate::store::StoreError;
-use crate::store::op::{Accept, Accepted, Cancelled, Idempotency, Idempotent};
+use crate::store::op::{Accept, Accepted, Admission, Cancelled, Idempotency, Idempotent};
 
 /// Takes triggers and cancels. Cheap to clone; each clone holds its own address of the registry.
 #[derive(Clone)]
@@ -55,6 +55,13 @@ fn known(keys: &[String]) -> String {
 }
 
 impl Intake {
+    /// An intake whose runs `registry` starts.
+    pub fn new(engine: Arc<Engine>, registry: Addr<Registry>) -> Self {
+        let starter = registry.clone();
+        engine.store.admit_with(move |admissions| tell(&starter, Admit(admissions)));
+        Self { engine, registry }
+    }
+
     /// Accepts `request` for the workflow `key`: one commit with all its runs, then the runs begin. `bytes` is the
     /// request's size.
     pub async fn trigger(
@@ -96,17 +103,7 @@ impl Intake {
             request.recipients.into_iter().map(|to| self.start(&trigger, to, cancel, &beginning)).collect();
         let ids = runs.iter().map(|run| run.id).collect();
         let accept = Accept { trigger, runs, identify, idempotency, bytes };
-        let (store, registry) = (engine.store.clone(), self.registry.clone());
-        // A task of its own: the future of a client that goes away is dropped, and what is committed must begin.
-        let accepted = actix::spawn(async move {
-            let accepted = store.accept(accept).await?;
-            if accepted == Accepted::New {
-                // Before the answer: whoever cancels after it is heard by the registry after this.
-                tell(&registry, Admit { runs: ids, due, cancel, work });
-            }
-            Ok::<_, StoreError>(accepted)
-        });
-        match accepted.await.map_err(|_| StoreError::Closed)?? {
+        match engine.store.accept(accept, Admission { runs: ids, due, cancel, work }).await? {
             Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
             Accepted::New => Ok(Triggered::New(id)),
         }

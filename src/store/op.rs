@@ -7,12 +7,13 @@ use super::StoreError;
 use super::codec::encode;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
+use crate::base::work::WorkGuard;
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Action, Engagement};
 use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{Outcome, Phase, Run, RunEvent};
-use crate::model::trigger::Trigger;
+use crate::model::trigger::{CancelHash, Trigger};
 use crate::model::trigger_data::TriggerData;
 
 /// A write.
@@ -85,6 +86,16 @@ impl Accept {
             bytes: self.bytes,
         })
     }
+}
+
+/// The runs of an accepted trigger, for whoever starts them.
+pub struct Admission {
+    pub runs: Vec<RunId>,
+    /// When they go on; `None`: now.
+    pub due: Option<Timestamp>,
+    pub cancel: Option<CancelHash>,
+    /// Counts from the request until the runs have begun.
+    pub work: WorkGuard,
 }
 
 /// What makes two requests the same one.

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
-use super::op::{Accept, Accepted, Advance, BeginAttempt, Cancel, EndAttempt, Idempotency, Identify, NewMessage, Next};
+use super::op::{
+    Accept, Accepted, Admission, Advance, BeginAttempt, Cancel, EndAttempt, Idempotency, Identify, NewMessage, Next,
+};
 use super::read::Order;
 use super::{OpenError, Refused, Settings, Store, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
+use crate::base::work::Work;
 use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message, Status};
 use crate::model::recipient::RecipientRef;
-use crate::model::run::{Outcome, Phase, Run};
+use crate::model::run::{Outcome, Phase, Run, RunEvent, RunEventKind};
 use crate::model::trigger::{CancelHash, Trigger, TriggerSettings};
 use crate::model::trigger_data::TriggerData;
 
@@ -46,19 +50,31 @@ impl Bench {
         idempotency: Option<Idempotency>,
         at: Timestamp,
     ) -> Result<Accepted, StoreError> {
+        self.accept_run(run(number), idempotency, at).await
+    }
+
+    async fn accept_run(
+        &self,
+        run: Run,
+        idempotency: Option<Idempotency>,
+        at: Timestamp,
+    ) -> Result<Accepted, StoreError> {
+        let token = run.id.as_bytes()[0];
         let trigger = Trigger {
-            id: TriggerId::from([number; 16]),
+            id: run.trigger,
             workflow: "w".into(),
             version: VersionId::from([1; 16]),
-            data: json!({"token": number, "nested": {"list": [1, -2, 3.5, null, "ü"]}}).as_object().unwrap().clone(),
+            data: json!({"token": token, "nested": {"list": [1, -2, 3.5, null, "ü"]}}).as_object().unwrap().clone(),
             actor: None,
             tenant: None,
             cancellation_key: Some("key".into()),
             settings: TriggerSettings::default(),
             inserted_at: at,
         };
-        let runs = vec![run(number)];
-        self.store.accept(Accept { trigger, runs, identify: Vec::new(), idempotency, bytes: 0 }).await
+        let work = Work::default().begin();
+        let admission = Admission { runs: vec![run.id], due: None, cancel: run.cancel, work };
+        let accept = Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency, bytes: 0 };
+        self.store.accept(accept, admission).await
     }
 
     async fn advance(&self, number: u8, expect: u32, to: Next, message: Option<NewMessage>) -> Result<(), StoreError> {
@@ -268,6 +284,41 @@ async fn an_idempotency_key_gives_one_run_within_a_day_and_is_free_after_it() {
     let bench = bench.reopen();
     assert_ne!(bench.accept(4, key(7, 1), START.plus(Duration::from_secs(86_399))).await, Accepted::New);
     assert_eq!(bench.accept(5, key(7, 2), START.plus(Duration::from_secs(86_400))).await, Accepted::New);
+}
+
+#[tokio::test]
+async fn runs_are_admitted_before_the_answer_once_and_though_their_caller_went_away() {
+    let bench = Bench::new();
+    let (admitted, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    bench.store.admit_with(move |admissions| {
+        admissions.into_iter().flat_map(|admission| admission.runs).for_each(|run| admitted.send(run).unwrap());
+    });
+    bench.accept(1, key(7, 1), START).await;
+    assert_eq!(heard.try_recv(), Ok(RunId::from([1; 16])));
+    bench.accept(2, key(7, 1), START).await;
+    bench.try_accept(3, key(7, 2), START).await.unwrap_err();
+    // Polled once, which queues it.
+    drop(bench.accept(4, None, START).now_or_never());
+    assert_eq!(heard.recv().await, Some(RunId::from([4; 16])));
+    assert!(heard.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_began_with_a_run_comes_first_among_its_events_also_when_it_has_ended() {
+    let bench = Bench::new();
+    let event = |kind| RunEvent { kind, step_ref: "s".into(), at: START };
+    let began = event(RunEventKind::DelayStarted(START));
+    let run = Run { begun: Some(began.clone()), ..run(1) };
+    bench.accept_run(run, None, START).await.unwrap();
+    let enqueued = event(RunEventKind::MessageEnqueued);
+    let ends = Next::End(Outcome::Finished);
+    for (expect, to) in [(0, waiting()), (1, ends)] {
+        let events = vec![enqueued.clone()];
+        let run = RunId::from([1; 16]);
+        bench.store.advance(Advance { run, expect, to, message: None, events, at: START }).await.unwrap();
+        let expected = [vec![began.clone()], vec![enqueued.clone(); expect as usize + 1]].concat();
+        assert_eq!(bench.store.read().unwrap().run_events(run).unwrap(), expected);
+    }
 }
 
 #[tokio::test]

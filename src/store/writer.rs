@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use super::StoreError;
 use super::apply::apply;
 use super::file::{self, OpenError, Opened};
 use super::op::{
-    Accept, Accepted, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Identify, Mark, MarkFeeds,
-    Marked, Op, PublishVersion,
+    Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Identify, Mark,
+    MarkFeeds, Marked, Op, PublishVersion,
 };
 use super::read::Reader;
 use super::tables::{Tables, storage};
@@ -60,16 +60,23 @@ struct Shared {
     database: RwLock<Option<Arc<Database>>>,
     queue: Queue,
     room: Arc<Semaphore>,
+    admit: Arc<OnceLock<Admit>>,
     failure: watch::Sender<Option<String>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Takes the runs that one commit accepted.
+type Admit = Box<dyn Fn(Vec<Admission>) + Send + Sync>;
+
 /// Where ops go. The simulation drives the writer itself, on its own virtual time.
 struct Queue(Mutex<Option<Sender<Request>>>);
+
+type Answer = oneshot::Receiver<Result<Done, StoreError>>;
 
 /// An op and who waits for it.
 pub struct Request {
     op: Op,
+    admission: Option<Admission>,
     reply: oneshot::Sender<Result<Done, StoreError>>,
     /// Room in the queue, given back when the op is answered.
     _room: OwnedSemaphorePermit,
@@ -103,8 +110,10 @@ impl Store {
     fn assemble(opened: Opened) -> (Self, Committer, Receiver<Request>) {
         let (sender, receiver) = channel();
         let database = Arc::new(opened.database);
+        let admit = Arc::default();
         let committer = Committer {
             database: Arc::clone(&database),
+            admit: Arc::clone(&admit),
             path: opened.path,
             _lock: opened.lock,
             commits: 0,
@@ -115,34 +124,42 @@ impl Store {
             database: RwLock::new(Some(database)),
             queue: Queue(Mutex::new(Some(sender))),
             room: Arc::new(Semaphore::new(QUEUE)),
+            admit,
             failure: watch::Sender::new(None),
             thread: Mutex::new(None),
         }));
         (store, committer, receiver)
     }
 
+    /// Hands the runs of every trigger to `admit`, after the commit and before the answer: whoever cancels upon the
+    /// answer is heard after this, and a client that goes away leaves no run behind that nobody starts. Set once, before
+    /// the first trigger.
+    pub fn admit_with(&self, admit: impl Fn(Vec<Admission>) + Send + Sync + 'static) {
+        let _ = self.0.admit.set(Box::new(admit));
+    }
+
     /// Writes `op`, waiting for room in the queue: for actors, whose work is already accepted.
     pub async fn submit(&self, op: Op) -> Result<Done, StoreError> {
         let room = Arc::clone(&self.0.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        self.enqueue(op, room)?.await.map_err(|_| StoreError::Closed)?
+        self.enqueue(op, None, room)?.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Writes `op` if there is room in the queue now: for requests, which can be told to come back.
     pub async fn try_submit(&self, op: Op) -> Result<Done, StoreError> {
-        let room = Arc::clone(&self.0.room).try_acquire_owned().map_err(|_| StoreError::Overloaded)?;
-        self.enqueue(op, room)?.await.map_err(|_| StoreError::Closed)?
+        self.try_enqueue(op, None)?.await.map_err(|_| StoreError::Closed)?
     }
 
-    fn enqueue(
-        &self,
-        op: Op,
-        room: OwnedSemaphorePermit,
-    ) -> Result<oneshot::Receiver<Result<Done, StoreError>>, StoreError> {
+    fn try_enqueue(&self, op: Op, admission: Option<Admission>) -> Result<Answer, StoreError> {
+        let room = Arc::clone(&self.0.room).try_acquire_owned().map_err(|_| StoreError::Overloaded)?;
+        self.enqueue(op, admission, room)
+    }
+
+    fn enqueue(&self, op: Op, admission: Option<Admission>, room: OwnedSemaphorePermit) -> Result<Answer, StoreError> {
         if let Some(failure) = self.0.failure.borrow().clone() {
             return Err(StoreError::Failed(failure));
         }
         let (reply, answer) = oneshot::channel();
-        let request = Request { op, reply, _room: room };
+        let request = Request { op, admission, reply, _room: room };
         let queue = lock(&self.0.queue.0);
         queue.as_ref().ok_or(StoreError::Closed)?.send(request).map_err(|_| StoreError::Closed)?;
         Ok(answer)
@@ -188,9 +205,10 @@ impl Store {
         drop(self.0.database.write().unwrap_or_else(|poisoned| poisoned.into_inner()).take());
     }
 
-    /// Accepts a trigger.
-    pub async fn accept(&self, accept: Accept) -> Result<Accepted, StoreError> {
-        match self.try_submit(Op::Accept(Box::new(accept.prepare()?))).await? {
+    /// Accepts a trigger, whose runs are then admitted.
+    pub async fn accept(&self, accept: Accept, admission: Admission) -> Result<Accepted, StoreError> {
+        let answer = self.try_enqueue(Op::Accept(Box::new(accept.prepare()?)), Some(admission))?;
+        match answer.await.map_err(|_| StoreError::Closed)?? {
             Done::Accepted(accepted) => Ok(accepted),
             other => Err(unexpected(&other)),
         }
@@ -268,6 +286,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Owns all write transactions.
 pub struct Committer {
     database: Arc<Database>,
+    admit: Arc<OnceLock<Admit>>,
     path: Option<PathBuf>,
     _lock: Option<fs::File>,
     commits: u32,
@@ -298,8 +317,8 @@ impl Committer {
     /// disk; the callers have been told.
     pub fn commit(&mut self, group: Vec<Request>) -> Result<(), StoreError> {
         let watch = Stopwatch::start();
-        let (ops, replies): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|request| (request.op, (request.reply, request._room))).unzip();
+        let (ops, callers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|request| (request.op, (request.admission, request.reply, request._room))).unzip();
         let size = ops.len();
         let quick = self.wants_quick_repair();
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.write(ops, quick)))
@@ -309,18 +328,33 @@ impl Committer {
         match done {
             Ok(done) => {
                 self.quick = quick;
-                for ((reply, _room), done) in replies.into_iter().zip(done) {
+                let (admissions, replies): (Vec<_>, Vec<_>) = callers
+                    .into_iter()
+                    .zip(done)
+                    .map(|((admission, reply, room), done)| {
+                        let is_new = matches!(done, Ok(Done::Accepted(Accepted::New)));
+                        (admission.filter(|_| is_new), (reply, room, done))
+                    })
+                    .unzip();
+                self.admit(admissions.into_iter().flatten().collect());
+                for (reply, _room, done) in replies {
                     // A caller that went away is not owed an answer.
                     let _ = reply.send(done);
                 }
                 Ok(())
             }
             Err(error) => {
-                for (reply, _room) in replies {
+                for (_, reply, _room) in callers {
                     let _ = reply.send(Err(error.clone()));
                 }
                 Err(error)
             }
+        }
+    }
+
+    fn admit(&self, admissions: Vec<Admission>) {
+        if let Some(admit) = self.admit.get().filter(|_| !admissions.is_empty()) {
+            admit(admissions);
         }
     }
 

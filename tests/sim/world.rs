@@ -282,7 +282,7 @@ impl World {
         });
         let recovered = Recovered::scan(store).ok()?;
         let registry = Registry::new(Arc::clone(&engine), recovered).start();
-        let intake = Intake { engine, registry };
+        let intake = Intake::new(engine, registry);
         let audience = Audience::default();
         audience.join(&hub, &Snapshot::read(store).ok()?.feeds);
         let death = Arc::clone(death);
