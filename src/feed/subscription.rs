@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::query::FeedFilter;
 use crate::model::access::Access;
+use crate::model::query::pairs;
 
 /// The most feed instances of one join. A page has one or two; each costs a count under its filters with every push.
 const MAX_REFERENCES: usize = 20;
@@ -89,19 +90,7 @@ impl Subscription {
 
 /// The filter of an instance's options, which are those of the feed's query with JSON's own types.
 fn filter(options: &Map<String, Value>) -> Result<FeedFilter, String> {
-    let mut pairs = Vec::with_capacity(options.len());
-    for (key, value) in options {
-        match value {
-            Value::Null => {}
-            Value::String(text) => pairs.push((key.clone(), text.clone())),
-            Value::Array(items) => {
-                let text = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
-                pairs.extend(items.iter().map(|item| (format!("{key}[]"), text(item))));
-            }
-            other => pairs.push((key.clone(), other.to_string())),
-        }
-    }
-    FeedFilter::from_pairs(&pairs).map_err(|errors| {
+    FeedFilter::from_pairs(&pairs(options)).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(|error| format!("`{}` {}", error.field, error.message)).collect();
         texts.join("; ")
     })
