@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::keys::DevKeys;
+use super::keys_command::{self, KeysCommand};
 use super::{demo, logging, serve, server};
 use crate::base::config::{Config, LogLevel, Overrides};
 
@@ -58,6 +59,9 @@ enum Command {
     /// Ends all runs that were triggered with the key and have not ended: no later step of theirs starts. With --to,
     /// only those of the named recipients.
     Cancel(CancelArgs),
+    /// API keys, user tokens and the keys that sign them
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -178,6 +182,10 @@ pub fn run() -> Result<()> {
         }
         Command::Trigger(args) => block_on(trigger(args)),
         Command::Cancel(args) => block_on(cancel(args)),
+        Command::Keys(command) => block_on(keys_command::run(command, |place| {
+            let overrides = Overrides { data_dir: place.data_dir.clone(), ..Overrides::default() };
+            Ok(Config::load(file_or_default(place.config.clone()).as_deref(), &overrides)?)
+        })),
         Command::Config(ConfigCommand::Default) => {
             print!("{}", Config::default_toml());
             Ok(())

@@ -1,4 +1,5 @@
-//! API keys: the configured ones, or a pair that is made at the first start, shown once and stored hashed.
+//! API keys: the configured ones, those that were made, and a pair that is made at the first start; a made key is shown
+//! once and stored hashed.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -10,9 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
 use crate::base::config::Config;
-use crate::http::auth::{KeyHash, Keys, hash};
+use crate::http::key_ring::{KeyKind, KeyRing, generate};
 use crate::store::Store;
-use crate::store::op::{AddKey, Op, StoredKey};
 
 /// The keys of a developer's server, which are no secret: kept beside its data, so that they can be shown again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ impl DevKeys {
         match Self::load(data_dir)? {
             Some(keys) => Ok(keys),
             None => {
-                let keys = Self { secret: generate("sk_test_")?, public: generate("pk_test_")? };
+                let keys = Self { secret: generate(KeyKind::Secret)?, public: generate(KeyKind::Public)? };
                 fs::create_dir_all(data_dir)?;
                 let mut file =
                     OpenOptions::new().create_new(true).write(true).mode(0o600).open(Self::path(data_dir))?;
@@ -55,47 +55,27 @@ impl DevKeys {
     }
 }
 
-/// A key that was made just now and is never shown again.
-#[derive(Clone, Debug)]
+/// The keys that were made just now because there was none of their kind.
+#[derive(Default)]
 pub struct Shown {
     pub secret: Option<String>,
     pub public: Option<String>,
 }
 
-/// The keys that the server accepts. Of each kind the configured ones count; else the stored one; else one is made.
-pub async fn accepted(config: &Config, store: &Store, now: Timestamp) -> Result<(Keys, Shown)> {
-    let secret = config.auth.secret_keys.iter().map(|key| hash(key.expose())).collect();
-    let public = config.auth.public_keys.iter().map(|key| hash(key)).collect();
-    let (secret, shown_secret) = of_kind(true, secret, store, now).await?;
-    let (public, shown_public) = of_kind(false, public, store, now).await?;
-    Ok((Keys { secret, public }, Shown { secret: shown_secret, public: shown_public }))
+/// The keys that the server accepts; of a kind of which there is none, one is made.
+pub async fn accepted(config: &Config, store: &Store, now: Timestamp) -> Result<(KeyRing, Shown)> {
+    let ring = KeyRing::load(configured(config), store)?;
+    let mut shown = Shown::default();
+    for (kind, shown) in [(KeyKind::Secret, &mut shown.secret), (KeyKind::Public, &mut shown.public)] {
+        if !ring.list().iter().any(|key| key.kind == kind) {
+            *shown = Some(ring.create(store, kind, Some("first start".into()), now).await?.key);
+        }
+    }
+    Ok((ring, shown))
 }
 
-/// The keys of one kind, and the one that was made because there was none.
-async fn of_kind(
-    secret: bool,
-    configured: Vec<KeyHash>,
-    store: &Store,
-    now: Timestamp,
-) -> Result<(Vec<KeyHash>, Option<String>)> {
-    if !configured.is_empty() {
-        return Ok((configured, None));
-    }
-    let stored = store.read()?.keys()?.into_iter().filter(|(_, key)| key.secret == secret);
-    let stored: Vec<KeyHash> = stored.map(|(hash, _)| hash).collect();
-    if !stored.is_empty() {
-        return Ok((stored, None));
-    }
-    let key = generate(if secret { "sk_test_" } else { "pk_test_" })?;
-    let last4 = key[key.len() - 4..].to_owned();
-    let record = StoredKey { secret, last4, created_at: now };
-    store.submit(Op::AddKey(AddKey { hash: hash(&key), key: record })).await?;
-    Ok((vec![hash(&key)], Some(key)))
-}
-
-/// 256 random bits behind `prefix`.
-fn generate(prefix: &str) -> Result<String> {
-    let mut bytes = [0u8; 32];
-    getrandom::fill(&mut bytes).context("the operating system gave no random bytes for a key")?;
-    Ok(bytes.iter().fold(prefix.to_owned(), |key, byte| format!("{key}{byte:02x}")))
+/// The keys of the configuration.
+pub fn configured(config: &Config) -> impl Iterator<Item = (KeyKind, &str)> {
+    let secret = config.auth.secret_keys.iter().map(|key| (KeyKind::Secret, key.expose()));
+    secret.chain(config.auth.public_keys.iter().map(|key| (KeyKind::Public, key.as_str())))
 }

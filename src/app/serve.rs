@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::keys::DevKeys;
 use super::server::{self, Running, Workflows};
+use super::signing_key;
 use crate::base::config::{Config, Secret};
 
 /// The exit code of a process whose disk failed: `EX_TEMPFAIL`, restart me.
@@ -65,6 +66,9 @@ pub async fn dev(mut config: Config) -> Result<()> {
     if config.auth.public_keys.is_empty() {
         config.auth.public_keys.push(keys.public.clone());
     }
+    if config.auth.signing_public_key.is_none() {
+        config.auth.signing_public_key = Some(signing_key::of_developer(&config.server.data_dir)?);
+    }
     let directory = Path::new(&config.workflows.dir);
     let (workflows, from) = if directory.is_dir() {
         (Workflows::Directory, directory.display().to_string())
@@ -72,14 +76,15 @@ pub async fn dev(mut config: Config) -> Result<()> {
         (Workflows::Starters, "the starters inside the binary".into())
     };
     let running = server::start(&config, workflows).await?;
+    let program = std::env::args().next().unwrap_or_else(|| "belfry".into());
     println!("Belfry listens on {}  (developer's server: mail is captured, the clock can be advanced)", running.url);
     println!();
     println!("  Secret key   {}", config.auth.secret_keys[0].expose());
     println!("  Public key   {}", config.auth.public_keys[0]);
+    println!("  User token   {program} keys sign-user USER --data-dir {}", config.server.data_dir.display());
     println!("  Data folder  {}", config.server.data_dir.display());
     println!("  Workflows    {} (from {from})", running.workflows.join(", "));
     println!();
-    let program = std::env::args().next().unwrap_or_else(|| "belfry".into());
     println!("Try, in another terminal:");
     println!();
     println!("  {program} trigger account-invite --to dr@grant.test --data '{{\"inviteToken\": \"abc\"}}' \\");

@@ -3,40 +3,16 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
-use subtle::{Choice, ConstantTimeEq};
 
 use super::State;
 use super::error::ApiError;
 pub use super::grants::Right;
+use super::key_ring::KeyKind;
 use super::user_token::UserToken;
 use crate::base::clock::Timestamp;
 use crate::model::access::Access;
 use crate::model::message::Message;
 use crate::model::recipient::RecipientRef;
-
-/// A key's hash: what is stored and compared, never the key.
-pub type KeyHash = [u8; 32];
-
-/// The hash of a key.
-pub fn hash(key: &str) -> KeyHash {
-    blake3::derive_key("belfry api key v1", key.as_bytes())
-}
-
-/// The keys that are accepted.
-#[derive(Clone, Debug, Default)]
-pub struct Keys {
-    pub secret: Vec<KeyHash>,
-    pub public: Vec<KeyHash>,
-}
-
-/// What a key is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyKind {
-    /// Backends: everything.
-    Secret,
-    /// Browsers.
-    Public,
-}
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,17 +76,6 @@ impl Reach {
 
 fn forbidden(code: &'static str, message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, code, message)
-}
-
-impl Keys {
-    /// Whose key it is. Every known key is compared in full, so that time tells nothing.
-    fn kind(&self, key: &str) -> Option<KeyKind> {
-        let hash = hash(key);
-        let among =
-            |keys: &[KeyHash]| keys.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&hash)).into();
-        let (secret, public): (bool, bool) = (among(&self.secret), among(&self.public));
-        if secret { Some(KeyKind::Secret) } else { public.then_some(KeyKind::Public) }
-    }
 }
 
 /// Who sent `request`.

@@ -13,6 +13,8 @@ pub mod feeds;
 pub mod grants;
 pub mod health;
 pub mod idempotency;
+pub mod key_ring;
+pub mod keys;
 pub mod message_json;
 pub mod messages;
 pub mod session;
@@ -33,8 +35,8 @@ use crate::base::clock::Timestamp;
 use crate::delivery::courier::Courier;
 use crate::engine::trigger::Intake;
 use crate::feed::hub::Hub;
-use auth::Keys;
 use cors::AllowedOrigins;
+use key_ring::KeyRing;
 use user_token::Verifier;
 
 /// What handlers share; behind an `Arc`.
@@ -44,7 +46,7 @@ pub struct State {
     pub hub: Addr<Hub>,
     /// Places for sockets.
     pub sockets: Arc<Semaphore>,
-    pub keys: Keys,
+    pub keys: KeyRing,
     /// Checks user tokens, if there is a key to do it with.
     pub user_tokens: Option<Verifier>,
     /// Public keys need a user token.
@@ -86,6 +88,9 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/v1/messages/{id}/{status}", web::delete().to(messages::clear))
         .route("/v1/channels/{channel}/messages/bulk/{action}", web::post().to(bulk::mark))
         .route("/v1/bulk_operations/{id}", web::get().to(bulk::get))
+        .route("/admin/keys", web::get().to(keys::list))
+        .route("/admin/keys", web::post().to(keys::create))
+        .route("/admin/keys/{id}", web::delete().to(keys::revoke))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .route("/metrics", web::get().to(health::metrics))

@@ -60,6 +60,10 @@ pub fn apply(tables: &mut Tables<'_>, op: Op) -> Result<Done, StoreError> {
             tables.put(TableId::Keys, &add.hash, &add.key)?;
             Ok(Done::Written)
         }
+        Op::RemoveKey(hash) => {
+            tables.remove(TableId::Keys, &hash)?;
+            Ok(Done::Written)
+        }
         Op::ClearMailbox => {
             while let Some(key) = tables.first_key(TableId::Mailbox)? {
                 tables.remove(TableId::Mailbox, &key)?;

@@ -30,6 +30,8 @@ pub enum Op {
     Identify(Identify),
     PublishVersion(PublishVersion),
     AddKey(AddKey),
+    /// Forgets the API key with this hash.
+    RemoveKey([u8; 32]),
     ClearMailbox,
 }
 
@@ -266,6 +268,9 @@ pub struct AddKey {
 pub struct StoredKey {
     pub secret: bool,
     pub last4: String,
+    /// What it is for, in its maker's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     pub created_at: Timestamp,
 }
 
