@@ -85,6 +85,8 @@ pub async fn dev(mut config: Config) -> Result<()> {
     println!("  Data folder  {}", config.server.data_dir.display());
     println!("  Workflows    {} (from {from})", running.workflows.join(", "));
     println!();
+    println!("See it live: {}/demo", running.url);
+    println!();
     println!("Try, in another terminal:");
     println!();
     println!("  {program} trigger account-invite --to dr@grant.test --data '{{\"inviteToken\": \"abc\"}}' \\");

@@ -31,7 +31,7 @@ use crate::engine::registry::{DrainRuns, Recovered, Registry};
 use crate::engine::trigger::Intake;
 use crate::engine::{self, Engine};
 use crate::feed::hub::{DismissAll, Hub};
-use crate::http::cors::{AllowedOrigins, cors};
+use crate::http::cors::AllowedOrigins;
 use crate::http::user_token::Verifier;
 use crate::http::{self, State, access_log, socket};
 use crate::model::channel::ChannelType;
@@ -125,6 +125,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         allowed_origins: AllowedOrigins::new(&config.http.allowed_origins),
         max_body_bytes: config.http.max_body_bytes,
         dev: config.server.dev,
+        demo_key: config.auth.public_keys.first().or(shown.public.as_ref()).cloned(),
         metrics: metrics_recorder(),
         accepting: true.into(),
     });
@@ -211,12 +212,10 @@ fn serve(config: &Config, listener: TcpListener, state: &web::Data<State>) -> Re
     let mut server = HttpServer::new(move || {
         App::new()
             .app_data(app_state.clone())
-            // Innermost, so that preflights are observed too.
-            .wrap(cors(&app_state.allowed_origins))
             .wrap(from_fn(access_log::observe))
             // A host that was configured with a slash at its end makes paths begin with two.
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
-            .configure(http::routes)
+            .configure(|config| http::routes(config, &app_state.allowed_origins))
     })
     .on_connect(end_when_unread)
     .disable_signals()

@@ -44,7 +44,18 @@ impl AllowedOrigins {
 
 /// Whether a socket may be opened with these headers. Who sends no Origin is no browser.
 pub fn origin_allowed(headers: &HeaderMap, state: &State) -> bool {
-    headers.get_all(header::ORIGIN).all(|origin| state.allowed_origins.allow(origin))
+    own_page(headers) || headers.get_all(header::ORIGIN).all(|origin| state.allowed_origins.allow(origin))
+}
+
+/// Whether a request comes from a page of this very host and port, or from no page: a command line, or an address that
+/// somebody opened. The scheme is left out, since a proxy that speaks TLS may stand before this server.
+pub fn own_page(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    headers.get_all(header::ORIGIN).all(|origin| {
+        let authority =
+            ["http://", "https://"].iter().find_map(|scheme| origin.as_bytes().strip_prefix(scheme.as_bytes()));
+        authority.is_some() && authority == host
+    })
 }
 
 /// The middleware; it answers preflights before any route is looked for.
@@ -101,6 +112,21 @@ mod tests {
             "http://localhost",
         ] {
             assert!(!allow(trick), "{trick}");
+        }
+    }
+
+    #[test]
+    fn a_servers_own_page_is_known_by_host_and_port() {
+        let own = |origin: &str| {
+            let named = |name, value| (name, HeaderValue::from_str(value).unwrap());
+            let headers = [named(header::HOST, "belfry.test:8650"), named(header::ORIGIN, origin)];
+            own_page(&headers.into_iter().collect())
+        };
+        assert!(own("http://belfry.test:8650") && own("https://belfry.test:8650") && own_page(&HeaderMap::new()));
+        for other in
+            ["null", "", "belfry.test:8650", "http://belfry.test", "http://belfry.test:86500", "ftp://belfry.test:8650"]
+        {
+            assert!(!own(other), "{other}");
         }
     }
 

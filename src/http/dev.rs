@@ -1,44 +1,57 @@
-//! The developer's endpoints: captured mail and the clock. Served only with `server.dev`.
+//! The developer's endpoints: captured mail, the clock, and triggers without a key. Served only with `server.dev`, and
+//! to no web page of another origin: whatever site the developer visits could reach them otherwise.
 
-use actix_web::{HttpResponse, web};
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::State;
 use super::advance;
 use super::body;
+use super::cors::own_page;
 use super::error::ApiError;
+use super::workflows;
 use crate::base::ids::MessageId;
 use crate::model::duration::parse_span;
 use crate::model::recipient::kind;
 use crate::model::trigger::FieldError;
 use crate::store::op::Op;
 
-fn require_dev(state: &State) -> Result<(), ApiError> {
-    if state.dev {
-        Ok(())
-    } else {
+/// Around every route of the developer's: lets requests through that come from this server's own pages, or from no page.
+pub async fn own_pages(
+    state: web::Data<State>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse, Error> {
+    let refused = if !state.dev {
         let message = "the dev endpoints are off; `belfry dev` has them on, and so has server.dev = true";
-        Err(ApiError::missing("resource_missing", message))
-    }
+        ApiError::missing("resource_missing", message)
+    } else if !own_page(request.headers()) {
+        let message = "the dev endpoints serve no web page of another origin; open /demo on this server instead";
+        ApiError::new(StatusCode::FORBIDDEN, "origin_refused", message)
+    } else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    Ok(request.error_response(refused))
 }
 
 /// `GET /dev/mailbox`: captured mail, oldest first.
 pub async fn mailbox(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    require_dev(&state)?;
     let entries = state.intake.engine.store.read()?.mailbox()?;
     Ok(HttpResponse::Ok().json(json!({"entries": entries})))
 }
 
 /// `DELETE /dev/mailbox`: forgets captured mail.
 pub async fn clear_mailbox(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    require_dev(&state)?;
     state.intake.engine.store.submit(Op::ClearMailbox).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `GET /dev/mailbox/{id}`: the HTML of one captured mail, for a browser.
 pub async fn mail(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    require_dev(&state)?;
     let reader = state.intake.engine.store.read()?;
     let mail = id.parse().ok().map(|id: MessageId| reader.captured(id)).transpose()?.flatten();
     let mail = mail.ok_or_else(|| {
@@ -56,13 +69,11 @@ pub async fn mail(state: web::Data<State>, id: web::Path<String>) -> Result<Http
 
 /// `GET /dev/clock`.
 pub async fn clock(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    require_dev(&state)?;
     Ok(HttpResponse::Ok().json(json!({"now": state.intake.engine.deps.clock.now()})))
 }
 
 /// `POST /dev/clock/advance {"by": "3d"}`: answered when everything due by then has fired and settled.
 pub async fn advance(state: web::Data<State>, payload: web::Payload) -> Result<HttpResponse, ApiError> {
-    require_dev(&state)?;
     let (body, _) = body::json(payload, state.max_body_bytes).await?;
     let by = match body.get("by") {
         Some(Value::String(text)) => parse_span(text),
@@ -74,4 +85,14 @@ pub async fn advance(state: web::Data<State>, payload: web::Payload) -> Result<H
     let now = advance::advance(&engine.deps, registry, &state.courier, by).await;
     let now = now.map_err(|gone| ApiError::unavailable(gone.to_string()))?;
     Ok(HttpResponse::Ok().json(json!({"now": now})))
+}
+
+/// `POST /dev/trigger/{workflow}`: a trigger as the API takes it, from the demo page, which has no secret key.
+pub async fn trigger(
+    state: web::Data<State>,
+    request: HttpRequest,
+    key: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    workflows::accept(&state, &request, &key, payload).await
 }

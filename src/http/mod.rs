@@ -7,6 +7,7 @@ pub mod auth;
 pub mod body;
 pub mod bulk;
 pub mod cors;
+pub mod demo;
 pub mod dev;
 pub mod error;
 pub mod feeds;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Addr;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -53,8 +55,10 @@ pub struct State {
     pub enhanced_security: bool,
     pub allowed_origins: AllowedOrigins,
     pub max_body_bytes: usize,
-    /// The developer's endpoints are served.
+    /// The developer's endpoints and the demo page are served.
     pub dev: bool,
+    /// The key that the demo page uses, if one is known in the clear.
+    pub demo_key: Option<String>,
     pub metrics: PrometheusHandle,
     /// False while the server shuts down: requests that start work are told to come back.
     pub accepting: AtomicBool,
@@ -73,8 +77,22 @@ impl State {
 }
 
 /// All routes. Whatever is not among them is answered with a 404 in the API's own form.
-pub fn routes(config: &mut ServiceConfig) {
-    config
+pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
+    let dev = web::scope("/dev")
+        .wrap(from_fn(dev::own_pages))
+        .route("/mailbox", web::get().to(dev::mailbox))
+        .route("/mailbox", web::delete().to(dev::clear_mailbox))
+        .route("/mailbox/{id}", web::get().to(dev::mail))
+        .route("/clock", web::get().to(dev::clock))
+        .route("/clock/advance", web::post().to(dev::advance))
+        .route("/trigger/{workflow}", web::post().to(dev::trigger));
+    let demo = web::scope("/demo")
+        .wrap(from_fn(dev::own_pages))
+        .route("", web::get().to(demo::page))
+        .route("/config.json", web::get().to(demo::config))
+        .route("/{file}", web::get().to(demo::file));
+    let api = web::scope("")
+        .wrap(cors::cors(origins))
         .route("/v1/workflows/{key}/trigger", web::post().to(workflows::trigger))
         .route("/v1/workflows/{key}/cancel", web::post().to(workflows::cancel))
         .route("/v1/users/{id}", web::get().to(users::get))
@@ -94,10 +112,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .route("/metrics", web::get().to(health::metrics))
-        .route("/dev/mailbox", web::get().to(dev::mailbox))
-        .route("/dev/mailbox", web::delete().to(dev::clear_mailbox))
-        .route("/dev/mailbox/{id}", web::get().to(dev::mail))
-        .route("/dev/clock", web::get().to(dev::clock))
-        .route("/dev/clock/advance", web::post().to(dev::advance))
         .default_service(web::to(error::no_route));
+    // The developer's routes first: the API's scope takes every path.
+    config.service(dev).service(demo).service(api).default_service(web::to(error::no_route));
 }

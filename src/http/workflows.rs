@@ -24,18 +24,28 @@ pub async fn trigger(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
-    require_accepting(&state)?;
+    accept(&state, &request, &key, payload).await
+}
+
+/// Takes the trigger of a caller who may trigger.
+pub(super) async fn accept(
+    state: &State,
+    request: &HttpRequest,
+    key: &str,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_accepting(state)?;
     let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
-    let idempotency = idempotency::of(&request, &body)?;
-    if let Some(known) = answered_before(&state, idempotency.as_ref())? {
+    let idempotency = idempotency::of(request, &body)?;
+    if let Some(known) = answered_before(state, idempotency.as_ref())? {
         return Ok(replay(&known));
     }
-    check_workflow_key(&key).map_err(|message| ApiError::missing("workflow_missing", message))?;
+    check_workflow_key(key).map_err(|message| ApiError::missing("workflow_missing", message))?;
     let trigger = TriggerRequest::from_json(&body).map_err(ApiError::invalid)?;
     let recipients = trigger.recipients.len();
-    match state.intake.trigger(&key, trigger, idempotency, bytes).await? {
+    match state.intake.trigger(key, trigger, idempotency, bytes).await? {
         Triggered::New(id) => {
-            tracing::info!(request = request_id(&request), workflow = key.as_str(), trigger = %id, recipients, "triggered");
+            tracing::info!(request = request_id(request), workflow = key, trigger = %id, recipients, "triggered");
             metrics::counter!("belfry_triggers_total").increment(1);
             Ok(answer(id))
         }

@@ -202,6 +202,7 @@ async fn dev_prints_an_address_keys_and_commands_that_work_as_printed() {
     let printed = process.printed.clone();
     let value = |start: &str| printed.iter().find_map(|line| line.strip_prefix(start)).unwrap().to_owned();
     let url = value("Belfry listens on ").split(' ').next().unwrap().to_owned();
+    assert_eq!(value("See it live: "), format!("{url}/demo"));
     assert!(value("  Secret key   ").starts_with("sk_") && value("  Public key   ").starts_with("pk_"));
 
     // The command, over two lines, as a shell reads it.

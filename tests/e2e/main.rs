@@ -4,6 +4,7 @@
 mod bad_input;
 mod cli;
 mod cors;
+mod demo;
 mod feed;
 mod idempotency;
 mod keys;
