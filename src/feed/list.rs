@@ -80,11 +80,12 @@ fn exclude(value: &mut Value, path: &str) {
 
 /// Walks from the cursor to the first item past the page.
 fn select(reader: &Reader, channel: ChannelId, user: &RecipientRef, query: &FeedQuery) -> Result<Selected, StoreError> {
+    let (oldest, newest) = query.filter.inserted_at;
     let (span, order) = match query.page {
-        Page::Newest => ((Bound::Unbounded, Bound::Unbounded), Order::NewestFirst),
-        Page::After(cursor) => ((Bound::Unbounded, Bound::Excluded(cursor)), Order::NewestFirst),
+        Page::Newest => ((oldest, newest), Order::NewestFirst),
+        Page::After(cursor) => ((oldest, Bound::Excluded(cursor)), Order::NewestFirst),
         // The page next to the cursor.
-        Page::Before(cursor) => ((Bound::Excluded(cursor), Bound::Unbounded), Order::OldestFirst),
+        Page::Before(cursor) => ((Bound::Excluded(cursor), newest), Order::OldestFirst),
     };
     let (mut entries, mut more) = (Vec::new(), false);
     reader.each_feed_entry(channel, user, span, order, |entry| {

@@ -161,6 +161,18 @@ impl FeedFilter {
     }
 }
 
+/// How many entries a page has.
+pub fn page_size(query: Query<'_>, errors: &mut Vec<FieldError>) -> usize {
+    match query.text("page_size").map(str::parse::<i64>) {
+        None => MAX_PAGE,
+        Some(Ok(size)) => usize::try_from(size.clamp(1, MAX_PAGE as i64)).unwrap_or(MAX_PAGE),
+        Some(Err(_)) => {
+            errors.push(FieldError::new("page_size", "must be a number from 1 to 50"));
+            MAX_PAGE
+        }
+    }
+}
+
 /// The value of `name` among `known`; `None` when it is absent, or wrong.
 pub(super) fn choice<T: Copy>(
     query: Query<'_>,
@@ -249,14 +261,7 @@ impl FeedQuery {
         let filter = FeedFilter::read(query, &mut errors);
         let modes = [("rich", false), ("compact", true)];
         let compact = choice(query, "mode", &modes, &mut errors).unwrap_or_default();
-        let page_size = match query.text("page_size").map(str::parse::<i64>) {
-            None => MAX_PAGE,
-            Some(Ok(size)) => usize::try_from(size.clamp(1, MAX_PAGE as i64)).unwrap_or(MAX_PAGE),
-            Some(Err(_)) => {
-                errors.push(FieldError::new("page_size", "must be a number from 1 to 50"));
-                MAX_PAGE
-            }
-        };
+        let page_size = page_size(query, &mut errors);
         let mut at = |name: &str| {
             let text = query.text(name)?;
             let at = cursor::decode(text);

@@ -113,7 +113,7 @@ async fn mark_one(
 }
 
 /// The message with the id `text`, if it is the caller's to know.
-fn find(state: &State, text: &str, reach: &Reach) -> Result<Message, ApiError> {
+pub fn find(state: &State, text: &str, reach: &Reach) -> Result<Message, ApiError> {
     let reader = state.intake.engine.store.read()?;
     let message = text.parse().ok().map(|id: MessageId| reader.message(id)).transpose()?.flatten();
     message.filter(|message| reach.covers(message)).ok_or_else(|| unknown(text))

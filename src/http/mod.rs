@@ -16,6 +16,7 @@ pub mod health;
 pub mod idempotency;
 pub mod key_ring;
 pub mod keys;
+pub mod message_events;
 pub mod message_json;
 pub mod messages;
 pub mod session;
@@ -102,6 +103,7 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/v1/users/{id}/feeds/{channel}/settings", web::get().to(feeds::settings))
         .route("/v1/messages/batch/{status}", web::post().to(messages::batch))
         .route("/v1/messages/{id}", web::get().to(messages::get))
+        .route("/v1/messages/{id}/events", web::get().to(message_events::list))
         .route("/v1/messages/{id}/{status}", web::put().to(messages::set))
         .route("/v1/messages/{id}/{status}", web::delete().to(messages::clear))
         .route("/v1/channels/{channel}/messages/bulk/{action}", web::post().to(bulk::mark))

@@ -10,10 +10,12 @@ use super::op::{
     Accept, Accepted, Admission, Advance, BeginAttempt, Cancel, EndAttempt, Idempotency, Identify, NewMessage, Next,
 };
 use super::read::Order;
+use super::tables::{TableId, Tables, feed_key, item_key};
 use super::{OpenError, Refused, Settings, Store, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
 use crate::base::work::Work;
+use crate::model::engagement::Engagement;
 use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message, Status};
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{Outcome, Phase, Run, RunEvent, RunEventKind};
@@ -405,4 +407,51 @@ async fn a_closed_store_refuses_instead_of_hanging() {
     bench.store.close();
     assert_eq!(bench.try_accept(1, None, START).await, Err(StoreError::Closed));
     assert!(matches!(bench.store.read(), Err(StoreError::Closed)));
+}
+
+#[test]
+fn a_file_of_an_earlier_version_gets_the_tables_that_it_lacks_and_its_feed_items_stay_readable() {
+    /// An item before there were marks.
+    #[derive(serde::Serialize)]
+    struct EarlierEntry {
+        message: MessageId,
+        workflow: &'static str,
+        tenant: Option<String>,
+        inserted_at: Timestamp,
+        seen_at: Option<Timestamp>,
+        read_at: Option<Timestamp>,
+        archived_at: Option<Timestamp>,
+    }
+    let bench = Bench::new();
+    bench.store.close();
+    let (channel, user) = (ChannelId::from(FEED), RecipientRef::user("reader"));
+    let entry = EarlierEntry {
+        message: MessageId::from([1; 16]),
+        workflow: "w",
+        tenant: None,
+        inserted_at: START,
+        seen_at: None,
+        read_at: None,
+        archived_at: None,
+    };
+    let database = redb::Database::open(bench.folder.path().join("belfry.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    for table in [TableId::Engagements, TableId::MessageEvents, TableId::BulkOperations] {
+        assert!(txn.delete_table(table.definition()).unwrap());
+    }
+    let key = item_key(&feed_key(channel, &user), START);
+    Tables::new(&txn).put(TableId::Feed, &key, &entry).unwrap();
+    txn.commit().unwrap();
+    drop(database);
+    let store = Store::open(bench.folder.path(), Settings::default()).unwrap();
+    let reader = store.read().unwrap();
+    assert!(reader.message_events(MessageId::from([1; 16])).unwrap().is_empty());
+    let mut found = Vec::new();
+    reader
+        .each_feed_entry(channel, &user, .., Order::NewestFirst, |entry| {
+            found.push((entry.message, entry.engagement));
+            true
+        })
+        .unwrap();
+    assert_eq!(found, [(entry.message, Engagement::default())]);
 }

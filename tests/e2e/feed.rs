@@ -317,8 +317,12 @@ async fn a_batch_marks_what_it_finds_and_answers_it_in_order() {
     assert!(marked.iter().all(|message| message["read_at"].is_string() && message["seen_at"].is_null()));
     assert_eq!((server.counts("u").await, server.counts("v").await), ([3, 1, 3], [1, 1, 1]));
     let metadata = json!({"type": "button_click", "name": "primary", "label": "Open", "action": "https://x.test"});
-    let marked = server.batch("interacted", json!({"message_ids": [mine[1]], "metadata": metadata})).await;
+    let marked = server.batch("interacted", json!({"message_ids": [mine[1]], "metadata": metadata.clone()})).await;
     assert_eq!(marked[0]["engagement_statuses"], json!(["read", "interacted"]));
+    let events = server.get(&format!("/v1/messages/{}/events?page_size=2", mine[1])).await.json();
+    let event = &events["items"][0];
+    assert_eq!((&event["type"], &event["recipient"]), (&json!("message.interacted"), &json!("u")));
+    assert_eq!((&event["data"], &events["items"][1]["type"]), (&metadata, &json!("message.delivered")));
     assert_eq!(server.counts("u").await, [3, 0, 3]);
     for (status, counts) in [
         ("archived", [0, 0, 0]),
