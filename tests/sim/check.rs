@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use belfry::base::clock::Timestamp;
 use belfry::base::ids::{MessageId, RunId, TriggerId};
+use belfry::model::engagement::Action;
+use belfry::model::feed::FeedEntry;
 use belfry::model::message::{Block, Content, Message, Status};
 use belfry::model::recipient::RecipientRef;
 use belfry::model::run::{EndedRun, Outcome, Run, RunEventKind};
 use belfry::model::trigger::Trigger;
 
 use crate::cast::{Expected, Part, Play, Who, expected};
-use crate::ledger::{Answer, Attempt, Call, Cancel, Fate, Instant, Record, Triggered};
+use crate::ledger::{Answer, Attempt, Call, Cancel, Fate, Instant, Marking, Record, Triggered};
 use crate::script::Script;
 use crate::snapshot::Snapshot;
 
@@ -344,16 +346,44 @@ impl<'a> Check<'a> {
     }
 
     /// P6: each item once, in the order of its commits, and the counts are right.
+    /// P1: what was answered of an item's marks is there, and nobody else marked it.
+    fn engagement(&mut self, entry: &FeedEntry) {
+        let done = &entry.engagement;
+        for (which, found) in [done.seen_at, done.read_at, done.archived_at].into_iter().enumerate() {
+            let about: Vec<_> = self
+                .ledger
+                .marks
+                .iter()
+                .filter(|mark| mark.messages.contains(&entry.message) && stamp(mark.action).0 == which)
+                .collect();
+            let Some((last, earlier)) = about.split_last() else {
+                self.expect(found.is_none(), || format!("P1 {} was marked by nobody: {done:?}", entry.message));
+                continue;
+            };
+            let answered_before =
+                |seq: u64, mark: &&Marking| matches!(mark.answer, Answer::Given { seq: given, .. } if given < seq);
+            let certain = answered_before(u64::MAX, last) && earlier.iter().all(|mark| answered_before(last.seq, mark));
+            self.expect(!certain || found.is_some() == stamp(last.action).1, || {
+                format!("P1 {} was marked {:?}, and is {done:?}", entry.message, last.action)
+            });
+        }
+    }
+
     fn feeds(&mut self) {
         for feed in &self.found.feeds {
             let millis: Vec<i64> = feed.entries.iter().map(|entry| entry.inserted_at.as_millis()).collect();
             let ordered = millis.windows(2).all(|pair| pair[0] > pair[1]);
             self.expect(ordered, || format!("P6 the feed of {} is not in order: {millis:?}", feed.of));
-            let count = feed.entries.len() as u64;
+            let shown: Vec<_> =
+                feed.entries.iter().map(|entry| entry.engagement).filter(|done| done.archived_at.is_none()).collect();
+            let unread = shown.iter().filter(|done| done.read_at.is_none()).count();
+            let unseen = shown.iter().filter(|done| done.seen_at.is_none()).count();
+            let counted = [shown.len(), unread, unseen].map(|count| count as u64);
             let counts = [feed.counts.total, feed.counts.unread, feed.counts.unseen];
-            self.expect(counts == [count; 3], || {
-                format!("P6 the feed of {} has {count} items and counts {counts:?}", feed.of)
+            self.expect(counts == counted, || {
+                format!("P6 the feed of {} has {counted:?} items and counts {counts:?}", feed.of)
             });
+            feed.entries.iter().for_each(|entry| self.engagement(entry));
             let mut listed: Vec<MessageId> = feed.entries.iter().map(|entry| entry.message).collect();
             let mut made: Vec<MessageId> = self
                 .found
@@ -366,6 +396,19 @@ impl<'a> Check<'a> {
             made.sort();
             self.expect(listed == made, || format!("P6 the feed of {} lists {listed:?} instead of {made:?}", feed.of));
         }
+    }
+}
+
+/// The stamp that an action is about, and whether it sets it.
+fn stamp(action: Action) -> (usize, bool) {
+    match action {
+        Action::Seen => (0, true),
+        Action::Unseen => (0, false),
+        Action::Read => (1, true),
+        Action::Unread => (1, false),
+        Action::Archived => (2, true),
+        Action::Unarchived => (2, false),
+        Action::Interacted | Action::Uninteracted => unreachable!("no script interacts"),
     }
 }
 

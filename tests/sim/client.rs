@@ -7,18 +7,22 @@ use std::time::Duration;
 use actix::Addr;
 use belfry::base::clock::{Clock, sleep};
 use belfry::base::ids::TriggerId;
+use belfry::base::mail::tell;
 use belfry::delivery::courier::Courier;
 use belfry::engine::trigger::{Intake, TriggerError, Triggered as Accepted};
+use belfry::feed::bulk;
+use belfry::feed::hub::{FeedMarked, Hub};
 use belfry::http::advance::advance;
+use belfry::model::engagement::Action as Engage;
 use belfry::model::trigger::{CancelHash, CancelRequest, TriggerRequest};
-use belfry::store::op::Idempotency;
+use belfry::store::op::{Change, Idempotency, Mark};
 use belfry::store::{Refused, Store, StoreError};
 use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::audience::Audience;
-use crate::cast::Who;
-use crate::ledger::{Answer, Call, Cancel, Instant, Step, Triggered};
+use crate::cast::{self, Who};
+use crate::ledger::{Answer, Call, Cancel, Instant, Marking, Step, Triggered};
 use crate::rng::Rng;
 use crate::script::{Action, Trigger, When};
 use crate::snapshot::Snapshot;
@@ -29,6 +33,7 @@ pub struct Life {
     pub world: Rc<World>,
     pub intake: Intake,
     pub courier: Addr<Courier>,
+    pub hub: Addr<Hub>,
     /// Ends the process.
     pub death: Arc<Notify>,
     pub clock: Clock,
@@ -41,6 +46,7 @@ impl Life {
         match action {
             Action::Trigger(trigger) => self.trigger(trigger).await,
             Action::Cancel { workflow, key, recipients } => self.cancel(workflow, key, recipients).await,
+            Action::Mark { reader, action, newest } => self.mark(reader, action, newest).await,
             Action::Step(by) => {
                 self.world.ledger.open().step(by);
                 self.clock.shift(by);
@@ -189,6 +195,45 @@ impl Life {
             sleep(Duration::from_millis(11)).await;
         }
         None
+    }
+
+    async fn mark(&self, reader: Who, action: Engage, newest: Option<usize>) {
+        let user = reader.reference();
+        let Ok(found) = Snapshot::read(&self.store) else { return };
+        let feed = found.feeds.into_iter().find(|feed| feed.of == user);
+        let entries = feed.map(|feed| feed.entries).unwrap_or_default();
+        let messages: Vec<_> = entries.iter().map(|entry| entry.message).take(newest.unwrap_or(usize::MAX)).collect();
+        if messages.is_empty() {
+            return;
+        }
+        let index = {
+            let mut ledger = self.world.ledger.open();
+            let seq = ledger.next_seq();
+            ledger.trace(format!("mark {user} {action:?} {messages:?}"));
+            ledger.marks.push(Marking { messages: messages.clone(), action, seq, answer: Answer::InDoubt });
+            ledger.marks.len() - 1
+        };
+        let (channel, at) = (cast::feed(), self.clock.now());
+        let written = match newest {
+            _ if self.world.flaw == Some(Flaw::MarkForgotten) => Ok(()),
+            Some(_) => self.store.mark(Mark { messages, action, data: None, at }).await.map(drop),
+            None => {
+                let items = entries.iter().map(|entry| entry.inserted_at).collect();
+                bulk::change(&self.store, channel, vec![(user.clone(), items)], Change::Take(action), at)
+                    .await
+                    .map(drop)
+            }
+        };
+        if written.is_err() {
+            return;
+        }
+        let mut ledger = self.world.ledger.open();
+        let (at, seq) = (ledger.now(), ledger.next_seq());
+        ledger.marks[index].answer = Answer::Given { at, seq, what: () };
+        ledger.trace(if newest.is_some() { "marked".into() } else { "marked in bulk".into() });
+        if self.world.flaw != Some(Flaw::DeafHub) {
+            tell(&self.hub, FeedMarked { user, channel });
+        }
     }
 
     async fn cancel(&self, workflow: &'static str, key: String, recipients: Option<Vec<Who>>) {

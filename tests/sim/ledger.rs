@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use belfry::base::clock::{Stopwatch, Timestamp};
 use belfry::base::ids::{MessageId, RunId, TriggerId};
+use belfry::model::engagement::Action;
 use belfry::model::recipient::RecipientRef;
 
 use crate::cast::Who;
@@ -72,6 +73,16 @@ impl Cancel {
     }
 }
 
+/// What a reader did with some items.
+#[derive(Clone, Debug)]
+pub struct Marking {
+    pub messages: Vec<MessageId>,
+    pub action: Action,
+    /// When it was asked for.
+    pub seq: u64,
+    pub answer: Answer<()>,
+}
+
 /// An attempt that reached the provider.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -106,6 +117,7 @@ pub struct Step {
 pub struct Record {
     pub calls: Vec<Call>,
     pub cancels: Vec<Cancel>,
+    pub marks: Vec<Marking>,
     pub attempts: Vec<Attempt>,
     pub crashes: Vec<Instant>,
     pub steps: Vec<Step>,
@@ -129,6 +141,7 @@ impl Ledger {
         Self(Arc::new(Mutex::new(Record {
             calls: Vec::new(),
             cancels: Vec::new(),
+            marks: Vec::new(),
             attempts: Vec::new(),
             crashes: Vec::new(),
             steps: Vec::new(),

@@ -34,13 +34,15 @@ fn outcome(seed: u64, flaw: Option<Flaw>) -> Outcome {
 }
 
 /// What must have come up somewhere in a full run, by a word of the trace: a fault that never happens proves nothing.
-const SIGHTS: [&str; 25] = [
+const SIGHTS: [&str; 27] = [
     "crash Kill",
     "crash PowerCut",
     "stopped inside a commit",
     "stopped while it opened",
     "stopped when asked",
     "did not stop in time",
+    "marked",
+    "marked in bulk",
     "the client went away",
     "Replayed",
     "Mismatch",
@@ -197,6 +199,11 @@ fn an_email_that_changes_between_attempts_is_noticed() {
 #[test]
 fn a_lost_feed_item_is_noticed() {
     assert_caught(Flaw::FeedRowLost, &["P6"]);
+}
+
+#[test]
+fn a_mark_that_is_answered_and_not_written_is_noticed() {
+    assert_caught(Flaw::MarkForgotten, &["P1"]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use belfry::model::engagement::Action as Engage;
+
 use crate::cast::{PEOPLE, PLAYS, Part, Who};
 use crate::disk::Crash;
 use crate::ledger::Instant;
@@ -34,6 +36,12 @@ pub enum Action {
         workflow: &'static str,
         key: String,
         recipients: Option<Vec<Who>>,
+    },
+    /// A reader does something with the newest items of the feed, or with all of them in bulk.
+    Mark {
+        reader: Who,
+        action: Engage,
+        newest: Option<usize>,
     },
     /// Sets the wall clock by that many microseconds.
     Step(i64),
@@ -132,6 +140,7 @@ impl Script {
                 actions.push((rng.below(horizon), Action::Step(step(rng))));
             }
         }
+        actions.extend(marks(seed, busy, horizon));
         let crashes = crashes(busy, horizon, &dues, steps, rng);
         let gentle = rng.percent(50);
         let mut rate = |most: u64| if gentle { 0 } else { rng.below(most + 1) };
@@ -147,6 +156,19 @@ impl Script {
             park_after: Duration::from_millis(rng.pick(&[0, 3_000, 30_000])),
         }
     }
+}
+
+/// What readers do, by choices of their own.
+fn marks(seed: u64, busy: u64, horizon: u64) -> Vec<(Instant, Action)> {
+    let mut rng = Rng::of(seed, "marks", 0);
+    let actions = [Engage::Seen, Engage::Unseen, Engage::Read, Engage::Unread, Engage::Archived, Engage::Unarchived];
+    (0..rng.below(12))
+        .map(|_| {
+            let at = rng.below(if rng.percent(50) { 2 * busy } else { horizon });
+            let newest = rng.percent(60).then(|| rng.range(1, 3) as usize);
+            (at, Action::Mark { reader: Who(rng.below(PEOPLE)), action: rng.pick(&actions), newest })
+        })
+        .collect()
 }
 
 fn trigger(content: u64, keys: &[String], rng: &mut Rng) -> Trigger {

@@ -58,6 +58,8 @@ pub enum Flaw {
     RenderedAgain,
     /// A feed item is gone, its count is not.
     FeedRowLost,
+    /// A mark is answered and not written.
+    MarkForgotten,
     /// The hub does not hear of every item.
     DeafHub,
 }
@@ -286,7 +288,7 @@ impl World {
         let audience = Audience::default();
         audience.join(&hub, &Snapshot::read(store).ok()?.feeds);
         let death = Arc::clone(death);
-        let life = Life { world: Rc::clone(self), intake, courier, death, clock, store: store.clone(), audience };
+        let life = Life { world: Rc::clone(self), intake, courier, hub, death, clock, store: store.clone(), audience };
         if self.flaw == Some(Flaw::HastyClock) {
             actix::spawn(hasten(life.clock.clone()));
         }
