@@ -16,3 +16,4 @@ mod smtp;
 mod smtp_faults;
 mod socket;
 mod story;
+mod tokens;

@@ -11,7 +11,7 @@ import { simpleParser } from "mailparser";
 import { SMTPServer } from "smtp-server";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const BINARY = process.env.BELFRY_BIN ? resolve(process.env.BELFRY_BIN) : join(ROOT, "target/debug/belfry");
+export const BINARY = process.env.BELFRY_BIN ? resolve(process.env.BELFRY_BIN) : join(ROOT, "target/debug/belfry");
 
 export const SECRET_KEY = "sk_test_5f2d8c1b9e7a4036";
 export const PUBLIC_KEY = "pk_test_1a9c3e5b7d2f4860";
