@@ -164,7 +164,8 @@ fn marks(seed: u64, busy: u64, horizon: u64) -> Vec<(Instant, Action)> {
     let actions = [Engage::Seen, Engage::Unseen, Engage::Read, Engage::Unread, Engage::Archived, Engage::Unarchived];
     (0..rng.below(12))
         .map(|_| {
-            let at = rng.below(if rng.percent(50) { 2 * busy } else { horizon });
+            let span = if rng.percent(50) { 2 * busy } else { horizon };
+            let at = rng.below(span);
             let newest = rng.percent(60).then(|| rng.range(1, 3) as usize);
             (at, Action::Mark { reader: Who(rng.below(PEOPLE)), action: rng.pick(&actions), newest })
         })
