@@ -107,7 +107,8 @@ pub fn connect(api_key: Option<&str>, user_token: Option<&str>, state: &State) -
         // Knock's code for a key that is not known.
         ApiError::unauthorized(
             "api_key_missing",
-            "the API key is not one of this server's; it stands in auth.secret_keys, or was shown at the first start",
+            "the API key is not one of this server's: it is revoked, or neither in [auth] nor made by `belfry keys create` \
+             or the first start",
         )
     })?;
     match (kind, user_token.filter(|token| !token.is_empty()), &state.user_tokens) {

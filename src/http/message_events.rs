@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::State;
-use super::auth::{Right, authenticate};
+use super::auth::{Right, Subject, require_secret};
 use super::error::ApiError;
 use super::feeds::blocking;
 use super::messages::find;
@@ -32,7 +32,8 @@ pub async fn list(
     id: web::Path<String>,
     query: web::Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
-    let reach = authenticate(&request, &state)?.reach(Right::FeedRead, &state)?;
+    require_secret(&request, &state)?;
+    let reach = Subject::Backend.reach(Right::FeedRead, &state)?;
     let message = find(&state, &id, &reach)?;
     let answer = blocking(&state, move |state| {
         let reader = state.intake.engine.store.read()?;

@@ -362,10 +362,14 @@ async fn a_socket_ends_with_its_token() {
 /// The routes of the server, as its source has them: method and pattern.
 fn routes() -> Vec<(Method, String)> {
     let source = include_str!("../../src/http/mod.rs");
-    let route = |line: &str| {
+    let mut scope = "";
+    let route = |line: &'static str| {
+        if let Some((_, rest)) = line.split_once("web::scope(\"") {
+            scope = rest.split_once('"')?.0;
+        }
         let (pattern, rest) = line.trim().strip_prefix(".route(\"")?.split_once("\", web::")?;
         let method = Method::from_bytes(rest.split_once('(')?.0.to_uppercase().as_bytes()).unwrap();
-        Some((method, pattern.to_owned()))
+        Some((method, format!("{scope}{pattern}")))
     };
     let found: Vec<_> = source.lines().filter_map(route).collect();
     assert_eq!(found.len(), source.matches(".route(").count(), "a route is written in another way");
@@ -388,7 +392,8 @@ const BROWSER: [(&str, &str); 10] = [
 
 /// What asks for no key: the process's health, and what only a developer's server has.
 fn is_open(pattern: &str) -> bool {
-    matches!(pattern, "/healthz" | "/readyz" | "/metrics") || pattern.starts_with("/dev/")
+    matches!(pattern, "/healthz" | "/readyz" | "/metrics")
+        || ["/dev/", "/demo"].iter().any(|own| pattern.starts_with(own))
 }
 
 #[tokio::test]

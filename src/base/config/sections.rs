@@ -71,9 +71,9 @@ impl Setting for BaseUrl {
 /// `[auth]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Auth {
-    /// Keys of backends, each `sk_...`. None: one is made at the first start.
+    /// Keys of backends, each `sk_...`; they count besides those in the store.
     pub secret_keys: Vec<Secret>,
-    /// Keys of browsers, each `pk_...`. None: one is made at the first start.
+    /// Keys of browsers, each `pk_...`; they count besides those in the store.
     pub public_keys: Vec<String>,
     /// The PEM file with the public key that user tokens are checked with.
     pub signing_public_key: Option<PathBuf>,
