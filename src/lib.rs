@@ -12,7 +12,7 @@
 //! | [`engine`] | what a run does next (`plan`, pure), the run actor, the registry of all pending runs |
 //! | [`delivery`] | the courier: lanes, attempts, retries, SMTP, the captured mailbox |
 //! | [`feed`] | pages and counts of in-app feeds |
-//! | [`http`] | the API: routes, keys, errors, idempotency, the developer's endpoints |
+//! | [`http`] | the API: routes, keys, errors, idempotency, the developer's endpoints and demo page |
 //! | [`app`] | the command line, and the wiring of all floors into a server |
 //!
 //! The way of a trigger: `http::workflows` parses it, `engine::trigger` commits it with all its runs and only then

@@ -40,8 +40,8 @@ enum Command {
     Serve(ServeArgs),
     /// Run a developer's server: all defaults, captured mail, a clock that can be advanced
     ///
-    /// Needs no file. Prints its address, its keys and a command to try. Uses the workflows under config/workflows if
-    /// there are any, else three starters. The keys stay the same as long as the data folder does.
+    /// Needs no file. Prints its address, its keys, a page to look at and a command to try. Uses the workflows under
+    /// config/workflows if there are any, else three starters. The keys stay the same as long as the data folder does.
     Dev(ServerFlags),
     /// Play the main job against a fresh server and print what happened
     ///

@@ -36,7 +36,9 @@ pub async fn serve(config: Config) -> Result<()> {
         "listening"
     );
     if config.server.dev {
-        tracing::warn!("server.dev is on: everybody who reaches this server reads captured mail and moves its clock");
+        tracing::warn!(
+            "server.dev is on: whoever reaches this server triggers workflows, reads mail and moves its clock"
+        );
     }
     until_ended(running, signals).await
 }

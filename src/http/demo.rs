@@ -1,6 +1,6 @@
-//! `/demo`: a page with two users' feeds, live, for whoever looks at Belfry for the first time. It is a client of the API
-//! as any browser is, with a public key; what needs more goes through the developer's endpoints, under whose rules it is
-//! served.
+//! `/demo`: a page with two users' feeds, live, for whoever looks at Belfry for the first time. It is a client of the
+//! API as any browser is, with a public key; what needs more goes through the developer's endpoints, under whose rules
+//! it is served.
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};

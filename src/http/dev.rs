@@ -20,7 +20,7 @@ use crate::model::recipient::kind;
 use crate::model::trigger::FieldError;
 use crate::store::op::Op;
 
-/// Around every route of the developer's: lets requests through that come from this server's own pages, or from no page.
+/// Around every route of the developer's: lets through what comes from this server's own pages, or from no page.
 pub async fn own_pages(
     state: web::Data<State>,
     request: ServiceRequest,
@@ -31,7 +31,7 @@ pub async fn own_pages(
         ApiError::missing("resource_missing", message)
     } else if !own_page(request.headers()) {
         let message = "the dev endpoints serve no web page of another origin; open /demo on this server instead";
-        ApiError::new(StatusCode::FORBIDDEN, "origin_refused", message)
+        ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
     } else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };

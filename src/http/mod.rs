@@ -1,5 +1,5 @@
-//! The API over HTTP: routes, authentication, errors, and the developer's endpoints. It may name the floors from `base`
-//! to `feed`; it parses and answers, and decides nothing about runs.
+//! The API over HTTP: routes, authentication, errors, and the developer's endpoints and demo page. It may name the
+//! floors from `base` to `feed`; it parses and answers, and decides nothing about runs.
 
 pub mod access_log;
 pub mod advance;

@@ -40,8 +40,8 @@ async function call(method, path, { body, key, token } = {}) {
   const answer = response.status === 204 ? null : await response.json().catch(() => null);
   if (response.ok) return answer;
   const faults = (answer?.errors ?? []).map((fault) => `${fault.field}: ${fault.message}`);
-  const sentence = faults.length > 1 ? faults.join("; ") : (answer?.message ?? response.statusText);
-  throw Object.assign(new Error(sentence), { status: response.status });
+  const text = faults.length > 1 ? faults.join("; ") : (answer?.message ?? response.statusText);
+  throw Object.assign(new Error(text.slice(0, 1).toUpperCase() + text.slice(1)), { status: response.status });
 }
 
 // ------------------------------------------------------------------------------------------------------------- Clock
@@ -61,8 +61,9 @@ const clock = {
   },
 };
 
-const DATE = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const CLOCK = { hour: "2-digit", minute: "2-digit" };
+const DATE = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", ...CLOCK });
+const TIME = new Intl.DateTimeFormat("en-GB", { ...CLOCK, second: "2-digit" });
 const UNITS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]];
 
 /** A span in its largest unit: "3 days". */
@@ -212,6 +213,7 @@ class Person {
   #items = new Map();
   #shown = PAGE;
   #unseen = 0;
+  #unread = 0;
   #newest;
   #loading;
   #again = false;
@@ -239,7 +241,7 @@ class Person {
         this.bell.focus();
       }
     };
-    $(".all-read", root).onclick = () => this.#all("read", { archived: "exclude" });
+    $(".all-read", root).onclick = () => this.#unread > 0 && this.#all("read", { archived: "exclude" });
     $(".older", root).onclick = () => {
       this.#shown += PAGE;
       this.load();
@@ -252,21 +254,26 @@ class Person {
   }
 
   /** Asks for the token that enhanced security wants, or for another; this page cannot sign one. */
-  #ask(fault) {
+  #ask(fault = "") {
     this.socket?.stop();
     this.#state("", "waiting for a user token");
+    this.toggle(false);
+    this.bell.disabled = true;
     const form = $(".gate", this.root);
     const name = `token-of-${this.who.id}`;
     form.text.id = name;
     $("label", form).htmlFor = name;
     $("label", form).textContent =
-      fault ?? `Enhanced security is on: ${firstName(this.who)}'s browser needs a user token. Sign one and paste it:`;
+      `Enhanced security is on: ${firstName(this.who)}'s browser needs a user token. Sign one and paste it:`;
+    $(".refusal", form).textContent = fault;
+    form.reset();
     $("code", form).textContent = `belfry keys sign-user ${this.who.id}`;
     form.hidden = false;
     form.onsubmit = (event) => {
       event.preventDefault();
       this.token = form.text.value.trim();
       form.hidden = true;
+      this.bell.disabled = false;
       this.#begin();
     };
   }
@@ -314,8 +321,7 @@ class Person {
   /** Reads as much of the feed as is shown. A call while it reads makes it read once more. */
   load() {
     this.#again = true;
-    this.#loading ??= this.#read().finally(() => (this.#loading = null));
-    return this.#loading;
+    return (this.#loading ??= this.#read());
   }
 
   async #read() {
@@ -332,6 +338,7 @@ class Person {
         if (!this.#refused(error)) this.#fault(error.message);
       }
     }
+    this.#loading = null;
   }
 
   async #pages() {
@@ -389,11 +396,13 @@ class Person {
       $(".news", this.root).textContent = `${firstName(this.who)} has ${unseen} new`;
     }
     this.#unseen = unseen;
+    this.#unread = unread;
     badge.hidden = unseen === 0;
     badge.textContent = unseen > 99 ? "99+" : unseen;
     this.bell.setAttribute("aria-label", `Notifications of ${this.who.name}, ${unseen} not seen`);
     $(".unread", this.root).textContent = unread > 0 ? `${unread} unread` : "";
-    $(".all-read", this.root).disabled = unread === 0;
+    // Not disabled, which would take the focus from whoever has just pressed it.
+    $(".all-read", this.root).setAttribute("aria-disabled", unread === 0);
   }
 
   toggle(open) {
@@ -427,7 +436,7 @@ class Person {
     try {
       await this.#call("POST", path, body);
     } catch (error) {
-      return this.#fault(error.message);
+      return this.#refused(error) || this.#fault(error.message);
     }
     await this.load();
   }
@@ -442,7 +451,7 @@ class Person {
 /** The initials of somebody in a colour of their own. */
 function face(element, { id, name }) {
   const words = (name || id).split(/[\s@.]+/);
-  element.textContent = words.slice(0, 2).map((word) => word.slice(0, 1).toUpperCase()).join("");
+  element.textContent = words.slice(0, 2).map((word) => (Array.from(word)[0] ?? "").toUpperCase()).join("");
   const hue = [...id].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
   element.style.setProperty("--hue", hue);
 }
@@ -454,7 +463,8 @@ class Item {
     const { root } = this;
     const block = (name) => entry.blocks.find((block) => block.name === name);
     const [actor] = entry.actors;
-    const name = actor?.name ?? actor?.properties?.name ?? actor?.id;
+    // A property may be anything.
+    const name = [actor?.name, actor?.properties?.name, actor?.id].find((each) => typeof each === "string");
     face($(".avatar", root), { id: actor?.id ?? "", name: name ?? entry.source.key });
     $(".actor", root).textContent = name ?? "";
     stamp($("time", root), entry.inserted_at);
@@ -532,8 +542,8 @@ const STORIES = {
   "account-invite-accepted": {
     about: "Whoever sent the invite hears of it in the app.",
     offers: () => [
-      { label: "Ellie accepts John's invite", body: { actor: ELLIE, recipients: [JOHN] }, then: "John's bell has rung." },
-      { label: "John accepts Ellie's", body: { actor: JOHN, recipients: [ELLIE] }, then: "Ellie's bell has rung." },
+      { label: "Ellie accepts John's invite", body: { actor: ELLIE, recipients: [JOHN] }, then: "John's bell rang." },
+      { label: "John accepts Ellie's", body: { actor: JOHN, recipients: [ELLIE] }, then: "Ellie's bell rang." },
     ],
   },
   "welcome-to-knock": {
@@ -572,7 +582,7 @@ function card({ key, name, description, steps }) {
   $("h3", root).title = key;
   for (const step of steps) {
     const line = document.createElement("li");
-    const icon = $("#a-person").content.querySelector(".bell .icon").cloneNode(true);
+    const icon = make("an-icon");
     $("use", icon).setAttribute("href", step.type === "in_app_feed" ? "#bell" : `#${step.type}`);
     line.append(icon, step.type === "delay" ? step.for : (STEPS[step.type] ?? step.type));
     $(".steps", root).append(line);

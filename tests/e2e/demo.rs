@@ -158,7 +158,7 @@ async fn a_page_of_another_origin_drives_nothing_and_reads_nothing() {
             (Method::OPTIONS, "/dev/mailbox", None),
         ] {
             let reply = from_page(&server, method, path, origin, body).await;
-            reply.assert_error(403, "origin_refused");
+            reply.assert_error(403, "origin_not_allowed");
             let told = reply.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
             assert_eq!(told, None, "{origin}: {reply:?}");
         }
@@ -166,7 +166,7 @@ async fn a_page_of_another_origin_drives_nothing_and_reads_nothing() {
     // A secret key is no pass: a page has none, and a backend sends no Origin.
     let headers = [("origin", "https://evil.test")];
     let reply = server.send(Method::GET, "/dev/clock", SECRET, &headers, None).await.unwrap();
-    reply.assert_error(403, "origin_refused");
+    reply.assert_error(403, "origin_not_allowed");
 
     assert_eq!(server.mailbox().await.len(), 1, "the mailbox was cleared, or the clock was advanced");
     let own = from_page(&server, Method::POST, "/dev/clock/advance", &server.url, Some(json!({"by": "1d"}))).await;
