@@ -1,7 +1,7 @@
 //! The actor of one connected user's feeds: tells that user's sessions what has changed. It exists while someone
 //! listens; what it knows is read from the store, so that its end loses nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::base::deps::Deps;
 use crate::base::ids::{ChannelId, SessionId};
 use crate::base::mail::{offer, tell_recipient};
 use crate::model::recipient::RecipientRef;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// The least time between two pushes of a feed: a client fetches after each, and ignores those that come while it does.
 /// The last of a burst is always sent, so that the final counts are right.
@@ -32,29 +32,31 @@ pub struct UserFeeds {
     deps: Arc<Deps>,
     store: Store,
     user: RecipientRef,
-    feeds: HashMap<ChannelId, Feed>,
+    /// A server has one or two in-app channels.
+    feeds: Vec<Feed>,
 }
 
-#[derive(Default)]
 struct Feed {
-    topic: Arc<str>,
+    channel: ChannelId,
     sessions: Vec<Session>,
     /// The filters of all sessions, equal ones once.
     filters: Vec<Arc<FeedFilter>>,
     pace: Pace,
 }
 
+impl Feed {
+    /// Most users listen once, and every feed has its memory for as long as somebody does.
+    fn new(channel: ChannelId) -> Self {
+        Self { channel, sessions: Vec::with_capacity(1), filters: Vec::with_capacity(1), pace: Pace::Idle }
+    }
+}
+
 /// Where a feed stands between two pushes. `again`: it has changed since what is being sent was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
-    #[default]
     Idle,
-    Reading {
-        again: bool,
-    },
-    Pausing {
-        again: bool,
-    },
+    Reading { again: bool },
+    Pausing { again: bool },
 }
 
 struct Session {
@@ -81,11 +83,15 @@ impl Drop for Line {
 impl UserFeeds {
     /// The feeds of `user`, to which nobody listens yet.
     pub fn new(deps: Arc<Deps>, store: Store, user: RecipientRef) -> Self {
-        Self { deps, store, user, feeds: HashMap::new() }
+        Self { deps, store, user, feeds: Vec::with_capacity(1) }
+    }
+
+    fn feed(&mut self, channel: ChannelId) -> Option<&mut Feed> {
+        self.feeds.iter_mut().find(|feed| feed.channel == channel)
     }
 
     fn changed(&mut self, channel: ChannelId, ctx: &mut Context<Self>) {
-        let Some(feed) = self.feeds.get_mut(&channel) else { return };
+        let Some(feed) = self.feed(channel) else { return };
         match &mut feed.pace {
             Pace::Reading { again } | Pace::Pausing { again } => *again = true,
             Pace::Idle => self.read(channel, ctx),
@@ -94,42 +100,36 @@ impl UserFeeds {
 
     /// Reads what has changed, off this thread: a count under a filter walks the whole feed.
     fn read(&mut self, channel: ChannelId, ctx: &mut Context<Self>) {
-        let Some(feed) = self.feeds.get_mut(&channel) else { return };
+        let Some(feed) = self.feed(channel) else { return };
         feed.pace = Pace::Reading { again: false };
         let listeners: Vec<Listener> = feed.sessions.iter().map(|session| session.listener.clone()).collect();
         feed.sessions.iter_mut().for_each(|session| session.listener.marked = false);
-        let (store, user, topic) = (self.store.clone(), self.user.clone(), Arc::clone(&feed.topic));
+        let (store, user) = (self.store.clone(), self.user.clone());
         let offload = self.deps.offload;
         let read = async move {
-            let compose = move || {
-                let push = push::compose(&store.read()?, channel, &user, &topic, &listeners)?;
-                let told: Vec<SessionId> = listeners.iter().map(|listener| listener.session).collect();
-                Ok::<_, StoreError>((told, push))
-            };
+            let compose = move || push::compose(&store.read()?, channel, &user, &listeners);
             offload.run(compose).await
         };
         ctx.spawn(read.into_actor(self).map(move |read, actor, ctx| {
             match read {
-                Ok(Ok((told, push))) => actor.send(channel, &told, push),
+                Ok(Ok(push)) => actor.send(channel, push),
                 Ok(Err(error)) => tracing::error!(%error, "a feed's change could not be read"),
                 Err(panic) => tracing::error!(%panic, "a feed's change could not be told"),
             }
-            let again = actor.feeds.get(&channel).is_some_and(|feed| feed.pace == Pace::Reading { again: true });
+            let again = actor.feed(channel).is_some_and(|feed| feed.pace == Pace::Reading { again: true });
             actor.pause(channel, again, ctx);
         }));
     }
 
-    fn send(&mut self, channel: ChannelId, told: &[SessionId], push: Push) {
-        let Some(feed) = self.feeds.get_mut(&channel) else { return };
-        let mut frames: HashMap<SessionId, ByteString> = push.frames.into_iter().collect();
-        let told: HashSet<&SessionId> = told.iter().collect();
+    fn send(&mut self, channel: ChannelId, push: Push) {
+        let Some(feed) = self.feed(channel) else { return };
+        let mut frames: HashMap<SessionId, Option<ByteString>> = push.frames.into_iter().collect();
         feed.sessions.retain_mut(|session| {
             let id = session.listener.session;
             // Whoever joined while it was read hears of it with the next push.
-            if told.contains(&id) {
-                session.listener.since = session.listener.since.max(push.until);
-            }
             let Some(frame) = frames.remove(&id) else { return true };
+            session.listener.since = session.listener.since.max(push.until);
+            let Some(frame) = frame else { return true };
             let taken = offer(&session.line.to, ToSession::Frame(frame));
             if !taken {
                 metrics::counter!("belfry_sessions_dropped_total").increment(1);
@@ -143,10 +143,10 @@ impl UserFeeds {
 
     /// Lets some time pass, and reads the feed if it is known to have changed or changes meanwhile.
     fn pause(&mut self, channel: ChannelId, again: bool, ctx: &mut Context<Self>) {
-        let Some(feed) = self.feeds.get_mut(&channel) else { return };
+        let Some(feed) = self.feed(channel) else { return };
         feed.pace = Pace::Pausing { again };
         ctx.spawn(sleep(PAUSE).into_actor(self).map(move |(), actor, ctx| {
-            let Some(feed) = actor.feeds.get_mut(&channel) else { return };
+            let Some(feed) = actor.feed(channel) else { return };
             match feed.pace {
                 Pace::Pausing { again: true } => actor.read(channel, ctx),
                 Pace::Pausing { again: false } => feed.pace = Pace::Idle,
@@ -184,10 +184,15 @@ impl Handler<Listen> for UserFeeds {
         let missed = newest > young;
         // Never past the newest item: a clock that is set back makes later ones with an earlier time than now.
         let since = young.min(newest);
-        let feed = self.feeds.entry(listen.channel).or_default();
-        feed.topic = listen.topic.into();
-        let subscription = listen.subscription.intern(&mut feed.filters);
-        let listener = Listener { session: listen.session, subscription, since, marked: false };
+        let at = self.feeds.iter().position(|feed| feed.channel == listen.channel).unwrap_or(self.feeds.len());
+        if at == self.feeds.len() {
+            self.feeds.push(Feed::new(listen.channel));
+        }
+        let feed = &mut self.feeds[at];
+        let known = feed.sessions.iter().map(|session| &session.listener.topic).find(|topic| ***topic == *listen.topic);
+        let topic = known.cloned().unwrap_or_else(|| listen.topic.into());
+        let subscription = Arc::new(listen.subscription.intern(&mut feed.filters));
+        let listener = Listener { session: listen.session, topic, subscription, since, marked: false };
         let line = Line { to: listen.to, cut: false };
         if offer(&line.to, ToSession::Frame(listen.reply)) {
             feed.sessions.push(Session { listener, line });
@@ -213,13 +218,13 @@ impl Handler<Unlisten> for UserFeeds {
     type Result = ();
 
     fn handle(&mut self, gone: Unlisten, _: &mut Self::Context) {
-        let Some(feed) = self.feeds.get_mut(&gone.channel) else { return };
+        let Some(feed) = self.feed(gone.channel) else { return };
         if let Some(at) = feed.sessions.iter().position(|session| session.listener.session == gone.session) {
             feed.sessions.swap_remove(at).line.cut = true;
         }
         feed.filters.retain(|filter| Arc::strong_count(filter) > 1);
         if feed.sessions.is_empty() {
-            self.feeds.remove(&gone.channel);
+            self.feeds.retain(|feed| feed.channel != gone.channel);
         }
     }
 }
@@ -237,7 +242,7 @@ impl Handler<Changed> for UserFeeds {
 
     fn handle(&mut self, changed: Changed, ctx: &mut Self::Context) {
         if changed.marked
-            && let Some(feed) = self.feeds.get_mut(&changed.channel)
+            && let Some(feed) = self.feed(changed.channel)
         {
             feed.sessions.iter_mut().for_each(|session| session.listener.marked = true);
         }

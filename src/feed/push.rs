@@ -30,7 +30,9 @@ const MAX_FRESH: usize = 200;
 #[derive(Clone, Debug)]
 pub struct Listener {
     pub session: SessionId,
-    pub subscription: Subscription,
+    /// As it was joined: a channel has an id and a key.
+    pub topic: Arc<str>,
+    pub subscription: Arc<Subscription>,
     /// It has been told of all items up to here.
     pub since: Timestamp,
     /// Items that it may show were marked since it was told last.
@@ -42,7 +44,8 @@ pub struct Listener {
 pub struct Push {
     /// Whoever was asked for has then been told of all items up to here.
     pub until: Timestamp,
-    pub frames: Vec<(SessionId, ByteString)>,
+    /// All who were asked for; who has nothing new to hear has no frame.
+    pub frames: Vec<(SessionId, Option<ByteString>)>,
 }
 
 #[derive(Serialize)]
@@ -60,13 +63,11 @@ struct Metadata<'a> {
     metadata: Option<&'a Value>,
 }
 
-/// The frames for `listeners` of the feed of `user` on `channel`, whose topic is `topic`. Who has nothing new to hear
-/// is not among them.
+/// The frames for `listeners` of the feed of `user` on `channel`.
 pub fn compose(
     reader: &Reader,
     channel: ChannelId,
     user: &RecipientRef,
-    topic: &str,
     listeners: &[Listener],
 ) -> Result<Push, StoreError> {
     let until = reader.feed_counts(channel, user)?.last_at;
@@ -80,23 +81,25 @@ pub fn compose(
         fresh.len() <= MAX_FRESH
     })?;
     let mut counted: HashMap<usize, Value> = HashMap::new();
-    let mut shared: HashMap<usize, ByteString> = HashMap::new();
-    let mut frames = Vec::new();
+    let mut shared: HashMap<(&str, usize), ByteString> = HashMap::new();
+    let mut frames = Vec::with_capacity(listeners.len());
     for listener in listeners {
         let concerned: Vec<_> =
             listener.subscription.feeds().filter(|(_, filter)| concerns(listener, filter, &fresh)).collect();
-        let Some((reference, first)) = concerned.first() else { continue };
         for (_, filter) in &concerned {
             if let Entry::Vacant(vacant) = counted.entry(identity(filter)) {
                 vacant.insert(counts(reader, channel, user, filter)?.to_json());
             }
         }
-        // A listener without a name gets the frame of all who share its filter.
-        let known = shared.get(&identity(first)).filter(|_| reference.is_none());
-        let frame = known.cloned().unwrap_or_else(|| encode(topic, &concerned, &counted));
-        if reference.is_none() {
-            shared.insert(identity(first), frame.clone());
-        }
+        let encode = || encode(&listener.topic, &concerned, &counted);
+        let frame = match concerned.first() {
+            None => None,
+            // A listener without a name gets the frame of all who share its filter.
+            Some((None, filter)) => {
+                Some(shared.entry((&listener.topic, identity(filter))).or_insert_with(encode).clone())
+            }
+            Some((Some(_), _)) => Some(encode()),
+        };
         frames.push((listener.session, frame));
     }
     Ok(Push { until, frames })

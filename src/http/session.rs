@@ -1,7 +1,6 @@
 //! What a browser's socket says and what is answered: the protocol without the socket (`knock-api.md` sections 4.1 to
 //! 4.3). Pure but for the time, which it is told.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -89,7 +88,8 @@ pub struct Wanted<'a> {
 
 /// What a session has joined, and how much it has said.
 pub struct Session {
-    topics: BTreeMap<String, Option<(RecipientRef, ChannelId)>>,
+    /// Most sockets have one, for which a map would take a kilobyte.
+    topics: Vec<(String, Option<(RecipientRef, ChannelId)>)>,
     window: Stopwatch,
     frames: u32,
 }
@@ -97,7 +97,7 @@ pub struct Session {
 impl Session {
     /// A session that has joined nothing.
     pub fn new() -> Self {
-        Self { topics: BTreeMap::new(), window: Stopwatch::start(), frames: 0 }
+        Self { topics: Vec::new(), window: Stopwatch::start(), frames: 0 }
     }
 
     /// What a text frame leads to. `admit` decides on a feed, and may narrow what is heard of it.
@@ -117,7 +117,7 @@ impl Session {
             (Some(Topic::Socket), "heartbeat") => vec![Act::Send(frame.ok())],
             (Some(Topic::Feed { .. } | Topic::Guides), "phx_join") => self.join(frame, admit),
             (_, "phx_leave") => {
-                let left = self.topics.remove(&frame.topic).flatten();
+                let left = self.leave(&frame.topic);
                 let left = left.map(|(user, channel)| Act::Leave { user, channel });
                 left.into_iter().chain([Act::Send(frame.ok())]).collect()
             }
@@ -132,7 +132,7 @@ impl Session {
         admit: impl FnOnce(Wanted<'_>) -> Result<(ChannelId, Subscription), String>,
     ) -> Vec<Act> {
         // A newer join of a topic replaces the older one.
-        let old = self.topics.remove(&frame.topic).flatten();
+        let old = self.leave(&frame.topic);
         let mut acts: Vec<Act> = old.map(|(user, channel)| Act::Leave { user, channel }).into_iter().collect();
         if self.topics.len() >= MAX_TOPICS {
             let reason = format!("this socket has joined {MAX_TOPICS} topics, the most that one may");
@@ -141,7 +141,7 @@ impl Session {
         }
         let Some(Topic::Feed { channel, user }) = Topic::parse(&frame.topic) else {
             acts.push(Act::Send(frame.ok()));
-            self.topics.insert(frame.topic, None);
+            self.enter(frame.topic, None);
             return acts;
         };
         let wanted = Subscription::from_payload(&frame.payload)
@@ -149,12 +149,22 @@ impl Session {
         match wanted {
             Ok((channel, subscription)) => {
                 let user = RecipientRef::user(user);
-                self.topics.insert(frame.topic.clone(), Some((user.clone(), channel)));
+                self.enter(frame.topic.clone(), Some((user.clone(), channel)));
                 acts.push(Act::Join { user, channel, subscription, request: frame });
             }
             Err(reason) => acts.push(Act::Send(frame.refused(&reason))),
         }
         acts
+    }
+
+    fn enter(&mut self, topic: String, feed: Option<(RecipientRef, ChannelId)>) {
+        self.topics.reserve_exact(1);
+        self.topics.push((topic, feed));
+    }
+
+    fn leave(&mut self, topic: &str) -> Option<(RecipientRef, ChannelId)> {
+        let at = self.topics.iter().position(|(joined, _)| joined == topic)?;
+        self.topics.swap_remove(at).1
     }
 
     /// Counts a frame, of whatever kind.
@@ -168,7 +178,7 @@ impl Session {
 
     /// The feeds that were joined, each with its user.
     pub fn joined(&self) -> impl Iterator<Item = (RecipientRef, ChannelId)> {
-        self.topics.values().flatten().cloned()
+        self.topics.iter().filter_map(|(_, feed)| feed.clone())
     }
 }
 

@@ -19,6 +19,7 @@ pub fn query(key: &str) -> String {
 pub struct Phoenix {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     reference: u32,
+    joined: Vec<String>,
     /// Events that came while something else was waited for.
     events: VecDeque<Value>,
 }
@@ -32,7 +33,7 @@ impl Phoenix {
     pub async fn try_connect(server: &TestServer, path: &str, query: &str) -> Result<Self, u16> {
         let url = format!("{}{path}{query}", server.url.replacen("http", "ws", 1));
         match connect_async(url).await {
-            Ok((stream, _)) => Ok(Self { stream, reference: 6, events: VecDeque::new() }),
+            Ok((stream, _)) => Ok(Self { stream, reference: 6, joined: Vec::new(), events: VecDeque::new() }),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("{error}"),
         }
@@ -67,6 +68,9 @@ impl Phoenix {
     /// Sends an event and waits for its reply.
     pub async fn ask(&mut self, topic: &str, event: &str, payload: Value) -> Value {
         self.reference += 1;
+        if event == "phx_join" {
+            self.joined.push(topic.to_owned());
+        }
         let reference = self.reference.to_string();
         let frame = json!([reference, reference, topic, event, payload]).to_string();
         self.say(Message::text(frame)).await;
@@ -88,6 +92,7 @@ impl Phoenix {
             None => self.next().await.unwrap_or_else(|code| panic!("it was closed with {code}")),
         };
         assert_eq!(frame[3], "new-message", "{frame}");
+        assert!(self.joined.iter().any(|topic| frame[2] == topic.as_str()), "it would drop another's topic: {frame}");
         assert!(frame[0].is_null(), "an event of no join reaches every join: {frame}");
         assert_eq!(frame[4]["event"], "new-message", "the client switches on it");
         assert!(frame[4]["attn"].is_array(), "the client walks it");

@@ -46,6 +46,17 @@ async fn who_listens_hears_of_an_item_at_once_and_with_the_counts_of_each_of_its
 }
 
 #[tokio::test]
+async fn each_hears_the_feed_under_the_name_it_was_joined_by() {
+    let server = setup().start().await;
+    let mut by_id = Phoenix::listening(&server, "ann", json!({})).await;
+    let mut by_key = Phoenix::connect(&server).await;
+    by_key.ask("feeds:in-app:ann", "phx_join", json!({})).await;
+    item(&server, "ann").await;
+    by_id.until_total(1).await;
+    by_key.until_total(1).await;
+}
+
+#[tokio::test]
 async fn a_burst_is_told_in_few_events_and_the_last_has_the_final_counts() {
     let server = setup().start().await;
     let mut ann = Phoenix::listening(&server, "ann", json!({})).await;
