@@ -7,6 +7,7 @@ pub mod demo;
 pub mod keys;
 pub mod keys_command;
 pub mod logging;
+pub mod open_files;
 pub mod serve;
 pub mod server;
 pub mod signing_key;

@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Semaphore;
 
 use super::keys::{self, Shown};
-use super::workflow_dir;
+use super::{open_files, workflow_dir};
 use crate::base::clock::{Clock, sleep};
 use crate::base::config::{Channel, ChannelKind, Config, Provider, TemplateEngine};
 use crate::base::deps::{Deps, Offload};
@@ -76,6 +76,7 @@ pub struct Running {
 
 /// Starts a server. Must be called inside an actix system.
 pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
+    open_files::raise(config.http.max_sockets);
     // The port first: a second server on it must fail before it touches anything.
     let listener = bind(config.server.listen)?;
     let address = listener.local_addr()?;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::process::Command;
 use tokio_tungstenite::tungstenite::Message;
 
 use belfry::base::clock::sleep;
 
 use crate::phoenix::{Phoenix, query};
-use crate::server::{DEADLINE, FEED, PUBLIC, Setup, TestServer, in_app};
+use crate::server::{DEADLINE, FEED, PUBLIC, Process, Setup, TestServer, in_app};
 
 fn setup() -> Setup {
     Setup::new().workflow("item", &[in_app("Item {{n}}")]).workflow("other", &[in_app("Other {{n}}")])
@@ -54,6 +55,28 @@ async fn each_hears_the_feed_under_the_name_it_was_joined_by() {
     item(&server, "ann").await;
     by_id.until_total(1).await;
     by_key.until_total(1).await;
+}
+
+#[tokio::test]
+async fn a_low_limit_on_open_files_is_raised_as_far_as_it_goes() {
+    let setup = setup();
+    let serve = setup.command();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -S -n 64 && exec \"$@\"", "sh"]);
+    limited.arg(serve.as_std().get_program()).args(serve.as_std().get_args());
+    limited.current_dir(setup.path("")).kill_on_drop(true);
+    let mut process = Process::spawn(limited, &setup.path("stderr.log"));
+    let url = process.line("Belfry listens on ").await;
+    let address = url.trim_start_matches("http://");
+    let mut connections = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: belfry\r\n\r\n").await.unwrap();
+        let mut status = [0; 12];
+        tokio::time::timeout(DEADLINE, stream.read_exact(&mut status)).await.unwrap().unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        connections.push(stream);
+    }
 }
 
 #[tokio::test]
