@@ -26,12 +26,13 @@
 //! `cargo test`) makes a smoke run.
 
 mod figures;
+mod server;
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -44,11 +45,12 @@ use belfry::model::run::{Phase, Run};
 use belfry::model::trigger::{CancelHash, Trigger, TriggerRequest};
 use belfry::store::codec::encode;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use figures::{Spread, is_quick, setting};
+use server::{Server, read_answer};
 
 const WORKFLOW: &str = "reminder";
 const KEY: &str = "sk_bench";
@@ -111,8 +113,11 @@ struct Row {
 /// Fresh servers for each row: how large a file has grown is not to be measured.
 async fn compare(clients: usize, span: Duration, rounds: usize) -> Result<Row> {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let ours = Server::belfry(dir.path())?;
-    let raw = Server::raw_log(dir.path())?;
+    let delay = json!({"ref": "delay_1", "type": "delay", "settings": {"delay_for": {"unit": "days", "value": 3}}});
+    let ours = Server::belfry(dir.path(), WORKFLOW, vec![delay])?;
+    let mut raw_log = Command::new(std::env::current_exe()?);
+    raw_log.arg(RAW_LOG).arg(dir.path().join("raw.log"));
+    let raw = Server::start(raw_log)?;
     let mut load = Load { clients, span, sent: 0, parked: 0, raw: 0 };
     let (mut figures, mut raws) = (Vec::new(), Vec::new());
     for round in 0..=rounds {
@@ -159,9 +164,13 @@ impl Load {
         let (answered, watch) = self.round(server.address).await?;
         let seconds = watch.elapsed().as_secs_f64();
         self.parked += answered;
-        while parked(server.address).await? < self.parked {
+        loop {
+            let parked = server.metric("belfry_runs_parked").await? as usize;
+            if parked >= self.parked {
+                break;
+            }
             if watch.elapsed() > self.span + Duration::from_secs(30) {
-                bail!("{} runs of {} were parked in time", parked(server.address).await?, self.parked);
+                bail!("{parked} runs of {} were parked in time", self.parked);
             }
             sleep(Duration::from_millis(1)).await;
         }
@@ -242,141 +251,6 @@ impl Request {
         }
         &self.bytes
     }
-}
-
-/// Reads one answer with a `content-length`; anything but 200 ends the bench. Answers the body.
-async fn read_answer<'a>(stream: &mut TcpStream, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-    let mut filled = 0;
-    loop {
-        if filled == buffer.len() {
-            buffer.resize(filled * 2, 0);
-        }
-        let read = stream.read(&mut buffer[filled..]).await?;
-        if read == 0 {
-            bail!("the server hung up");
-        }
-        filled += read;
-        if let Some(head) = buffer[..filled].windows(4).position(|four| four == b"\r\n\r\n") {
-            let length = content_length(&buffer[..head])?;
-            let (start, end) = (head + 4, head + 4 + length);
-            if filled >= end {
-                if !buffer.starts_with(b"HTTP/1.1 200") {
-                    bail!("not answered with 200: {}", String::from_utf8_lossy(&buffer[..filled]));
-                }
-                return Ok(&buffer[start..end]);
-            }
-        }
-    }
-}
-
-fn content_length(head: &[u8]) -> Result<usize> {
-    let head = std::str::from_utf8(head)?;
-    let line = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    Ok(line.context("the answer has no content-length")?.parse()?)
-}
-
-/// How many runs our server has parked.
-async fn parked(address: SocketAddr) -> Result<usize> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\n\r\n").await?;
-    let mut buffer = vec![0; 65_536];
-    let text = std::str::from_utf8(read_answer(&mut stream, &mut buffer).await?)?;
-    let value = text.lines().find_map(|line| line.strip_prefix("belfry_runs_parked "));
-    Ok(value.map_or(Ok(0.0), str::parse::<f64>)? as usize)
-}
-
-/// A server in a process of its own, which ends with this.
-struct Server {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn belfry(dir: &Path) -> Result<Self> {
-        let workflow = dir.join("workflows").join(WORKFLOW);
-        std::fs::create_dir_all(&workflow)?;
-        std::fs::write(workflow.join("workflow.json"), workflow_json().to_string())?;
-        let config = dir.join("belfry.toml");
-        std::fs::write(&config, CONFIG)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_belfry"));
-        command.arg("serve").arg("--config").arg(config).arg("--data-dir").arg(dir.join("data"));
-        command.arg("--workflows").arg(dir.join("workflows"));
-        Self::start(command)
-    }
-
-    fn raw_log(dir: &Path) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(RAW_LOG).arg(dir.join("raw.log"));
-        Self::start(command)
-    }
-
-    /// Both print their URL at the end of their first line, once they listen.
-    fn start(mut command: Command) -> Result<Self> {
-        let mut process = command.stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().context("no stdout")?).read_line(&mut line)?;
-        let address = line.trim().rsplit("http://").next().and_then(|address| address.parse().ok());
-        match address {
-            Some(address) => Ok(Self { process, address }),
-            None => {
-                process.kill()?;
-                bail!("the server said `{line}` instead of its address")
-            }
-        }
-    }
-}
-
-impl Server {
-    /// The time that its threads have run since it started. Linux counts it in hundredths of a second.
-    fn processor_micros(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // Behind the name, which may hold anything: the state is the 3rd field, user and system time the 14th and 15th.
-        let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).context("a strange stat")?;
-        let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        Ok(ticks.iter().sum::<f64>() * 10_000.0)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Its folder is about to be removed: there is nothing that a slower end would save.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-const CONFIG: &str = r#"
-[server]
-listen = "127.0.0.1:0"
-
-[auth]
-secret_keys = ["sk_bench"]
-public_keys = ["pk_bench"]
-
-[log]
-level = "error"
-
-[[channels]]
-key = "in-app"
-id = "6f1c2a94-3d7b-4e58-9a06-c41be8d3f715"
-type = "in_app_feed"
-provider = "in_app_feed"
-"#;
-
-fn workflow_json() -> serde_json::Value {
-    json!({
-        "name": "Reminder",
-        "steps": [
-            {"ref": "delay_1", "type": "delay", "settings": {"delay_for": {"unit": "days", "value": 3}}},
-            {
-                "ref": "in_app_feed_1",
-                "type": "channel",
-                "channel_type": "in_app_feed",
-                "channel_key": "in-app",
-                "template": {"markdown_body": "Hello {{recipient.name}}", "action_url": "https://app.example"},
-            },
-        ],
-    })
 }
 
 /// What the raw server's handlers share.
