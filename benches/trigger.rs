@@ -52,6 +52,10 @@ use tokio::sync::oneshot;
 use figures::{Spread, is_quick, setting};
 use server::{Server, read_answer};
 
+// The same as the server's, so that the raw log has no worse one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const WORKFLOW: &str = "reminder";
 const KEY: &str = "sk_bench";
 const RAW_LOG: &str = "--raw-log";

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+// A request is a few hundred small allocations; this allocator takes less time for them than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match belfry::app::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
