@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, WrapFuture};
 use bytestring::ByteString;
 
 use super::ToSession;
@@ -22,6 +22,10 @@ use crate::store::Store;
 /// The least time between two pushes of a feed: a client fetches after each, and ignores those that come while it does.
 /// The last of a burst is always sent, so that the final counts are right.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a client may take to read its feed, on a slow network too. What it is told meanwhile it ignores, and what it
+/// reads may be older than that: whoever may have been reading is told once more after so long without a change.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// A page reads its feed and joins it at about the same time, and one whose connection was lost joins again without
 /// reading: items this young when a session joins may have been missed, and are announced to it.
@@ -55,13 +59,21 @@ impl Feed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
     Idle,
-    Reading { again: bool },
-    Pausing { again: bool },
+    Reading {
+        again: bool,
+    },
+    Pausing {
+        again: bool,
+    },
+    /// Clients may still be reading what they were told of, until the timer ends.
+    Settling(SpawnHandle),
 }
 
 struct Session {
     listener: Listener,
     line: Line,
+    /// It was told something while its client may have been reading.
+    unsure: bool,
 }
 
 /// The way to a session. When it is dropped with its actor, which only a panic does, the session is closed: its client
@@ -94,6 +106,11 @@ impl UserFeeds {
         let Some(feed) = self.feed(channel) else { return };
         match &mut feed.pace {
             Pace::Reading { again } | Pace::Pausing { again } => *again = true,
+            Pace::Settling(timer) => {
+                ctx.cancel_future(*timer);
+                feed.sessions.iter_mut().for_each(|session| session.unsure = true);
+                self.read(channel, ctx);
+            }
             Pace::Idle => self.read(channel, ctx),
         }
     }
@@ -148,12 +165,36 @@ impl UserFeeds {
         ctx.spawn(sleep(PAUSE).into_actor(self).map(move |(), actor, ctx| {
             let Some(feed) = actor.feed(channel) else { return };
             match feed.pace {
-                Pace::Pausing { again: true } => actor.read(channel, ctx),
-                Pace::Pausing { again: false } => feed.pace = Pace::Idle,
+                Pace::Pausing { again: true } => {
+                    feed.sessions.iter_mut().for_each(|session| session.unsure = true);
+                    actor.read(channel, ctx);
+                }
+                Pace::Pausing { again: false } => actor.settle(channel, ctx),
                 // A feed that all left and someone joined anew meanwhile has a pace of its own.
-                Pace::Reading { .. } | Pace::Idle => {}
+                Pace::Reading { .. } | Pace::Settling(_) | Pace::Idle => {}
             }
         }));
+    }
+
+    /// Lets clients finish reading, and tells those once more who may have ignored what they were told.
+    fn settle(&mut self, channel: ChannelId, ctx: &mut Context<Self>) {
+        let settled = sleep(SETTLE).into_actor(self).map(move |(), actor, ctx| {
+            let Some(feed) = actor.feed(channel) else { return };
+            feed.pace = Pace::Idle;
+            let mut any = false;
+            for session in &mut feed.sessions {
+                let unsure = std::mem::take(&mut session.unsure);
+                session.listener.marked |= unsure;
+                any |= unsure;
+            }
+            if any {
+                actor.read(channel, ctx);
+            }
+        });
+        let timer = ctx.spawn(settled);
+        if let Some(feed) = self.feed(channel) {
+            feed.pace = Pace::Settling(timer);
+        }
     }
 }
 
@@ -195,13 +236,18 @@ impl Handler<Listen> for UserFeeds {
         let listener = Listener { session: listen.session, topic, subscription, since, marked: false };
         let line = Line { to: listen.to, cut: false };
         if offer(&line.to, ToSession::Frame(listen.reply)) {
-            feed.sessions.push(Session { listener, line });
+            feed.sessions.push(Session { listener, line, unsure: false });
         }
         match &mut feed.pace {
             Pace::Reading { again } | Pace::Pausing { again } => *again |= missed,
             // The client is reading its feed just now, and would ignore what came at once.
             Pace::Idle if missed => self.pause(listen.channel, true, ctx),
-            Pace::Idle => {}
+            Pace::Settling(timer) if missed => {
+                ctx.cancel_future(*timer);
+                self.pause(listen.channel, true, ctx);
+            }
+            Pace::Idle => self.settle(listen.channel, ctx),
+            Pace::Settling(_) => {}
         }
     }
 }
@@ -352,6 +398,24 @@ mod tests {
             }
             sleep(PAUSE * 3).await;
             assert_eq!(frames(&heard), 3, "the welcome, the first change and the last");
+            sleep(SETTLE).await;
+            assert_eq!(frames(&heard), 1, "once more, for a client that was reading when the last one came");
+            sleep(SETTLE * 3).await;
+            assert_eq!(frames(&heard), 0);
+        });
+    }
+
+    #[test]
+    fn a_change_by_itself_is_told_once() {
+        play(|feeds| async move {
+            let heard = listen(&feeds, 1, None);
+            for _ in 0..3 {
+                sleep(SETTLE * 2).await;
+                assert!(frames(&heard) <= 1);
+                tell(&feeds, Changed { channel: ChannelId::from(CHANNEL), marked: true });
+            }
+            sleep(SETTLE * 2).await;
+            assert_eq!(frames(&heard), 1);
         });
     }
 
@@ -361,7 +425,8 @@ mod tests {
             let heard = listen(&feeds, 1, None);
             mark(&feeds, 1).await;
             drop(feeds);
-            sleep(PAUSE).await;
+            // Its timers end first.
+            sleep(SETTLE * 4).await;
             assert_eq!(heard.try_iter().last(), Some(ToSession::Restart));
         });
     }
