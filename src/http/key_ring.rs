@@ -19,7 +19,7 @@ const MAX_NAME: usize = 100;
 pub type KeyHash = [u8; 32];
 
 /// The hash of a key.
-fn hash(key: &str) -> KeyHash {
+pub fn hash(key: &str) -> KeyHash {
     blake3::derive_key("belfry api key v1", key.as_bytes())
 }
 
@@ -135,6 +135,11 @@ impl KeyRing {
         };
         let (secret, public) = (among(KeyKind::Secret), among(KeyKind::Public));
         if secret { Some(KeyKind::Secret) } else { public.then_some(KeyKind::Public) }
+    }
+
+    /// Whether the key with this hash still gets in.
+    pub fn holds(&self, hash: &KeyHash) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known.hash == *hash)
     }
 
     /// All of them, the configured ones first.

@@ -56,6 +56,11 @@ impl Goodbye {
         Self::new(4401, "the user token has expired: come back with a new one")
     }
 
+    /// The key that the socket was opened with does not get in any more.
+    pub fn revoked() -> Self {
+        Self::new(4401, "the API key was revoked")
+    }
+
     fn malformed(why: String) -> Self {
         Self::new(1008, why)
     }

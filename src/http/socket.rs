@@ -17,6 +17,7 @@ use super::auth::{self, Right, Subject};
 use super::cors::origin_allowed;
 use super::error::ApiError;
 use super::feeds::feed_channel;
+use super::key_ring::{self, KeyHash};
 use super::session::{Act, Goodbye, MAX_FRAME_BYTES, Session, Wanted};
 use crate::base::clock::Stopwatch;
 use crate::base::ids::{ChannelId, RequestId, SessionId};
@@ -36,6 +37,8 @@ const SILENCE: Duration = Duration::from_secs(75);
 struct Socket {
     state: web::Data<State>,
     subject: Subject,
+    /// Of the key that it was opened with, which may be revoked.
+    key: KeyHash,
     id: SessionId,
     session: Session,
     heard: Stopwatch,
@@ -66,8 +69,9 @@ pub async fn open(
         ApiError::unavailable("the server has as many sockets open as http.max_sockets allows; try again later")
     })?;
     let id = request.extensions().get::<RequestId>().map_or_else(|| [0; 16].into(), |id| SessionId(id.0));
+    let key = key_ring::hash(text("api_key").unwrap_or_default());
     let (session, heard) = (Session::new(), Stopwatch::start());
-    let socket = Socket { state: state.clone(), subject, id, session, heard, _place: place };
+    let socket = Socket { state: state.clone(), subject, key, id, session, heard, _place: place };
     ws::WsResponseBuilder::new(socket, &request, stream)
         .frame_size(MAX_FRAME_BYTES)
         .start()
@@ -120,7 +124,9 @@ impl Socket {
 
     fn look_after(&mut self, ctx: &mut WebsocketContext<Self>) {
         let now = self.state.intake.engine.deps.clock.now();
-        if self.subject.expires_at().is_some_and(|expires| expires <= now) {
+        if !self.state.keys.holds(&self.key) {
+            self.close(&Goodbye::revoked(), ctx);
+        } else if self.subject.expires_at().is_some_and(|expires| expires <= now) {
             self.close(&Goodbye::expired(), ctx);
         } else if self.heard.elapsed() > SILENCE {
             self.close(&Goodbye::silent(), ctx);

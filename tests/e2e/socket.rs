@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use belfry::base::clock::sleep;
 
 use crate::phoenix::{Phoenix, query};
-use crate::server::{DEADLINE, FEED, PUBLIC, Process, Setup, TestServer, in_app};
+use crate::server::{DEADLINE, FEED, PUBLIC, Process, SECRET, Setup, TestServer, in_app};
 
 fn setup() -> Setup {
     Setup::new().workflow("item", &[in_app("Item {{n}}")]).workflow("other", &[in_app("Other {{n}}")])
@@ -318,4 +318,17 @@ async fn a_mark_in_one_session_reaches_the_users_other_sessions() {
     let reply = server.post(&bulk, body).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     phone.until_total(0).await;
+}
+
+#[tokio::test]
+async fn a_socket_ends_when_its_key_is_revoked() {
+    let server = setup().start().await;
+    let made = server.post("/admin/keys", json!({"kind": "public"})).await.json();
+    let path = "/ws/v1/websocket";
+    let mut revoked = Phoenix::try_connect(&server, path, &query(made["key"].as_str().unwrap())).await.unwrap();
+    let mut other = Phoenix::listening(&server, "ann", json!({})).await;
+    let key = format!("/admin/keys/{}", made["id"].as_str().unwrap());
+    assert!(server.send(Method::DELETE, &key, SECRET, &[], None).await.unwrap().status < 300);
+    assert_eq!(revoked.closed().await, 4401);
+    assert_eq!(other.ask("phoenix", "heartbeat", json!({})).await["status"], "ok");
 }
