@@ -6,20 +6,20 @@
 //!              clients in one room with one emit. The servers alternate in rounds: read the ratios
 //!   latency    triggers at a fixed rate, each to one of 1,000 users: from its time on the schedule to its frame
 //!
-//! Last measured on 2 cores that other work kept busy (a load of 12), which spares only memory and, mostly, processor
-//! time:
+//! Last measured on 2 cores that other work kept busy (a load of 3), so that the times are rough:
 //!
-//!   idle       15.6 KB a socket (16.7 before what is in place); without a join 12.5
-//!   broadcast  29,300 messages a second, socket.io 21,600: ratio 1.42 (1.22 to 1.96); processor time of a message
-//!              15.2 us, socket.io 20.8: ratio 1.34 (1.14 to 1.39)
-//!   latency    at 1,000 triggers a second 0.2 to 1.8 s (p50) and 3.0 to 4.9 s (p99): it waits for the processor, of
-//!              which a trigger costs 480 us
+//!   idle       22.9 KB a socket; 14.5 with `MIMALLOC_ALLOW_THP=0`, which keeps huge pages away. With the system's
+//!              allocator 15.6, of which a join 3.1, and 16.7 before what is in place
+//!   broadcast  55,700 messages a second, socket.io 36,500: ratio 1.60 (1.19 to 1.85); processor time of a message
+//!              14.2 us, socket.io 21.4: ratio 1.49 (1.16 to 1.87)
+//!   latency    at 1,000 triggers a second 7.6 ms (p50), 81 ms (p99), 178 ms (max), with other work between; a trigger
+//!              costs 740 us of processor time until it is heard of
 //!
-//! The aims, 12.4 KB and a ratio of 5, are missed. Of an idle socket's memory 9.7 KB are pages that two buffers of 8 KiB
-//! have touched, which actix-http gives each connection and keeps; the rest are about 50 small pieces, 3 KB of them
-//! actix's and tokio's. Other allocators made it 0.8 to 1.0 KB less. Of a message's processor time 57 % is the kernel's
-//! `send`, which socket.io pays as well: were there nothing else, the ratio would be about 2.4. Both would need sockets
-//! that leave actix-http's dispatcher after the handshake.
+//! The aims, 12.4 KB and a ratio of 5, are missed. Of an idle socket's memory 8 to 10 KB are pages that two buffers of
+//! 8 KiB have touched, which actix-http gives each connection and keeps; the rest are about 45 small pieces, 3 KB of
+//! them actix's and tokio's. Of a message's processor time 57 % is the kernel's `send`, which socket.io pays as well:
+//! were there nothing else, the ratio would be about 2.4. Both would need sockets that leave actix-http's dispatcher
+//! after the handshake.
 //!
 //! In place: a session's topics and a user's feeds are vectors of one (a map's first node took a kilobyte); a listener's
 //! subscription is shared, not copied, with each push; one map of frames for each push.
