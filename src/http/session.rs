@@ -154,6 +154,12 @@ impl Session {
         match wanted {
             Ok((channel, subscription)) => {
                 let user = RecipientRef::user(user);
+                let joined = self.topics.iter().find(|(_, feed)| feed.as_ref() == Some(&(user.clone(), channel)));
+                if let Some((name, _)) = joined {
+                    // A channel has an id and a key; what is told to the feed's listeners names one of them.
+                    acts.push(Act::Send(frame.refused(&format!("this socket has joined the feed as `{name}`"))));
+                    return acts;
+                }
                 self.enter(frame.topic.clone(), Some((user.clone(), channel)));
                 acts.push(Act::Join { user, channel, subscription, request: frame });
             }
@@ -246,6 +252,17 @@ mod tests {
         assert_eq!(session.joined().count(), 1);
         say(&mut session, json!(["2", "3", "feeds:c:u:1", "phx_leave", {}]));
         assert_eq!(session.joined().count(), 0);
+    }
+
+    #[test]
+    fn a_feed_is_joined_under_one_of_its_names_at_a_time() {
+        let mut session = Session::new();
+        let join = |channel: &str| json!(["1", "1", format!("feeds:{channel}:u"), "phx_join", {}]);
+        assert!(matches!(say(&mut session, join("id"))[..], [Act::Join { .. }]));
+        let refused = answer(&say(&mut session, join("key")));
+        assert_eq!(refused[4]["response"]["reason"], "this socket has joined the feed as `feeds:id:u`");
+        say(&mut session, json!(["1", "2", "feeds:id:u", "phx_leave", {}]));
+        assert!(matches!(say(&mut session, join("key"))[..], [Act::Join { .. }]));
     }
 
     #[test]
