@@ -18,6 +18,9 @@ export const PUBLIC_KEY = "pk_test_1a9c3e5b7d2f4860";
 export const FEED = "6f1c2a94-3d7b-4e58-9a06-c41be8d3f715";
 export const APP = "https://app.example";
 
+/** Settings for tests of the feed: workflows that write into it and send nothing else. */
+export const FEED_ONLY = { BELFRY__WORKFLOWS__DIR: join(ROOT, "tests/sdk/workflows") };
+
 /** How long anything may take before a test gives up on it. */
 const DEADLINE = 30_000;
 
@@ -232,16 +235,16 @@ provider = "in_app_feed"
     this.post.fail(this.#died);
   }
 
-  /** kill -9. The port is gone, the data folder stays as it is. */
-  async kill() {
+  /** kill -9, or another signal. The port is gone, the data folder stays as it is. */
+  async kill(signal = "SIGKILL") {
     this.#child.expected = true;
-    this.#child.kill("SIGKILL");
+    this.#child.kill(signal);
     await this.#child.gone;
   }
 
-  /** kill -9 and a start on the same data. The port is a new one, so clients have to be made again. */
-  async restart() {
-    await this.kill();
+  /** A kill and a start on the same data. The port is a new one: clients have to be made again, or go through a Gate. */
+  async restart(signal) {
+    await this.kill(signal);
     await this.#launch();
   }
 
@@ -279,6 +282,14 @@ provider = "in_app_feed"
     });
     const text = await answer.text();
     return { status: answer.status, headers: answer.headers, text, json: () => JSON.parse(text) };
+  }
+
+  /** Starts a workflow without an SDK, and waits for what it does at once: messages come in the order of triggers. */
+  async trigger(workflow, recipients, data = {}, more = {}) {
+    const body = { recipients: [recipients].flat(), data, ...more };
+    const answer = await this.call("POST", `/v1/workflows/${workflow}/trigger`, { body });
+    if (answer.status !== 200) throw new Error(`the trigger of ${workflow}: ${answer.status} ${answer.text}`);
+    await this.advance("0s");
   }
 
   /** A user's feed as it is on the wire; node 1.35 drops its `meta`. */
