@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every check and test of Belfry. Needs cargo (https://rustup.rs), a C compiler, and Node.js 20 or later with npm;
-# everything else is installed below, and each step says what it does.
+# everything else is installed below, and each step says what it does. The browser tests need Chromium besides.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,13 +22,35 @@ cargo clippy --locked --all-targets -- -D warnings
 step "Rust tests: properties, simulation, architecture, the real binary with a real SMTP server"
 cargo test --locked
 
-step "SDK tests: install the official SDKs (npm ci)"
-cd tests/sdk
-npm ci --no-audit --no-fund
-
-step "SDK tests: Knock's Node SDKs against the real binary"
-BELFRY_BIN="$(cd ../.. && cargo metadata --format-version 1 --no-deps | node -e '
+target="$(cargo metadata --format-version 1 --no-deps | node -e '
   let text = ""; process.stdin.on("data", (part) => (text += part)).on("end", () => console.log(JSON.parse(text).target_directory));
-')/debug/belfry" npm test
+')"
+export BELFRY_BIN="$target/debug/belfry"
+
+step "SDK tests: install the official SDKs (npm ci)"
+(cd tests/sdk && npm ci --no-audit --no-fund)
+
+step "SDK tests: Knock's Node SDKs and its browser client against the real binary"
+(cd tests/sdk && npm test)
+
+step "Browser tests: find Chromium, or install it with apt where that needs no password"
+find_chromium() { export CHROMIUM="${CHROMIUM:-$(command -v chromium || true)}"; [ -n "$CHROMIUM" ]; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+install_chromium() {
+  command -v apt-get > /dev/null && as_root true 2> /dev/null || return 1
+  as_root apt-get update && as_root apt-get install --yes --no-install-recommends chromium fonts-dejavu-core
+}
+if ! find_chromium && ! { install_chromium && find_chromium; }; then
+  printf '%s\n' "SKIPPED: the browser tests need Chromium. It is not here, and apt could not install it." \
+    "Install it (Debian: apt-get install chromium), or name the program in CHROMIUM, and run this again."
+  step "Everything else passed"
+  exit
+fi
+
+step "Browser tests: install Knock's React components (npm ci)"
+(cd tests/browser && npm ci --no-audit --no-fund)
+
+step "Browser tests: Knock's React components in $CHROMIUM against the real binary"
+(cd tests/browser && npm test)
 
 step "Everything passed"
