@@ -236,18 +236,16 @@ impl Handler<Listen> for UserFeeds {
         let listener = Listener { session: listen.session, topic, subscription, since, marked: false };
         let line = Line { to: listen.to, cut: false };
         if offer(&line.to, ToSession::Frame(listen.reply)) {
-            feed.sessions.push(Session { listener, line, unsure: false });
-        }
-        match &mut feed.pace {
-            Pace::Reading { again } | Pace::Pausing { again } => *again |= missed,
             // The client is reading its feed just now, and would ignore what came at once.
-            Pace::Idle if missed => self.pause(listen.channel, true, ctx),
-            Pace::Settling(timer) if missed => {
-                ctx.cancel_future(*timer);
-                self.pause(listen.channel, true, ctx);
+            feed.sessions.push(Session { listener, line, unsure: missed });
+        }
+        match feed.pace {
+            Pace::Reading { .. } | Pace::Pausing { .. } => {}
+            Pace::Settling(timer) => {
+                ctx.cancel_future(timer);
+                self.settle(listen.channel, ctx);
             }
             Pace::Idle => self.settle(listen.channel, ctx),
-            Pace::Settling(_) => {}
         }
     }
 }

@@ -171,6 +171,8 @@ describe("the React components", { concurrency: 2, timeout: 240_000 }, () => {
   test("the filter shows what is unread, what is read, and all", async () => {
     await say("filtering", "old", "new");
     const [, old] = (await belfry.feed("filtering")).entries;
+    // Items this old are not announced to a page that opens: a read that they cause would swallow the filter's own.
+    await belfry.advance("1m");
     assert.equal((await belfry.call("PUT", `/v1/messages/${old.id}/read`)).status, 200);
     const reader = await live("filtering", { view: "feed" });
     await reader.shows(reader.items, 2);
