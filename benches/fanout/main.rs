@@ -6,14 +6,14 @@
 //!              clients in one room with one emit. The servers alternate in rounds: read the ratios
 //!   latency    triggers at a fixed rate, each to one of 1,000 users: from its time on the schedule to its frame
 //!
-//! Last measured on 2 cores that other work kept busy (a load of 3), so that the times are rough:
+//! Last measured on 2 quiet cores:
 //!
-//!   idle       22.9 KB a socket; 14.5 with `MIMALLOC_ALLOW_THP=0`, which keeps huge pages away. With the system's
-//!              allocator 15.6, of which a join 3.1, and 16.7 before what is in place
-//!   broadcast  55,700 messages a second, socket.io 36,500: ratio 1.60 (1.19 to 1.85); processor time of a message
-//!              14.2 us, socket.io 21.4: ratio 1.49 (1.16 to 1.87)
-//!   latency    at 1,000 triggers a second 7.6 ms (p50), 81 ms (p99), 178 ms (max), with other work between; a trigger
-//!              costs 740 us of processor time until it is heard of
+//!   idle       15.0 KB a socket. 22.9 with the allocator's huge pages, 15.6 with the system's allocator, of which a
+//!              join 3.1; 16.7 before what is in place
+//!   broadcast  98,000 messages a second, socket.io 56,300: ratio 1.75 (1.70 to 1.82); processor time of a message
+//!              13.1 us, socket.io 22.3: ratio 1.69 (1.51 to 1.86)
+//!   latency    at 1,000 triggers a second 2.4 ms (p50), 3.7 ms (p99), 28 ms (max); a commit takes 0.5 ms (p50) of it; a
+//!              trigger costs 741 us of processor time until it is heard of
 //!
 //! The aims, 12.4 KB and a ratio of 5, are missed. Of an idle socket's memory 8 to 10 KB are pages that two buffers of
 //! 8 KiB have touched, which actix-http gives each connection and keeps; the rest are about 45 small pieces, 3 KB of
