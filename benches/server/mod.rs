@@ -21,6 +21,7 @@ enhanced_security = false
 
 [http]
 max_feeds_per_user = 1_000_000
+max_sockets = 100_000
 
 [log]
 level = "error"

@@ -156,7 +156,7 @@ impl Http {
         let http = Self {
             max_body_bytes: section.get_or("max_body_bytes", 10 * 1024 * 1024),
             workers: section.get_or("workers", 0),
-            max_sockets: section.get_or("max_sockets", 50_000),
+            max_sockets: section.get_or("max_sockets", 10_000),
             max_feeds_per_user: section.get_or("max_feeds_per_user", 100),
             allowed_origins: match section.get::<Vec<WebOrigin>>("allowed_origins") {
                 None => vec!["*".to_owned()],
