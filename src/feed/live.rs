@@ -108,11 +108,18 @@ impl UserFeeds {
             Pace::Reading { again } | Pace::Pausing { again } => *again = true,
             Pace::Settling(timer) => {
                 ctx.cancel_future(*timer);
-                feed.sessions.iter_mut().for_each(|session| session.unsure = true);
-                self.read(channel, ctx);
+                self.read_meanwhile(channel, ctx);
             }
             Pace::Idle => self.read(channel, ctx),
         }
+    }
+
+    /// Reads what has changed while clients may be reading what they were told before.
+    fn read_meanwhile(&mut self, channel: ChannelId, ctx: &mut Context<Self>) {
+        if let Some(feed) = self.feed(channel) {
+            feed.sessions.iter_mut().for_each(|session| session.unsure = true);
+        }
+        self.read(channel, ctx);
     }
 
     /// Reads what has changed, off this thread: a count under a filter walks the whole feed.
@@ -165,10 +172,7 @@ impl UserFeeds {
         ctx.spawn(sleep(PAUSE).into_actor(self).map(move |(), actor, ctx| {
             let Some(feed) = actor.feed(channel) else { return };
             match feed.pace {
-                Pace::Pausing { again: true } => {
-                    feed.sessions.iter_mut().for_each(|session| session.unsure = true);
-                    actor.read(channel, ctx);
-                }
+                Pace::Pausing { again: true } => actor.read_meanwhile(channel, ctx),
                 Pace::Pausing { again: false } => actor.settle(channel, ctx),
                 // A feed that all left and someone joined anew meanwhile has a pace of its own.
                 Pace::Reading { .. } | Pace::Settling(_) | Pace::Idle => {}
@@ -176,8 +180,11 @@ impl UserFeeds {
         }));
     }
 
-    /// Lets clients finish reading, and tells those once more who may have ignored what they were told.
+    /// Lets clients finish reading, from now on, and tells those once more who may have ignored what they were told.
     fn settle(&mut self, channel: ChannelId, ctx: &mut Context<Self>) {
+        if let Some(Feed { pace: Pace::Settling(timer), .. }) = self.feed(channel) {
+            ctx.cancel_future(*timer);
+        }
         let settled = sleep(SETTLE).into_actor(self).map(move |(), actor, ctx| {
             let Some(feed) = actor.feed(channel) else { return };
             feed.pace = Pace::Idle;
@@ -241,11 +248,7 @@ impl Handler<Listen> for UserFeeds {
         }
         match feed.pace {
             Pace::Reading { .. } | Pace::Pausing { .. } => {}
-            Pace::Settling(timer) => {
-                ctx.cancel_future(timer);
-                self.settle(listen.channel, ctx);
-            }
-            Pace::Idle => self.settle(listen.channel, ctx),
+            Pace::Settling(_) | Pace::Idle => self.settle(listen.channel, ctx),
         }
     }
 }

@@ -51,13 +51,7 @@ impl Subscription {
 
     /// Only what the listener may see.
     pub fn limited(self, access: &Access) -> Self {
-        let limited = |filter: Arc<FeedFilter>| Arc::new(FeedFilter { access: access.clone(), ..(*filter).clone() });
-        match self {
-            Self::Flat(filter) => Self::Flat(limited(filter)),
-            Self::Keyed(filters) => {
-                Self::Keyed(filters.into_iter().map(|(reference, filter)| (reference, limited(filter))).collect())
-            }
-        }
+        self.map(|filter| Arc::new(FeedFilter { access: access.clone(), ..(*filter).clone() }))
     }
 
     /// The feed instances, by name if they have one.
@@ -72,17 +66,20 @@ impl Subscription {
     /// Takes its filters from `known` where that has equal ones, and adds the others: what is counted under one filter
     /// is counted once for all who have it.
     pub fn intern(self, known: &mut Vec<Arc<FeedFilter>>) -> Self {
-        let mut shared = |filter: Arc<FeedFilter>| match known.iter().find(|one| **one == filter) {
+        self.map(|filter| match known.iter().find(|one| **one == filter) {
             Some(one) => Arc::clone(one),
             None => {
                 known.push(Arc::clone(&filter));
                 filter
             }
-        };
+        })
+    }
+
+    fn map(self, mut change: impl FnMut(Arc<FeedFilter>) -> Arc<FeedFilter>) -> Self {
         match self {
-            Self::Flat(filter) => Self::Flat(shared(filter)),
+            Self::Flat(filter) => Self::Flat(change(filter)),
             Self::Keyed(filters) => {
-                Self::Keyed(filters.into_iter().map(|(reference, filter)| (reference, shared(filter))).collect())
+                Self::Keyed(filters.into_iter().map(|(reference, filter)| (reference, change(filter))).collect())
             }
         }
     }

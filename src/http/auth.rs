@@ -38,7 +38,7 @@ impl Subject {
 
     /// Whose items the caller may use `right` on, where a call does not name a user.
     pub fn reach(&self, right: Right, state: &State) -> Result<Reach, ApiError> {
-        let Self::User(token) = self else { return Ok(Reach { user: None, access: Access::Everything }) };
+        let Self::User(token) = self else { return Ok(Reach::EVERYTHING) };
         // A socket outlives the moment at which its token was checked.
         if token.expires_at <= state.now() {
             return Err(ApiError::unauthorized("invalid_user_token", "the user token has expired; sign a new one"));
@@ -67,6 +67,9 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// Everybody's items: what a key reaches that came without a token.
+    pub const EVERYTHING: Self = Self { user: None, access: Access::Everything };
+
     /// Whether it reaches `message`. A caller is told of one that it does not reach as of one that does not exist.
     pub fn covers(&self, message: &Message) -> bool {
         let whose = self.user.as_ref().is_none_or(|user| message.recipient == RecipientRef::user(user.as_str()));

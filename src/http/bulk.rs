@@ -52,7 +52,7 @@ pub async fn mark(
     let mut filter = BulkFilter::from_json(&body).map_err(ApiError::invalid)?;
     limit(&mut filter, &subject, &state)?;
     let engine = &state.intake.engine;
-    let started_at = engine.deps.clock.now();
+    let started_at = state.now();
     let items =
         blocking(&state, move |state| bulk::select(&state.intake.engine.store.read()?, channel, &filter, change));
     let items = items.await?;
@@ -61,7 +61,7 @@ pub async fn mark(
     for user in users {
         tell(&state.hub, FeedMarked { user, channel });
     }
-    let completed_at = engine.deps.clock.now();
+    let completed_at = state.now();
     let id = BulkOperationId(engine.deps.ids.next(completed_at));
     let operation = BulkOperation { id, name: format!("messages.{action}"), rows, started_at, completed_at };
     engine.store.keep_bulk_operation(operation.clone()).await?;

@@ -69,7 +69,7 @@ pub async fn mail(state: web::Data<State>, id: web::Path<String>) -> Result<Http
 
 /// `GET /dev/clock`.
 pub async fn clock(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(json!({"now": state.intake.engine.deps.clock.now()})))
+    Ok(HttpResponse::Ok().json(json!({"now": state.now()})))
 }
 
 /// `POST /dev/clock/advance {"by": "3d"}`: answered when everything due by then has fired and settled.

@@ -130,9 +130,8 @@ async fn mark(
     action: Action,
     data: Option<Map<String, Value>>,
 ) -> Result<Vec<Marked>, ApiError> {
-    let engine = &state.intake.engine;
     let messages = messages.iter().map(|message| message.id).collect();
-    let marked = engine.store.mark(Mark { messages, action, data, at: engine.deps.clock.now() }).await?;
+    let marked = state.intake.engine.store.mark(Mark { messages, action, data, at: state.now() }).await?;
     let feeds: BTreeSet<_> =
         marked.iter().map(|one| &one.message).map(|message| (message.recipient.clone(), message.channel)).collect();
     for (user, channel) in feeds {

@@ -123,7 +123,7 @@ impl Socket {
     }
 
     fn look_after(&mut self, ctx: &mut WebsocketContext<Self>) {
-        let now = self.state.intake.engine.deps.clock.now();
+        let now = self.state.now();
         if !self.state.keys.holds(&self.key) {
             self.close(&Goodbye::revoked(), ctx);
         } else if self.subject.expires_at().is_some_and(|expires| expires <= now) {

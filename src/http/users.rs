@@ -44,7 +44,7 @@ pub async fn identify(
         return Err(ApiError::invalid(errors));
     }
     let engine = &state.intake.engine;
-    let at = engine.deps.clock.now();
+    let at = state.now();
     let identify = Identify { recipient: RecipientRef::user(id.into_inner()), properties, at };
     Ok(HttpResponse::Ok().json(engine.store.identify(identify).await?.to_json()))
 }

@@ -57,9 +57,8 @@ pub(super) async fn accept(
 /// valid may have changed since.
 fn answered_before(state: &State, idempotency: Option<&Idempotency>) -> Result<Option<Idempotent>, ApiError> {
     let Some(idempotency) = idempotency else { return Ok(None) };
-    let engine = &state.intake.engine;
-    let known = engine.store.read()?.idempotent(&idempotency.key)?;
-    match known.filter(|known| remembered(known, engine.deps.clock.now())) {
+    let known = state.intake.engine.store.read()?.idempotent(&idempotency.key)?;
+    match known.filter(|known| remembered(known, state.now())) {
         Some(known) if known.fingerprint != idempotency.fingerprint => {
             Err(StoreError::Refused(Refused::IdempotencyMismatch).into())
         }
