@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::bundle::Fresh;
 use super::marks::{self, Feed};
 use super::op::{
     Accepted, Accepting, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Idempotent, NewMessage,
@@ -32,10 +33,10 @@ const MAILBOX_CAPACITY: u64 = 1_000;
 /// How many bulk operations can be looked up: 2 MB. Every "mark all as read" is one, and nobody asks for it an hour later.
 const BULK_OPERATIONS: u64 = 10_000;
 
-/// Applies `op`. An error other than `Refused` means that the transaction must not be committed.
-pub fn apply(tables: &mut Tables<'_>, op: Op) -> Result<Done, StoreError> {
+/// Applies `op`; what it accepts is added to `fresh`. An error other than `Refused` means that the transaction must not be committed.
+pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done, StoreError> {
     match op {
-        Op::Accept(accept) => self::accept(tables, *accept),
+        Op::Accept(accept) => self::accept(tables, fresh, *accept),
         Op::Advance(advance) => self::advance(tables, *advance),
         Op::Cancel(cancel) => self::cancel(tables, &cancel),
         Op::BeginAttempt(begin) => begin_attempt(tables, begin),
@@ -73,7 +74,7 @@ pub fn apply(tables: &mut Tables<'_>, op: Op) -> Result<Done, StoreError> {
     }
 }
 
-fn accept(tables: &mut Tables<'_>, accept: Accepting) -> Result<Done, StoreError> {
+fn accept(tables: &mut Tables<'_>, fresh: &mut Fresh, accept: Accepting) -> Result<Done, StoreError> {
     let now = accept.at;
     if let Some(idempotency) = &accept.idempotency {
         let known: Option<Idempotent> = tables.get(TableId::Idempotency, &idempotency.key)?;
@@ -97,10 +98,8 @@ fn accept(tables: &mut Tables<'_>, accept: Accepting) -> Result<Done, StoreError
     for (recipient, properties) in &accept.identify {
         merge(tables, recipient, properties, now)?;
     }
-    tables.put_encoded(TableId::Triggers, accept.id.as_bytes(), &accept.trigger)?;
-    for (id, run) in &accept.runs {
-        tables.put_encoded(TableId::Runs, id.as_bytes(), run)?;
-    }
+    fresh.triggers.push((accept.id, accept.trigger));
+    fresh.runs.extend(accept.runs);
     Ok(Done::Accepted(Accepted::New))
 }
 

@@ -1,8 +1,7 @@
 //! Values on disk: a version byte, then MessagePack with named fields, so that fields can be added and an old binary
 //! can say that a value is too new instead of misreading it.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 
@@ -19,7 +18,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
 }
 
 /// The value of the stored form `bytes`.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> {
     match bytes.split_first() {
         Some((&VERSION, body)) => {
             rmp_serde::from_slice(body).map_err(|error| StoreError::Failed(format!("a record cannot be read: {error}")))

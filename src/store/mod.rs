@@ -3,6 +3,7 @@
 //! inside this folder.
 
 pub mod apply;
+mod bundle;
 pub mod codec;
 pub mod file;
 mod marks;

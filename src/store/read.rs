@@ -6,6 +6,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
+use super::bundle::{self, Found};
 use super::codec::decode;
 use super::op::{Idempotent, StoredKey, StoredVersion};
 use super::tables::{TableId, feed_key, feed_recipient, item_key, storage};
@@ -79,7 +80,15 @@ impl Reader {
 
     /// A trigger.
     pub fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>, StoreError> {
-        self.get(TableId::Triggers, id.as_bytes())
+        let table = self.0.open_table(TableId::Triggers.definition()).map_err(storage)?;
+        for bundle in table.range::<&[u8]>(id.as_bytes().as_slice()..).map_err(storage)? {
+            match bundle::find(bundle.map_err(storage)?.1.value(), id)? {
+                Found::Here(trigger) => return Ok(Some(trigger)),
+                Found::GoOn => {}
+                Found::Nowhere => break,
+            }
+        }
+        Ok(None)
     }
 
     /// The trigger that `message` came of, with what it said to this recipient alone in its data.

@@ -18,7 +18,7 @@ pub type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub enum TableId {
     /// Facts about the file: `schema`.
     Meta,
-    /// TriggerId: Trigger.
+    /// The last TriggerId of a bundle: its triggers.
     Triggers,
     /// RunId: Run. Only runs that have not ended; rewritten at each step.
     Runs,
@@ -165,6 +165,12 @@ impl<'txn> Tables<'txn> {
     pub fn first_key(&mut self, table: TableId) -> Result<Option<Vec<u8>>, StoreError> {
         let first = self.at(table as usize)?.first().map_err(storage)?;
         Ok(first.map(|(key, _)| key.value().to_vec()))
+    }
+
+    /// The last key of `table`.
+    pub fn last_key(&mut self, table: TableId) -> Result<Option<Vec<u8>>, StoreError> {
+        let last = self.at(table as usize)?.last().map_err(storage)?;
+        Ok(last.map(|(key, _)| key.value().to_vec()))
     }
 
     /// How many values `table` holds.

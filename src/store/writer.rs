@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::StoreError;
 use super::apply::apply;
+use super::bundle::Fresh;
 use super::file::{self, OpenError, Opened};
 use super::op::{
     Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Identify, Mark,
@@ -365,13 +366,15 @@ impl Committer {
         let mut done = Vec::with_capacity(ops.len());
         {
             let mut tables = Tables::new(&txn);
+            let mut fresh = Fresh::default();
             for op in ops {
-                done.push(match apply(&mut tables, op) {
+                done.push(match apply(&mut tables, &mut fresh, op) {
                     Err(error @ StoreError::Refused(_)) => Err(error),
                     Err(error) => return Err(error),
                     Ok(answer) => Ok(answer),
                 });
             }
+            fresh.put(&mut tables)?;
         }
         txn.commit().map_err(storage)?;
         Ok(done)
