@@ -27,6 +27,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use belfry::base::clock::{Stopwatch, Timestamp};
 use belfry::base::ids::{Entropy, IdSource, RunId, TriggerId, VersionId};
+use belfry::model::flow::Flow;
 use belfry::model::recipient::RecipientRef;
 use belfry::model::run::{Phase, Run};
 use belfry::model::trigger::{CancelHash, Trigger, TriggerSettings};
@@ -133,6 +134,7 @@ fn accept(ids: &IdSource) -> Accept {
     let run = Run {
         id: RunId(ids.next(now)),
         trigger: id,
+        flow: Flow::default(),
         recipient: RecipientRef::user("dr@grant.test"),
         data: None,
         cancel: Some(CancelHash::of("account-invite", &cancellation_key)),

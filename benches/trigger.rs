@@ -49,6 +49,7 @@ use anyhow::{Context, Result, bail};
 use belfry::base::clock::{Clock, Stopwatch, sleep};
 use belfry::base::ids::{Entropy, IdSource, RunId, TriggerId, VersionId};
 use belfry::http::body;
+use belfry::model::flow::Flow;
 use belfry::model::run::{Phase, Run};
 use belfry::model::trigger::{CancelHash, Trigger, TriggerRequest};
 use belfry::store::codec::encode;
@@ -331,6 +332,7 @@ fn records(log: &RawLog, key: &str, request: TriggerRequest) -> Result<(TriggerI
         let run = Run {
             id: RunId(log.ids.next(now)),
             trigger: id,
+            flow: Flow::default(),
             recipient: recipient.reference,
             data: recipient.data,
             cancel,

@@ -95,6 +95,16 @@ impl MessageId {
     }
 }
 
+impl RunId {
+    /// The most runs that one block of ids has room for.
+    pub const BLOCK: u16 = 1 << 10;
+
+    /// The id number `number` of a block: the runs of one trigger differ in their last ten bits.
+    pub fn in_block(block: Uuid, number: u16) -> Self {
+        Self(Uuid::from_u128(block.as_u128() | u128::from(number % Self::BLOCK)))
+    }
+}
+
 impl VersionId {
     /// The id of a workflow's content (RFC 9562 version 8: a hash of our own).
     pub fn of(content: &[u8]) -> Self {
@@ -153,8 +163,18 @@ impl IdSource {
         Self { entropy, made: Mutex::new(Made { last: 0, drawn }) }
     }
 
+    /// The first of `RunId::BLOCK` ids at `now`, which differ in their last bits; greater than every id made before.
+    pub fn next_block(&self, now: Timestamp) -> Uuid {
+        self.make(now, u128::from(RunId::BLOCK - 1))
+    }
+
     /// The next id at `now`: greater than every id made before.
     pub fn next(&self, now: Timestamp) -> Uuid {
+        self.make(now, 0)
+    }
+
+    /// The next id whose bits of `block` are zero. All that differ from it in those alone are taken too.
+    fn make(&self, now: Timestamp, block: u128) -> Uuid {
         let mut made = self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Made { last, drawn } = &mut *made;
         let random = match self.entropy {
@@ -166,17 +186,17 @@ impl IdSource {
                 *hasher.finalize().as_bytes()
             }
         };
-        let mut id = v7(now, &random).as_u128();
+        let mut id = v7(now, &random).as_u128() & !block;
         if id <= *last {
             // Step the low 62 random bits by a small random amount; version and variant bits stay where they are.
             let step = u128::from(u32::from_le_bytes([random[16], random[17], random[18], 0])) + 1;
-            id = *last + step;
+            id = (*last + step + block) & !block;
             if id & VARIANT_MASK != VARIANT {
                 // The low field overflowed: move on to the next millisecond.
-                id = v7(Timestamp::from_millis((*last >> 80) as i64 + 1), &random).as_u128();
+                id = v7(Timestamp::from_millis((*last >> 80) as i64 + 1), &random).as_u128() & !block;
             }
         }
-        *last = id;
+        *last = id | block;
         Uuid::from_u128(id)
     }
 }
@@ -203,6 +223,23 @@ mod tests {
             let ids: Vec<Uuid> = clock.iter().map(|ms| source.next(Timestamp::from_millis(*ms))).collect();
             prop_assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
             prop_assert!(ids.iter().all(|id| id.get_version_num() == 7));
+        }
+
+        #[test]
+        fn no_id_lies_in_the_block_of_another(
+            clock in prop::collection::vec((0i64..4_000_000_000_000, any::<bool>()), 1..200),
+            seed: u64,
+        ) {
+            let source = IdSource::new(Entropy::Seeded(seed));
+            let mut last = None;
+            for (ms, block) in clock {
+                let at = Timestamp::from_millis(ms);
+                let (first, number) = if block { (source.next_block(at), RunId::BLOCK - 1) } else { (source.next(at), 0) };
+                let (first, end) = (RunId(first), RunId::in_block(first, number));
+                prop_assert!(last < Some(first) && first <= end);
+                prop_assert!(end.0.get_version_num() == 7 && end.0.get_variant() == uuid::Variant::RFC4122);
+                last = Some(end);
+            }
         }
     }
 

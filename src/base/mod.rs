@@ -8,4 +8,5 @@ pub mod deps;
 pub mod ids;
 pub mod mail;
 pub mod nearest;
+pub mod turns;
 pub mod work;

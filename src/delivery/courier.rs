@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use futures_util::FutureExt;
 
-use super::lane::Lane;
+use super::lane::{Lane, Queued};
 use super::{EmailProvider, Mail, Sent, retry};
 use crate::base::alarm::Alarm;
 use crate::base::clock::Timestamp;
@@ -15,7 +15,7 @@ use crate::base::deps::{Deps, panic_text};
 use crate::base::ids::{ChannelId, MessageId, RunId};
 use crate::base::work::WorkGuard;
 use crate::engine::Deliver;
-use crate::model::message::{Attempt, AttemptResult, Content};
+use crate::model::message::{Attempt, AttemptResult, Content, Pending};
 use crate::store::op::{BeginAttempt, Begun, EndAttempt};
 use crate::store::{Refused, Store, StoreError};
 
@@ -56,7 +56,8 @@ impl Courier {
                 match lanes.get_mut(&pending.channel) {
                     Some((lane, _)) => {
                         let due = if pending.in_flight { pending.due.min(now) } else { pending.due };
-                        lane.push(due, pending.message, pending.run);
+                        let Pending { message, run, flow, .. } = pending;
+                        lane.push(due, Queued { message, run, flow });
                     }
                     None => strange += 1,
                 }
@@ -79,13 +80,13 @@ impl Courier {
         let mut taken = Vec::new();
         for (channel, (lane, provider)) in &mut self.lanes {
             while !self.draining
-                && let Some((run, message)) = lane.take(now)
+                && let Some(queued) = lane.take(now)
             {
-                taken.push((*channel, Arc::clone(provider), run, message));
+                taken.push((*channel, Arc::clone(provider), queued));
             }
         }
-        for (channel, provider, run, message) in taken {
-            self.attempt(channel, provider, run, message, ctx);
+        for (channel, provider, queued) in taken {
+            self.attempt(channel, provider, queued, ctx);
         }
         let next = self.next_due();
         if self.draining {
@@ -112,15 +113,15 @@ impl Courier {
         &mut self,
         channel: ChannelId,
         provider: Arc<dyn EmailProvider>,
-        run: RunId,
-        message: MessageId,
+        queued: Queued,
         ctx: &mut Context<Self>,
     ) {
         let work = self.deps.work.begin();
+        let Queued { run, message, .. } = queued;
         let attempt = attempt(Arc::clone(&self.deps), self.store.clone(), provider, run, message);
         ctx.spawn(attempt.into_actor(self).map(move |retry_at, courier, ctx| {
             if let Some((lane, _)) = courier.lanes.get_mut(&channel) {
-                lane.settle(run, message, retry_at);
+                lane.settle(queued, retry_at);
             }
             courier.pump(ctx);
             drop(work);
@@ -217,9 +218,9 @@ impl Handler<Deliver> for Courier {
     type Result = ();
 
     fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
-        let Deliver { run, message, channel, work } = deliver;
+        let Deliver { run, message, channel, flow, work } = deliver;
         if let Some((lane, _)) = self.lanes.get_mut(&channel) {
-            lane.push(self.deps.clock.now(), message, run);
+            lane.push(self.deps.clock.now(), Queued { message, run, flow });
         }
         self.pump(ctx);
         drop(work);

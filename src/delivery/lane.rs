@@ -1,18 +1,30 @@
-//! One channel's queue: what is due when, and how many attempts may be on the wire. A stuck provider fills only its own.
+//! One channel's queue: what is due when, and how many attempts may be on the wire. A stuck provider fills only its own;
+//! within it flows take turns.
 
 use std::collections::{BTreeSet, HashSet};
 
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
+use crate::base::turns::Turns;
+use crate::model::flow::Flow;
 
 /// Messages of one channel that are remembered in memory. At about 120 bytes each, 12 MB; more than these wait in the
 /// outbox and are read again when there is room.
 const CAPACITY: usize = 100_000;
 
+/// A message that waits for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Queued {
+    pub message: MessageId,
+    pub run: RunId,
+    pub flow: Flow,
+}
+
 /// The queue of one channel.
 pub struct Lane {
     concurrency: usize,
-    queue: BTreeSet<(Timestamp, MessageId, RunId)>,
+    waiting: BTreeSet<(Timestamp, Queued)>,
+    due: Turns<Flow, Queued>,
     /// Queued or on the wire: a message that is told twice is sent once.
     known: HashSet<MessageId>,
     in_flight: usize,
@@ -22,50 +34,68 @@ pub struct Lane {
 impl Lane {
     /// An empty lane that lets `concurrency` attempts onto the wire at once.
     pub fn new(concurrency: usize) -> Self {
-        Self { concurrency, queue: BTreeSet::new(), known: HashSet::new(), in_flight: 0, overflowed: false }
+        Self {
+            concurrency,
+            waiting: BTreeSet::new(),
+            due: Turns::default(),
+            known: HashSet::new(),
+            in_flight: 0,
+            overflowed: false,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.len() + self.due.len()
     }
 
     /// Queues a message, or remembers that some did not fit.
-    pub fn push(&mut self, due: Timestamp, message: MessageId, run: RunId) {
-        if self.known.contains(&message) {
+    pub fn push(&mut self, due: Timestamp, queued: Queued) {
+        if self.known.contains(&queued.message) {
             return;
         }
-        if self.queue.len() >= CAPACITY {
+        if self.len() >= CAPACITY {
             self.overflowed = true;
             return;
         }
-        self.known.insert(message);
-        self.queue.insert((due, message, run));
+        self.known.insert(queued.message);
+        self.waiting.insert((due, queued));
     }
 
     /// The next message that is due at `now`, if there is room on the wire. Each must come back by `settle`.
-    pub fn take(&mut self, now: Timestamp) -> Option<(RunId, MessageId)> {
+    pub fn take(&mut self, now: Timestamp) -> Option<Queued> {
+        while self.waiting.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, queued)) = self.waiting.pop_first()
+        {
+            self.due.push(queued.flow, queued);
+        }
         if self.in_flight >= self.concurrency {
             return None;
         }
-        let first = self.queue.first().filter(|(due, ..)| *due <= now).copied()?;
-        self.queue.remove(&first);
+        let (_, queued) = self.due.pop()?;
         self.in_flight += 1;
-        Some((first.2, first.1))
+        Some(queued)
     }
 
     /// An attempt is over; it is made again at `retry_at`, if that is given.
-    pub fn settle(&mut self, run: RunId, message: MessageId, retry_at: Option<Timestamp>) {
+    pub fn settle(&mut self, queued: Queued, retry_at: Option<Timestamp>) {
         self.in_flight -= 1;
-        self.known.remove(&message);
+        self.known.remove(&queued.message);
         if let Some(due) = retry_at {
-            self.push(due, message, run);
+            self.push(due, queued);
         }
     }
 
-    /// When the next queued message is due.
+    /// When the next queued message is due; the epoch, if it is due already.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.queue.first().map(|(due, ..)| *due)
+        match self.due.is_empty() {
+            false => Some(Timestamp::default()),
+            true => self.waiting.first().map(|(due, _)| *due),
+        }
     }
 
     /// Whether messages were left in the outbox and there is room for them again; true once per overflow.
     pub fn wants_refill(&mut self) -> bool {
-        let wants = self.overflowed && self.queue.len() < CAPACITY / 2;
+        let wants = self.overflowed && self.len() < CAPACITY / 2;
         self.overflowed &= !wants;
         wants
     }
@@ -75,28 +105,39 @@ impl Lane {
 mod tests {
     use super::*;
 
-    fn id(number: usize) -> MessageId {
-        MessageId::from((number as u128).to_be_bytes())
+    fn queued(number: usize) -> Queued {
+        let message = MessageId::from((number as u128).to_be_bytes());
+        Queued { message, run: RunId::from([1; 16]), flow: Flow(1) }
     }
 
     #[test]
     fn a_message_told_twice_is_taken_once() {
-        let (mut lane, run, now) = (Lane::new(2), RunId::from([1; 16]), Timestamp::from_millis(5));
-        lane.push(now, id(1), run);
-        lane.push(Timestamp::from_millis(1), id(1), run);
-        assert_eq!(lane.take(now), Some((run, id(1))));
-        lane.push(now, id(1), run);
+        let (mut lane, now) = (Lane::new(2), Timestamp::from_millis(5));
+        lane.push(now, queued(1));
+        lane.push(Timestamp::from_millis(1), queued(1));
+        assert_eq!(lane.take(now), Some(queued(1)));
+        lane.push(now, queued(1));
         assert_eq!(lane.take(now), None);
     }
 
     #[test]
+    fn a_flow_with_one_message_does_not_wait_for_all_of_another() {
+        let (mut lane, now) = (Lane::new(3), Timestamp::from_millis(5));
+        (0..100).for_each(|number| lane.push(Timestamp::from_millis(1), queued(number)));
+        let single = Queued { flow: Flow(2), ..queued(100) };
+        lane.push(now, single);
+        let taken: Vec<Queued> = std::iter::from_fn(|| lane.take(now)).collect();
+        assert_eq!(taken, [queued(0), single, queued(1)]);
+    }
+
+    #[test]
     fn what_did_not_fit_is_asked_for_again_when_half_is_gone() {
-        let (mut lane, run, now) = (Lane::new(CAPACITY), RunId::from([1; 16]), Timestamp::from_millis(5));
-        (0..=CAPACITY).for_each(|number| lane.push(now, id(number), run));
+        let (mut lane, now) = (Lane::new(CAPACITY), Timestamp::from_millis(5));
+        (0..=CAPACITY).for_each(|number| lane.push(now, queued(number)));
         for _ in 0..=CAPACITY / 2 {
             assert!(!lane.wants_refill());
-            let (run, message) = lane.take(now).unwrap();
-            lane.settle(run, message, None);
+            let taken = lane.take(now).unwrap();
+            lane.settle(taken, None);
         }
         assert!(lane.wants_refill());
         assert!(!lane.wants_refill());
@@ -104,9 +145,9 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_before_it_is_due_or_beyond_the_concurrency() {
-        let (mut lane, run) = (Lane::new(1), RunId::from([1; 16]));
-        lane.push(Timestamp::from_millis(10), id(1), run);
-        lane.push(Timestamp::from_millis(10), id(2), run);
+        let mut lane = Lane::new(1);
+        lane.push(Timestamp::from_millis(10), queued(1));
+        lane.push(Timestamp::from_millis(10), queued(2));
         assert_eq!(lane.take(Timestamp::from_millis(9)), None);
         assert!(lane.take(Timestamp::from_millis(10)).is_some());
         assert_eq!(lane.take(Timestamp::from_millis(10)), None);

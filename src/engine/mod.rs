@@ -20,6 +20,7 @@ use crate::base::deps::Deps;
 use crate::base::ids::{ChannelId, MessageId, RunId};
 use crate::base::work::WorkGuard;
 use crate::model::channel::ChannelType;
+use crate::model::flow::Flow;
 use crate::model::recipient::RecipientRef;
 use crate::store::Store;
 use catalog::Catalog;
@@ -56,6 +57,7 @@ pub struct Deliver {
     pub run: RunId,
     pub message: MessageId,
     pub channel: ChannelId,
+    pub flow: Flow,
     pub work: WorkGuard,
 }
 

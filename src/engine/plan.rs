@@ -251,6 +251,7 @@ mod tests {
     use crate::base::ids::{RunId, TriggerId, VersionId};
     use crate::model::channel::ChannelType;
     use crate::model::duration::{Duration, Unit};
+    use crate::model::flow::Flow;
     use crate::model::message::EmailContent;
     use crate::model::recipient::RecipientRef;
     use crate::model::trigger::TriggerSettings;
@@ -325,6 +326,7 @@ mod tests {
             let run = Run {
                 id: RunId::from([2; 16]),
                 trigger: trigger.id,
+                flow: Flow::default(),
                 recipient: reference.clone(),
                 data: None,
                 cancel: None,

@@ -1,7 +1,8 @@
 //! Knows every run that has not ended: those at work by their actor, those that sleep long by (due, id), and all that
-//! can be cancelled by (hash of the key, id). A parked run costs two entries of a B-tree, about 100 bytes, and no actor.
+//! can be cancelled by (hash of the key, id). A parked run costs two entries of a B-tree, about 110 bytes, and no actor.
+//! What is to be started takes turns by flow, so that one workflow or tenant with many runs delays no other.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
@@ -12,7 +13,9 @@ use crate::base::alarm::Alarm;
 use crate::base::clock::Timestamp;
 use crate::base::ids::RunId;
 use crate::base::mail::tell;
+use crate::base::turns::Turns;
 use crate::base::work::WorkGuard;
+use crate::model::flow::Flow;
 use crate::model::recipient::RecipientRef;
 use crate::model::trigger::CancelHash;
 use crate::store::op::{Admission, Cancel, Cancelled};
@@ -27,12 +30,12 @@ const MAX_CRASHES: u8 = 3;
 /// The registry.
 pub struct Registry {
     engine: Arc<Engine>,
-    parked: BTreeSet<(Timestamp, RunId)>,
+    parked: BTreeMap<(Timestamp, RunId), Flow>,
     keys: BTreeSet<(CancelHash, RunId)>,
     live: HashMap<RunId, Live>,
     dozing: usize,
     /// Runs to be started when there is room for their actors.
-    ready: VecDeque<RunId>,
+    ready: Turns<Flow, RunId>,
     /// Held while runs are ready or due and have no actor yet.
     backlog: Option<WorkGuard>,
     crashes: HashMap<RunId, u8>,
@@ -42,25 +45,26 @@ pub struct Registry {
 
 struct Live {
     actor: Addr<RunActor>,
+    flow: Flow,
     dozing: Option<Timestamp>,
 }
 
 /// The pending runs of a store.
 #[derive(Default)]
 pub struct Recovered {
-    parked: BTreeSet<(Timestamp, RunId)>,
+    parked: BTreeMap<(Timestamp, RunId), Flow>,
     keys: BTreeSet<(CancelHash, RunId)>,
-    ready: VecDeque<RunId>,
+    ready: Turns<Flow, RunId>,
 }
 
 impl Recovered {
     /// Reads them with one scan.
     pub fn scan(store: &Store) -> Result<Self, StoreError> {
         let mut found = Self::default();
-        store.read()?.each_run(|run| {
+        store.read()?.each_waiting(|run| {
             match run.phase.due() {
-                Some(due) => drop(found.parked.insert((due, run.id))),
-                None => found.ready.push_back(run.id),
+                Some(due) => drop(found.parked.insert((due, run.id), run.flow)),
+                None => found.ready.push(run.flow, run.id),
             }
             if let Some(key) = run.cancel {
                 found.keys.insert((key, run.id));
@@ -100,21 +104,20 @@ impl Registry {
     /// Starts what is ready or due, as far as there is room, and sets the alarm for what is due next.
     fn pump(&mut self, ctx: &mut Context<Self>) {
         let now = self.engine.deps.clock.now();
-        while !self.draining && self.live.len() - self.dozing < self.engine.max_active {
-            let due = || self.parked.first().filter(|(due, _)| *due <= now).copied();
-            if let Some(id) = self.ready.pop_front() {
-                self.start(id, ctx);
-            } else if let Some(entry) = due() {
-                self.parked.remove(&entry);
-                self.start(entry.1, ctx);
-            } else {
-                break;
-            }
+        while let Some(entry) = self.parked.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((_, id), flow) = entry.remove_entry();
+            self.ready.push(flow, id);
         }
-        let next = self.parked.first().map(|(due, _)| *due);
+        while !self.draining
+            && self.live.len() - self.dozing < self.engine.max_active
+            && let Some((flow, id)) = self.ready.pop()
+        {
+            self.start(id, flow, ctx);
+        }
+        let next = self.next_parked();
         if self.draining {
             self.backlog = None;
-        } else if !self.ready.is_empty() || next.is_some_and(|due| due <= now) {
+        } else if !self.ready.is_empty() {
             // Room comes with the next run that rests, which pumps again.
             self.backlog.get_or_insert_with(|| self.engine.deps.work.begin());
         } else {
@@ -126,16 +129,20 @@ impl Registry {
         metrics::gauge!("belfry_runs_ready").set(self.ready.len() as f64);
     }
 
+    fn next_parked(&self) -> Option<Timestamp> {
+        self.parked.first_key_value().map(|((due, _), _)| *due)
+    }
+
     fn ring(&mut self, ctx: &mut Context<Self>) {
         self.alarm.rang();
         self.pump(ctx);
     }
 
     /// The one start path: of fresh runs, of those that are due, of recovered ones, and of those whose actor died.
-    fn start(&mut self, id: RunId, ctx: &mut Context<Self>) {
+    fn start(&mut self, id: RunId, flow: Flow, ctx: &mut Context<Self>) {
         let work = self.engine.deps.work.begin();
         let actor = RunActor::new(Arc::clone(&self.engine), ctx.address(), id, work).start();
-        self.live.insert(id, Live { actor, dozing: None });
+        self.live.insert(id, Live { actor, flow, dozing: None });
     }
 
     /// The run has ended: nothing of it stays.
@@ -144,6 +151,12 @@ impl Registry {
             self.keys.remove(&(key, id));
         }
         self.crashes.remove(&id);
+    }
+
+    fn park(&mut self, id: RunId, due: Timestamp) {
+        if let Some(live) = self.remove_live(id) {
+            self.parked.insert((due, id), live.flow);
+        }
     }
 
     fn remove_live(&mut self, id: RunId) -> Option<Live> {
@@ -175,8 +188,8 @@ impl Handler<Admit> for Registry {
                 self.keys.extend(admission.runs.iter().map(|id| (key, *id)));
             }
             match admission.due {
-                Some(due) => self.parked.extend(admission.runs.iter().map(|id| (due, *id))),
-                None => self.ready.extend(&admission.runs),
+                Some(due) => self.parked.extend(admission.runs.iter().map(|id| ((due, *id), admission.flow))),
+                None => admission.runs.iter().for_each(|id| self.ready.push(admission.flow, *id)),
             }
         }
         self.pump(ctx);
@@ -226,13 +239,9 @@ impl Handler<Rested> for Registry {
             }
             Rest::Dozing(due) => {
                 tell(&live.actor, Stop);
-                self.remove_live(run);
-                self.parked.insert((due, run));
+                self.park(run, due);
             }
-            Rest::Waiting(due) => {
-                self.remove_live(run);
-                self.parked.insert((due, run));
-            }
+            Rest::Waiting(due) => self.park(run, due),
             Rest::Ended => {
                 self.remove_live(run);
                 self.forget(run, cancel);
@@ -253,15 +262,13 @@ impl Handler<Died> for Registry {
     type Result = ();
 
     fn handle(&mut self, Died(id): Died, ctx: &mut Self::Context) {
-        if self.remove_live(id).is_none() {
-            return;
-        }
+        let Some(Live { flow, .. }) = self.remove_live(id) else { return };
         let crashes = self.crashes.entry(id).or_default();
         *crashes += 1;
         tracing::error!(run = %id, crashes = *crashes, "a run's actor panicked");
         metrics::counter!("belfry_run_panics_total").increment(1);
         if *crashes < MAX_CRASHES {
-            self.start(id, ctx);
+            self.start(id, flow, ctx);
         } else {
             let engine = Arc::clone(&self.engine);
             let work = self.engine.deps.work.begin();
@@ -333,9 +340,8 @@ impl Handler<NextDue> for Registry {
     type Result = Option<Timestamp>;
 
     fn handle(&mut self, _: NextDue, _: &mut Self::Context) -> Self::Result {
-        let parked = self.parked.first().map(|(due, _)| *due);
         let dozing = self.live.values().filter_map(|live| live.dozing).min();
-        [parked, dozing].into_iter().flatten().min()
+        [self.next_parked(), dozing].into_iter().flatten().min()
     }
 }
 

@@ -196,7 +196,7 @@ async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan
             Effect::Sleep(due) => step = Step::Rest(Rest::Waiting(due)),
             Effect::Deliver { message, channel } => {
                 let work = engine.deps.work.begin();
-                tell_recipient(&engine.deliver, Deliver { run: run.id, message, channel, work });
+                tell_recipient(&engine.deliver, Deliver { run: run.id, message, channel, flow: run.flow, work });
             }
             Effect::Publish { channel } => {
                 tell_recipient(&engine.publish, Publish { channel, user: run.recipient.clone() });

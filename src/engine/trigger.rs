@@ -6,10 +6,11 @@ use actix::Addr;
 use serde_json::Map;
 
 use super::Engine;
-use super::plan::{self, Beginning};
+use super::plan;
 use super::registry::{Admit, CancelRuns, Registry};
 use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::{call, tell};
+use crate::model::flow::Flow;
 use crate::model::recipient::RecipientRef;
 use crate::model::run::Run;
 use crate::model::trigger::{CancelHash, CancelRequest, NamedRecipient, Trigger, TriggerRequest};
@@ -99,26 +100,25 @@ impl Intake {
         };
         let beginning = plan::begin(&published.workflow, trigger.settings, now);
         let due = beginning.phase.due();
-        let runs: Vec<Run> =
-            request.recipients.into_iter().map(|to| self.start(&trigger, to, cancel, &beginning)).collect();
-        let ids = runs.iter().map(|run| run.id).collect();
-        let accept = Accept { trigger, runs, identify, idempotency, bytes };
-        match engine.store.accept(accept, Admission { runs: ids, due, cancel, work }).await? {
-            Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
-            Accepted::New => Ok(Triggered::New(id)),
-        }
-    }
-
-    fn start(&self, trigger: &Trigger, to: NamedRecipient, cancel: Option<CancelHash>, beginning: &Beginning) -> Run {
-        Run {
-            id: RunId(self.engine.deps.ids.next(trigger.inserted_at)),
+        let flow = Flow::of(key, trigger.tenant.as_deref());
+        let block = engine.deps.ids.next_block(now);
+        let start = |(number, to): (u16, NamedRecipient)| Run {
+            id: RunId::in_block(block, number),
             trigger: trigger.id,
+            flow,
             recipient: to.reference,
             data: to.data,
             cancel,
             revision: 0,
             phase: beginning.phase,
             begun: beginning.begun.clone(),
+        };
+        let runs: Vec<Run> = (0..RunId::BLOCK).zip(request.recipients).map(start).collect();
+        let ids = runs.iter().map(|run| run.id).collect();
+        let accept = Accept { trigger, runs, identify, idempotency, bytes };
+        match engine.store.accept(accept, Admission { runs: ids, due, cancel, flow, work }).await? {
+            Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
+            Accepted::New => Ok(Triggered::New(id)),
         }
     }
 

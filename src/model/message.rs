@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::flow::Flow;
 use super::recipient::RecipientRef;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId};
@@ -49,6 +50,8 @@ pub enum Status {
 pub struct Pending {
     pub message: MessageId,
     pub run: RunId,
+    #[serde(default)]
+    pub flow: Flow,
     pub channel: ChannelId,
     /// Attempts begun, the one on the wire included.
     pub attempts: u32,

@@ -11,6 +11,7 @@ pub mod engagement;
 pub mod fault;
 pub mod feed;
 mod findings;
+pub mod flow;
 mod json_path;
 mod json_reader;
 pub mod message;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::flow::Flow;
 use super::recipient::RecipientRef;
 use super::trigger::CancelHash;
 use crate::base::clock::Timestamp;
@@ -13,6 +14,8 @@ use crate::base::ids::{RunId, TriggerId};
 pub struct Run {
     pub id: RunId,
     pub trigger: TriggerId,
+    #[serde(default)]
+    pub flow: Flow,
     pub recipient: RecipientRef,
     /// Laid over the trigger's data for this recipient.
     #[serde(default, skip_serializing_if = "Option::is_none")]

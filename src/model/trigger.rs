@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 
 use super::recipient::{MAX_PROPERTIES_BYTES, RecipientRef, TENANTS, USERS, check_id, kind};
 use crate::base::clock::Timestamp;
-use crate::base::ids::{TriggerId, VersionId};
+use crate::base::ids::{RunId, TriggerId, VersionId};
 
 /// The most recipients of one trigger.
 pub const MAX_RECIPIENTS: usize = 1_000;
+const _: () = assert!(MAX_RECIPIENTS <= RunId::BLOCK as usize, "the runs of a trigger share a block of ids");
 /// The longest cancellation key, in bytes.
 pub const MAX_CANCELLATION_KEY_BYTES: usize = 1_024;
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::bundle::Fresh;
+use super::cohort::Stored;
 use super::marks::{self, Feed};
 use super::op::{
     Accepted, Accepting, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Idempotent, NewMessage,
@@ -17,7 +18,7 @@ use crate::model::engagement::Engagement;
 use crate::model::feed::FeedEntry;
 use crate::model::message::{AttemptResult, Message, Pending, Status};
 use crate::model::recipient::{Recipient, RecipientRef};
-use crate::model::run::{EndedRun, Outcome, Run, RunEvent, RunEventKind};
+use crate::model::run::{EndedRun, Outcome, RunEvent, RunEventKind};
 use crate::model::trigger_data::TriggerData;
 
 /// How long an idempotency key is remembered.
@@ -99,7 +100,8 @@ fn accept(tables: &mut Tables<'_>, fresh: &mut Fresh, accept: Accepting) -> Resu
         merge(tables, recipient, properties, now)?;
     }
     fresh.triggers.push((accept.id, accept.trigger));
-    fresh.runs.extend(accept.runs);
+    fresh.runs.alone.extend(accept.runs.alone);
+    fresh.runs.cohorts.extend(accept.runs.cohorts);
     Ok(Done::Accepted(Accepted::New))
 }
 
@@ -144,17 +146,16 @@ fn merge(
 }
 
 fn advance(tables: &mut Tables<'_>, advance: Advance) -> Result<Done, StoreError> {
-    let key = advance.run.as_bytes();
-    let stored: Option<Run> = tables.get(TableId::Runs, key)?;
-    let mut run = stored.filter(|run| run.revision == advance.expect).ok_or(Refused::Stale)?;
-    let first_event = run.revision.saturating_mul(EVENTS_PER_REVISION);
-    run.revision += 1;
+    let stored = Stored::load(tables, advance.run)?;
+    let mut stored = stored.filter(|stored| stored.run.revision == advance.expect).ok_or(Refused::Stale)?;
+    let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
+    stored.run.revision += 1;
     match advance.to {
         Next::Phase(phase) => {
-            run.phase = phase;
-            tables.put(TableId::Runs, key, &run)?;
+            stored.run.phase = phase;
+            stored.put(tables)?;
         }
-        Next::End(outcome) => end_run(tables, run, outcome, advance.at)?,
+        Next::End(outcome) => end_run(tables, stored, outcome, advance.at)?,
     }
     put_events(tables, advance.run, first_event, &advance.events)?;
     match advance.message {
@@ -179,9 +180,9 @@ fn put_events(tables: &mut Tables<'_>, run: RunId, first: u32, events: &[RunEven
     Ok(())
 }
 
-fn end_run(tables: &mut Tables<'_>, run: Run, outcome: Outcome, at: Timestamp) -> Result<(), StoreError> {
+fn end_run(tables: &mut Tables<'_>, stored: Stored, outcome: Outcome, at: Timestamp) -> Result<(), StoreError> {
+    let run = stored.remove(tables)?;
     let id = run.id;
-    tables.remove(TableId::Runs, id.as_bytes())?;
     tables.put(TableId::EndedRuns, id.as_bytes(), &EndedRun { run, outcome, ended_at: at })
 }
 
@@ -208,17 +209,16 @@ fn publish(tables: &mut Tables<'_>, mut message: Message, data: TriggerData) -> 
 fn cancel(tables: &mut Tables<'_>, cancel: &Cancel) -> Result<Done, StoreError> {
     let mut cancelled = Vec::new();
     for id in &cancel.runs {
-        let run: Option<Run> = tables.get(TableId::Runs, id.as_bytes())?;
-        let Some(mut run) = run else { continue };
-        if cancel.recipients.as_ref().is_some_and(|named| !named.contains(&run.recipient)) {
+        let Some(mut stored) = Stored::load(tables, *id)? else { continue };
+        if cancel.recipients.as_ref().is_some_and(|named| !named.contains(&stored.run.recipient)) {
             continue;
         }
-        let phase = run.phase;
-        let first_event = run.revision.saturating_mul(EVENTS_PER_REVISION);
-        run.revision += 1;
+        let phase = stored.run.phase;
+        let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
+        stored.run.revision += 1;
         let event = RunEvent { kind: RunEventKind::Cancelled, step_ref: String::new(), at: cancel.at };
         put_events(tables, *id, first_event, &[event])?;
-        end_run(tables, run, Outcome::Cancelled, cancel.at)?;
+        end_run(tables, stored, Outcome::Cancelled, cancel.at)?;
         let in_flight = cancel_queued(tables, *id, cancel.at)?;
         cancelled.push(Cancelled { run: *id, phase, in_flight });
     }

@@ -10,6 +10,7 @@ use serde_bytes::Bytes;
 
 use super::StoreError;
 use super::codec::decode;
+use super::cohort::Records;
 use super::tables::{TableId, Tables};
 use crate::base::ids::{RunId, TriggerId};
 
@@ -32,7 +33,7 @@ struct Bundle<'a> {
 #[derive(Default)]
 pub struct Fresh {
     pub triggers: Vec<(TriggerId, Vec<u8>)>,
-    pub runs: Vec<(RunId, Vec<u8>)>,
+    pub runs: Records,
 }
 
 impl Fresh {
@@ -49,9 +50,15 @@ impl Fresh {
             put_bundle(tables, true, std::slice::from_ref(trigger))?;
         }
         put_in_order(tables, in_order)?;
-        self.runs.sort_unstable_by_key(|(id, _)| *id);
-        self.runs.iter().try_for_each(|(id, run)| tables.put_encoded(TableId::Runs, id.as_bytes(), run))
+        let Records { alone, cohorts } = self.runs;
+        put_all(tables, TableId::Runs, alone)?;
+        put_all(tables, TableId::Cohorts, cohorts)
     }
+}
+
+fn put_all(tables: &mut Tables<'_>, table: TableId, mut records: Vec<(RunId, Vec<u8>)>) -> Result<(), StoreError> {
+    records.sort_unstable_by_key(|(id, _)| *id);
+    records.iter().try_for_each(|(id, record)| tables.put_encoded(table, id.as_bytes(), record))
 }
 
 fn put_in_order(tables: &mut Tables<'_>, mut triggers: &[(TriggerId, Vec<u8>)]) -> Result<(), StoreError> {
@@ -127,7 +134,7 @@ mod tests {
         let mut tables = Tables::new(&txn);
         tables.open_all().unwrap();
         let triggers = triggers.iter().map(|trigger| (trigger.id, encode(trigger).unwrap())).collect();
-        Fresh { triggers, runs: Vec::new() }.put(&mut tables).unwrap();
+        Fresh { triggers, runs: Records::default() }.put(&mut tables).unwrap();
         drop(tables);
         txn.commit().unwrap();
     }

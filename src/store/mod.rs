@@ -5,6 +5,7 @@
 pub mod apply;
 mod bundle;
 pub mod codec;
+mod cohort;
 pub mod file;
 mod marks;
 pub mod op;
@@ -14,6 +15,7 @@ pub mod tables;
 mod tests;
 pub mod writer;
 
+pub use cohort::Waiting;
 pub use file::OpenError;
 pub use read::Reader;
 pub use writer::{Settings, Store};

@@ -5,11 +5,13 @@ use serde_json::{Map, Value};
 
 use super::StoreError;
 use super::codec::encode;
+use super::cohort::Records;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
 use crate::base::work::WorkGuard;
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Action, Engagement};
+use crate::model::flow::Flow;
 use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{Outcome, Phase, Run, RunEvent};
@@ -68,7 +70,7 @@ pub struct Accepting {
     pub id: TriggerId,
     pub at: Timestamp,
     pub trigger: Vec<u8>,
-    pub runs: Vec<(RunId, Vec<u8>)>,
+    pub runs: Records,
     pub identify: Vec<(RecipientRef, Map<String, Value>)>,
     pub idempotency: Option<Idempotency>,
     pub bytes: usize,
@@ -77,12 +79,11 @@ pub struct Accepting {
 impl Accept {
     /// Encodes the records.
     pub fn prepare(self) -> Result<Accepting, StoreError> {
-        let runs = self.runs.iter().map(|run| Ok((run.id, encode(run)?)));
         Ok(Accepting {
             id: self.trigger.id,
             at: self.trigger.inserted_at,
             trigger: encode(&self.trigger)?,
-            runs: runs.collect::<Result<_, StoreError>>()?,
+            runs: Records::of(&self.runs)?,
             identify: self.identify,
             idempotency: self.idempotency,
             bytes: self.bytes,
@@ -96,6 +97,7 @@ pub struct Admission {
     /// When they go on; `None`: now.
     pub due: Option<Timestamp>,
     pub cancel: Option<CancelHash>,
+    pub flow: Flow,
     /// Counts from the request until the runs have begun.
     pub work: WorkGuard,
 }
@@ -279,7 +281,7 @@ impl Op {
     pub fn weight(&self) -> usize {
         const RECORD: usize = 512;
         match self {
-            Self::Accept(accept) => accept.bytes + (accept.runs.len() + 1) * RECORD,
+            Self::Accept(accept) => accept.bytes + RECORD + accept.runs.bytes(),
             Self::EndAttempt(end) => RECORD + end.captured.as_ref().map_or(0, |captured| captured.raw.len() * 2),
             Self::PublishVersion(_) => 64 * RECORD,
             Self::Mark(mark) => mark.messages.len() * 2 * RECORD,
@@ -294,6 +296,7 @@ pub fn pending(message: &Message) -> Pending {
     Pending {
         message: message.id,
         run: message.run,
+        flow: Flow::of(&message.workflow, message.tenant.as_deref()),
         channel: message.channel,
         attempts: 0,
         due: message.inserted_at,

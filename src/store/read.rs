@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 use super::bundle::{self, Found};
 use super::codec::decode;
+use super::cohort::{self, Cohort, Waiting};
 use super::op::{Idempotent, StoredKey, StoredVersion};
 use super::tables::{TableId, feed_key, feed_recipient, item_key, storage};
 use crate::base::clock::Timestamp;
@@ -104,7 +105,11 @@ impl Reader {
 
     /// A run that has not ended.
     pub fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
-        self.get(TableId::Runs, id.as_bytes())
+        if let Some(run) = self.get(TableId::Runs, id.as_bytes())? {
+            return Ok(Some(run));
+        }
+        let cohort: Option<Cohort> = self.get(TableId::Cohorts, cohort::key(id).as_bytes())?;
+        cohort.map_or(Ok(None), |cohort| cohort.run(id))
     }
 
     /// A run that has ended.
@@ -112,10 +117,28 @@ impl Reader {
         self.get(TableId::EndedRuns, id.as_bytes())
     }
 
-    /// Hands every pending run to `take`, oldest first.
+    /// Hands every pending run to `take`: those that have gone on and then those that have not, each oldest first.
     pub fn each_run(&self, mut take: impl FnMut(Run)) -> Result<(), StoreError> {
         self.each(TableId::Runs, &[], |run| {
             take(run);
+            true
+        })?;
+        let mut failed = Ok(());
+        self.each(TableId::Cohorts, &[], |cohort: Cohort| {
+            failed = cohort.runs().try_for_each(|run| run.map(&mut take));
+            failed.is_ok()
+        })?;
+        failed
+    }
+
+    /// Hands what the registry knows of every pending run to `take`, in the order of `each_run`.
+    pub fn each_waiting(&self, mut take: impl FnMut(Waiting)) -> Result<(), StoreError> {
+        self.each(TableId::Runs, &[], |run| {
+            take(run);
+            true
+        })?;
+        self.each(TableId::Cohorts, &[], |cohort: Cohort| {
+            cohort.waiting().for_each(&mut take);
             true
         })
     }

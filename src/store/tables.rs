@@ -56,9 +56,11 @@ pub enum TableId {
     Keys,
     /// MessageId: Captured.
     Mailbox,
+    /// The RunId of its first: Cohort.
+    Cohorts,
 }
 
-const COUNT: usize = 20;
+const COUNT: usize = 21;
 
 const NAMES: [&str; COUNT] = [
     "meta",
@@ -81,6 +83,7 @@ const NAMES: [&str; COUNT] = [
     "published",
     "keys",
     "mailbox",
+    "cohorts",
 ];
 
 impl TableId {

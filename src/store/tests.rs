@@ -16,6 +16,7 @@ use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
 use crate::base::work::Work;
 use crate::model::engagement::Engagement;
+use crate::model::flow::Flow;
 use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message, Status};
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{Outcome, Phase, Run, RunEvent, RunEventKind};
@@ -74,7 +75,7 @@ impl Bench {
             inserted_at: at,
         };
         let work = Work::default().begin();
-        let admission = Admission { runs: vec![run.id], due: None, cancel: run.cancel, work };
+        let admission = Admission { runs: vec![run.id], due: None, cancel: run.cancel, flow: run.flow, work };
         let accept = Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency, bytes: 0 };
         self.store.accept(accept, admission).await
     }
@@ -116,6 +117,7 @@ fn run(number: u8) -> Run {
     Run {
         id: RunId::from([number; 16]),
         trigger: TriggerId::from([number; 16]),
+        flow: Flow::default(),
         recipient: RecipientRef::user(format!("u{number}")),
         data: None,
         cancel: Some(CancelHash::of("w", "key")),

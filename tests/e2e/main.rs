@@ -5,6 +5,7 @@ mod bad_input;
 mod cli;
 mod cors;
 mod demo;
+mod fairness;
 mod feed;
 mod idempotency;
 mod keys;
