@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::client::Client;
 use super::keys::DevKeys;
 use super::keys_command::{self, KeysCommand};
+use super::runs_command::{self, RunsCommand};
 use super::{demo, logging, serve, server};
 use crate::base::config::{Config, LogLevel, Overrides};
 
@@ -62,6 +63,9 @@ enum Command {
     /// API keys, user tokens and the keys that sign them
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Runs that have not ended
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -182,10 +186,8 @@ pub fn run() -> Result<()> {
         }
         Command::Trigger(args) => block_on(trigger(args)),
         Command::Cancel(args) => block_on(cancel(args)),
-        Command::Keys(command) => block_on(keys_command::run(command, |place| {
-            let overrides = Overrides { data_dir: place.data_dir.clone(), ..Overrides::default() };
-            Ok(Config::load(file_or_default(place.config.clone()).as_deref(), &overrides)?)
-        })),
+        Command::Keys(command) => block_on(keys_command::run(command)),
+        Command::Runs(command) => block_on(runs_command::run(command)),
         Command::Config(ConfigCommand::Default) => {
             print!("{}", Config::default_toml());
             Ok(())
@@ -220,7 +222,8 @@ fn load(args: &ServeArgs) -> Result<Config> {
     Ok(Config::load(file.as_deref(), &overrides(&args.flags, args.dev))?)
 }
 
-fn file_or_default(named: Option<PathBuf>) -> Option<PathBuf> {
+/// The configuration file that is read: the one that was named, or the one that is there.
+pub fn file_or_default(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| DEFAULT_FILE.into()))
 }
 

@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, segment};
-use super::keys::{DevKeys, configured};
+use super::keys::configured;
+use super::place::{Place, Reached};
 use super::signing_key::{self, Files, VARIABLE};
 use crate::base::clock::Clock;
-use crate::base::config::Config;
 use crate::http::key_ring::{KeyInfo, KeyKind, KeyRing, NewKey};
 use crate::model::duration::parse_span;
-use crate::store::{OpenError, Settings, Store};
+use crate::store::Store;
 
 /// What is done.
 #[derive(Subcommand)]
@@ -76,23 +76,6 @@ pub struct Kind {
     public: bool,
 }
 
-/// Where the keys are.
-#[derive(Args)]
-pub struct Place {
-    /// The configuration file, for the data folder [default: belfry.toml, if there is one]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The data folder [default: server.data_dir]
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// A running server [default: at server.listen]
-    #[arg(long, value_name = "URL", env = "BELFRY_URL")]
-    url: Option<String>,
-    /// A secret key of the running server
-    #[arg(long, value_name = "KEY", env = "BELFRY_API_KEY", hide_env_values = true)]
-    api_key: Option<String>,
-}
-
 #[derive(Args)]
 pub struct SignUser {
     /// The user's id
@@ -114,12 +97,12 @@ pub struct SignUser {
     data_dir: PathBuf,
 }
 
-/// Runs the command; `config` is the configuration of its place.
-pub async fn run(command: KeysCommand, config: impl FnOnce(&Place) -> Result<Config>) -> Result<()> {
+/// Runs the command.
+pub async fn run(command: KeysCommand) -> Result<()> {
     match command {
         KeysCommand::Create { kind, name, place } => {
             let kind = if kind.secret { KeyKind::Secret } else { KeyKind::Public };
-            let new = match Keys::open(&place, config(&place)?)? {
+            let new = match Keys::open(&place)? {
                 Keys::Served(client) => {
                     let body = json!({"kind": kind, "name": name});
                     read::<NewKey>(client.call(Method::POST, "/admin/keys", Some(&body)).await?)?
@@ -134,7 +117,7 @@ pub async fn run(command: KeysCommand, config: impl FnOnce(&Place) -> Result<Con
             eprintln!("It is shown this once. Its id is {}", new.info.id);
         }
         KeysCommand::List { place } => {
-            let keys = match Keys::open(&place, config(&place)?)? {
+            let keys = match Keys::open(&place)? {
                 Keys::Served(client) => {
                     let mut answer = client.call(Method::GET, "/admin/keys", None).await?;
                     read::<Vec<KeyInfo>>(answer["entries"].take())?
@@ -147,7 +130,7 @@ pub async fn run(command: KeysCommand, config: impl FnOnce(&Place) -> Result<Con
             keys.iter().for_each(|key| println!("{}", line(key)));
         }
         KeysCommand::Revoke { which, place } => {
-            let ended = match Keys::open(&place, config(&place)?)? {
+            let ended = match Keys::open(&place)? {
                 Keys::Served(client) => {
                     let path = format!("/admin/keys/{}", segment(&which));
                     read::<KeyInfo>(client.call(Method::DELETE, &path, None).await?)?
@@ -173,47 +156,20 @@ pub async fn run(command: KeysCommand, config: impl FnOnce(&Place) -> Result<Con
 
 /// How the keys are reached.
 enum Keys {
-    /// Through the server that holds the data folder.
     Served(Client),
-    /// In the data folder itself, which no server holds.
     Folder(Store, KeyRing),
 }
 
 impl Keys {
-    fn open(place: &Place, config: Config) -> Result<Self> {
-        let folder = &config.server.data_dir;
-        let served = |in_use: bool| {
-            let key = match &place.api_key {
-                Some(key) => Some(key.clone()),
-                None => DevKeys::load(folder)?.map(|keys| keys.secret),
-            };
-            let url = place.url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
-            match key {
-                Some(key) => Ok(Self::Served(Client::new(&url, &key)?)),
-                None if in_use => bail!(
-                    "a running Belfry holds the data folder {}. Go through it with one of its secret keys in --api-key or \
-                     BELFRY_API_KEY (and its --url), or stop it; a new key can also stand in auth.secret_keys",
-                    folder.display()
-                ),
-                None => bail!("name a secret key of {url} with --api-key or BELFRY_API_KEY"),
-            }
-        };
-        if place.api_key.is_some() || place.url.is_some() {
-            return served(false);
-        }
-        ensure!(
-            folder.is_dir(),
-            "there is no data folder {}. Name it with --data-dir or --config, or a running server with --url and --api-key",
-            folder.display()
-        );
-        match Store::open(folder, Settings::default()) {
-            Ok(store) => {
+    fn open(place: &Place) -> Result<Self> {
+        let config = place.load()?;
+        Ok(match place.reach(&config)? {
+            Reached::Served(client) => Self::Served(client),
+            Reached::Folder(store) => {
                 let ring = KeyRing::load(configured(&config), &store)?;
-                Ok(Self::Folder(store, ring))
+                Self::Folder(store, ring)
             }
-            Err(OpenError::InUse(_)) => served(true),
-            Err(error) => Err(error.into()),
-        }
+        })
     }
 }
 

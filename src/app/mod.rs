@@ -8,6 +8,8 @@ pub mod keys;
 pub mod keys_command;
 pub mod logging;
 pub mod open_files;
+pub mod place;
+pub mod runs_command;
 pub mod serve;
 pub mod server;
 pub mod signing_key;

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod message_events;
 pub mod message_json;
 pub mod messages;
+pub mod runs;
 pub mod session;
 pub mod socket;
 pub mod user_token;
@@ -111,6 +112,7 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/admin/keys", web::get().to(keys::list))
         .route("/admin/keys", web::post().to(keys::create))
         .route("/admin/keys/{id}", web::delete().to(keys::revoke))
+        .route("/admin/runs", web::get().to(runs::list))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .route("/metrics", web::get().to(health::metrics))

@@ -143,6 +143,19 @@ impl Reader {
         })
     }
 
+    /// Hands every pending run that is younger than `after` to `take`, oldest first, until it answers `false`.
+    pub fn each_run_after(&self, after: Option<RunId>, mut take: impl FnMut(Run) -> bool) -> Result<(), StoreError> {
+        let first = after.map(|id| *id.as_bytes());
+        let first = first.as_ref().map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_slice()));
+        let table = self.0.open_table(TableId::Runs.definition()).map_err(storage)?;
+        for entry in table.range::<&[u8]>((first, Bound::Unbounded)).map_err(storage)? {
+            if !take(decode(entry.map_err(storage)?.1.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Every ended run, oldest first.
     pub fn ended_runs(&self) -> Result<Vec<EndedRun>, StoreError> {
         self.all(TableId::EndedRuns, &[])

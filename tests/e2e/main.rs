@@ -12,6 +12,7 @@ mod keys;
 mod operation;
 mod phoenix;
 mod recovery;
+mod runs;
 mod server;
 mod smtp;
 mod smtp_faults;

@@ -1,0 +1,96 @@
+//! `belfry runs list` and the API behind it: what waits for what until when.
+
+use serde_json::{Value, json};
+
+use crate::server::{PUBLIC, SECRET, Setup, TestServer, belfry, run};
+
+/// `belfry runs list --pending` in the server's folder; what it printed, and what it said of the rest.
+async fn list(server: &TestServer, arguments: &[&str]) -> (String, String) {
+    let mut command = belfry(&server.setup.path(""), &[&["runs", "list", "--pending"], arguments].concat());
+    command.env("BELFRY_URL", &server.url).env("BELFRY_API_KEY", SECRET);
+    let (code, stdout, stderr) = run(command).await;
+    assert_eq!(code, 0, "{stderr}");
+    (stdout, stderr)
+}
+
+fn recipients(json_lines: &str) -> Vec<String> {
+    let entry = |line: &str| serde_json::from_str::<Value>(line).unwrap()["recipient"].to_string();
+    json_lines.lines().map(entry).collect()
+}
+
+#[tokio::test]
+async fn what_waits_is_listed_with_its_delay_its_due_time_and_the_step_that_follows() {
+    let mut server = Setup::new().start().await;
+    let team = json!({"collection": "teams", "id": "red"});
+    let body = json!({"recipients": ["ann@x.test", team], "tenant": "acme", "cancellation_key": "k"});
+    let trigger = server.trigger("reminder", body).await;
+    server.trigger("later", json!({"recipients": ["bob@x.test"]})).await;
+    server.trigger("note", json!({"recipients": ["done@x.test"]})).await;
+    server.advance("1d").await;
+    let page = server.get("/admin/runs").await.json();
+    let entries = page["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 2, "those of `later` and `note` have ended: {page}");
+    let ann = &entries[0];
+    assert_eq!((&ann["workflow_run_id"], &ann["workflow"]), (&json!(trigger), &json!("reminder")));
+    assert_eq!((&ann["recipient"], &ann["tenant"]), (&json!("ann@x.test"), &json!("acme")));
+    assert_eq!((&ann["waits_at"], &ann["next_step"]), (&json!("step_1"), &json!("step_2")));
+    assert_eq!(ann["cancellation_key"], "k");
+    let left = ann["seconds_left"].as_i64().unwrap();
+    assert!((2 * 86_400 - 60..=2 * 86_400).contains(&left), "by the server's clock, two days are left: {ann}");
+
+    let (table, said) = list(&server, &[]).await;
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("RUN") && lines.len() == 3, "{table}");
+    assert!(lines[1].contains("ann@x.test") && lines[1].contains("1d 23h") && lines[1].ends_with("step_2"), "{table}");
+    assert!(lines[2].contains("teams/red"), "{table}");
+    assert_eq!(said, "");
+    for (only, found) in [
+        (["--recipient", "teams/red"], 1),
+        (["--recipient", "nobody"], 0),
+        (["--workflow", "reminder"], 2),
+        (["--workflow", "later"], 0),
+        (["--tenant", "acme"], 2),
+        (["--tenant", "other"], 0),
+    ] {
+        let (json_lines, _) = list(&server, &[&only[..], &["--json"]].concat()).await;
+        assert_eq!(json_lines.lines().count(), found, "{only:?}");
+    }
+
+    // At rest the same is read from the folder.
+    server.process.signal("-TERM").await;
+    assert!(server.process.exit().await.success());
+    let (code, stdout, stderr) = run(belfry(&server.setup.path(""), &["runs", "list", "--pending"])).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("ann@x.test") && stdout.contains("2d 23h") && stdout.contains("step_2"), "{stdout}");
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gap_or_repeat() {
+    let server = Setup::new().start().await;
+    let everyone: Vec<String> = (0..120).map(|n| format!("u{n}@x.test")).collect();
+    server.trigger("later", json!({"recipients": everyone})).await;
+    server.settle().await;
+    let (mut found, mut after): (_, Option<String>) = (Vec::new(), None);
+    loop {
+        let mut arguments = vec!["--json", "--limit", "55"];
+        arguments.extend(after.iter().flat_map(|run| ["--after", run.as_str()]));
+        let (json_lines, said) = list(&server, &arguments).await;
+        found.extend(recipients(&json_lines));
+        after = said.trim().rsplit_once(' ').map(|(_, run)| run.to_owned());
+        if after.is_none() {
+            break;
+        }
+    }
+    let expected: Vec<String> = everyone.iter().map(|user| json!(user).to_string()).collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn runs_are_for_secret_keys_and_a_wrong_cursor_is_named() {
+    let server = Setup::new().start().await;
+    let get = async |path: &str, key: &str| server.send(reqwest::Method::GET, path, key, &[], None).await.unwrap();
+    get("/admin/runs", "").await.assert_error(401, "authentication_required");
+    get("/admin/runs", PUBLIC).await.assert_error(403, "incorrect_token_type");
+    let body = get("/admin/runs?after=x&page_size=y", SECRET).await.assert_error(422, "invalid_params");
+    assert_eq!(body["errors"].as_array().unwrap().len(), 2, "{body}");
+}
