@@ -13,4 +13,5 @@ pub mod runs_command;
 pub mod serve;
 pub mod server;
 pub mod signing_key;
+pub mod watchdog;
 pub mod workflow_dir;

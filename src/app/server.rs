@@ -15,6 +15,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Semaphore;
 
 use super::keys::{self, Shown};
+use super::watchdog::Watchdog;
 use super::{open_files, workflow_dir};
 use crate::base::clock::{Clock, sleep};
 use crate::base::config::{Channel, ChannelKind, Config, Provider, TemplateEngine};
@@ -130,6 +131,8 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         metrics: metrics_recorder(),
         accepting: true.into(),
     });
+    let watchdog = Watchdog::new(&state.intake, courier.clone(), config.engine.overdue_warning);
+    actix_web::rt::spawn(watchdog.watch());
     let http = serve(config, listener, &state)?;
     Ok(Running {
         url: format!("http://{address}"),

@@ -182,6 +182,18 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Lets `span` pass by this clock or by the machine's monotonic one, whichever is first: for what is done again and
+    /// again, which a clock that is set back must not hold up.
+    pub async fn pause(&self, span: Duration) {
+        tokio::select! {
+            biased;
+            () = self.sleep_until(self.now().plus(span)) => {}
+            () = sleep(span) => {}
+        }
+    }
+}
+
 /// Lets `span` pass, by the machine's monotonic clock: for timeouts and pauses, not for due times.
 // The one place that sleeps.
 #[allow(clippy::disallowed_methods)]

@@ -84,6 +84,24 @@ uuid_id!(
     SessionId
 );
 
+macro_rules! time_ordered {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// When it was made, to the millisecond.
+            pub fn made_at(&self) -> Timestamp {
+                Timestamp::from_millis((self.0.as_u128() >> 80) as i64)
+            }
+
+            /// The least of all ids that are made at `at` or later.
+            pub fn least(at: Timestamp) -> Self {
+                Self(Uuid::from_u128(u128::from(u64::try_from(at.as_millis()).unwrap_or(0)) << 80))
+            }
+        }
+    )+};
+}
+
+time_ordered!(TriggerId, RunId, MessageId, BulkOperationId);
+
 impl MessageId {
     /// The id of the message that `run` sends at step `step_ref`: the same run and step always give the same random
     /// part, so that a step that is executed again cannot create a second message with another identity.
@@ -240,6 +258,16 @@ mod tests {
                 prop_assert!(end.0.get_version_num() == 7 && end.0.get_variant() == uuid::Variant::RFC4122);
                 last = Some(end);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_knows_when_it_was_made(millis in 1i64..4_000_000_000_000) {
+            let at = Timestamp::from_millis(millis);
+            let id = RunId(IdSource::new(Entropy::Os).next(at));
+            prop_assert_eq!(id.made_at(), at);
+            prop_assert!(RunId::least(at) <= id && id < RunId::least(Timestamp::from_millis(millis + 1)));
         }
     }
 

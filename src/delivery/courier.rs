@@ -49,7 +49,7 @@ impl Courier {
     /// Queues what the outbox holds. An attempt that the last process left on the wire is made again at once.
     fn refill(&mut self) {
         let now = self.deps.clock.now();
-        let mut strange = 0;
+        let mut strange = 0_u32;
         let lanes = &mut self.lanes;
         let read = self.store.read().and_then(|reader| {
             reader.each_pending(|pending| {
@@ -67,6 +67,7 @@ impl Courier {
         if let Err(error) = read {
             tracing::error!(%error, "the outbox cannot be read");
         }
+        metrics::gauge!("belfry_mail_stranded").set(f64::from(strange));
         if strange > 0 {
             tracing::warn!(messages = strange, "messages wait for channels that are not configured any more");
         }
@@ -237,6 +238,48 @@ impl Handler<NextAttempt> for Courier {
 
     fn handle(&mut self, _: NextAttempt, _: &mut Self::Context) -> Self::Result {
         self.next_due()
+    }
+}
+
+/// How each channel's lane stands, and what in it was due by `by` and is not on the wire.
+#[derive(Message)]
+#[rtype(result = "Vec<Standing>")]
+pub struct LookAtLanes {
+    pub by: Timestamp,
+}
+
+/// How a lane stands.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub channel: ChannelId,
+    pub queued: usize,
+    pub in_flight: usize,
+    pub overdue: usize,
+    /// The overdue messages that wait longest, and since when each is due.
+    pub oldest: Vec<(MessageId, Timestamp)>,
+    /// When the first queued one is due.
+    pub first: Option<Timestamp>,
+}
+
+/// Overdue messages of a lane that are named.
+const NAMED: usize = 16;
+
+impl Handler<LookAtLanes> for Courier {
+    type Result = Vec<Standing>;
+
+    fn handle(&mut self, LookAtLanes { by }: LookAtLanes, _: &mut Self::Context) -> Self::Result {
+        let standing = |(channel, (lane, _)): (&ChannelId, &(Lane, _))| {
+            let (queued, in_flight) = lane.depth();
+            Standing {
+                channel: *channel,
+                queued,
+                in_flight,
+                overdue: lane.overdue(by).count(),
+                oldest: lane.overdue(by).take(NAMED).collect(),
+                first: lane.next_due(),
+            }
+        };
+        self.lanes.iter().map(standing).collect()
     }
 }
 

@@ -93,6 +93,16 @@ impl Lane {
         }
     }
 
+    /// How many messages are queued, and how many are on the wire.
+    pub fn depth(&self) -> (usize, usize) {
+        (self.queue.len(), self.in_flight)
+    }
+
+    /// The queued messages that were due by `by`, those that wait longest first.
+    pub fn overdue(&self, by: Timestamp) -> impl Iterator<Item = (MessageId, Timestamp)> {
+        self.queue.iter().map(|(due, message, _)| (*message, *due)).take_while(move |(_, due)| *due <= by)
+    }
+
     /// Whether messages were left in the outbox and there is room for them again; true once per overflow.
     pub fn wants_refill(&mut self) -> bool {
         let wants = self.overflowed && self.len() < CAPACITY / 2;

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseActFuture, WrapFuture,
+};
 
 use super::run::{RunActor, Stop, Wake};
 use super::{Engine, plan};
@@ -342,6 +344,53 @@ impl Handler<NextDue> for Registry {
     fn handle(&mut self, _: NextDue, _: &mut Self::Context) -> Self::Result {
         let dozing = self.live.values().filter_map(|live| live.dozing).min();
         [self.next_parked(), dozing].into_iter().flatten().min()
+    }
+}
+
+/// What was due by `by` and has not begun.
+#[derive(Message)]
+#[rtype(result = "Backlog")]
+pub struct LookAtBacklog {
+    pub by: Timestamp,
+}
+
+/// Runs that were due and that nobody has taken.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many.
+    pub overdue: usize,
+    /// The oldest of them and since when each is due.
+    pub oldest: Vec<(RunId, Timestamp)>,
+}
+
+impl Backlog {
+    /// Overdue runs of a kind that are counted: a millisecond's work. More are no other news.
+    const COUNTED: usize = 100_000;
+    /// Overdue runs that are named.
+    const NAMED: usize = 16;
+
+    /// Adds those of `runs` that are due by `by`; they come in the order in which they are due.
+    fn add(&mut self, by: Timestamp, runs: impl Iterator<Item = (RunId, Timestamp)>) {
+        for (place, run) in runs.take_while(|(_, due)| *due <= by).take(Self::COUNTED).enumerate() {
+            self.overdue += 1;
+            self.oldest.extend(Some(run).filter(|_| place < Self::NAMED));
+        }
+        self.oldest.sort_by_key(|(_, due)| *due);
+        self.oldest.truncate(Self::NAMED);
+    }
+}
+
+impl Handler<LookAtBacklog> for Registry {
+    type Result = MessageResult<LookAtBacklog>;
+
+    fn handle(&mut self, LookAtBacklog { by }: LookAtBacklog, _: &mut Self::Context) -> Self::Result {
+        let mut backlog = Backlog::default();
+        backlog.add(by, self.parked.iter().map(|(due, id)| (*id, *due)));
+        // A fresh run is due as soon as it is made.
+        backlog.add(by, self.ready.iter().map(|id| (*id, id.made_at())));
+        let dozing = self.live.iter().filter_map(|(id, live)| Some((*id, live.dozing?)));
+        backlog.add(by, dozing.filter(|(_, due)| *due <= by));
+        MessageResult(backlog)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
@@ -156,6 +156,13 @@ impl Reader {
         Ok(())
     }
 
+    /// The pending run that was made first.
+    pub fn oldest_run(&self) -> Result<Option<RunId>, StoreError> {
+        let table = self.0.open_table(TableId::Runs.definition()).map_err(storage)?;
+        let first = table.first().map_err(storage)?;
+        Ok(first.and_then(|(key, _)| key.value().try_into().ok()).map(|id: [u8; 16]| RunId::from(id)))
+    }
+
     /// Every ended run, oldest first.
     pub fn ended_runs(&self) -> Result<Vec<EndedRun>, StoreError> {
         self.all(TableId::EndedRuns, &[])
@@ -215,6 +222,11 @@ impl Reader {
     /// Hands every message that is still to be sent to `take`, until it answers `false`.
     pub fn each_pending(&self, take: impl FnMut(Pending) -> bool) -> Result<(), StoreError> {
         self.each(TableId::Outbox, &[], take)
+    }
+
+    /// How many messages are still to be sent.
+    pub fn outbox_len(&self) -> Result<u64, StoreError> {
+        self.0.open_table(TableId::Outbox.definition()).map_err(storage)?.len().map_err(storage)
     }
 
     /// Everybody who has a feed on `channel`.

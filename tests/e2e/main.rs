@@ -19,3 +19,4 @@ mod smtp_faults;
 mod socket;
 mod story;
 mod tokens;
+mod watchdog;

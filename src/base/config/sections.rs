@@ -195,6 +195,9 @@ pub struct Engine {
     pub park_after: Duration,
     /// Run actors alive at the same time.
     pub max_active_runs: usize,
+    /// How late a run or a message may be before the log names it.
+    #[serde(serialize_with = "span::serialize")]
+    pub overdue_warning: Duration,
 }
 
 impl Engine {
@@ -202,7 +205,11 @@ impl Engine {
         let engine = Self {
             park_after: section.get_or("park_after", Duration::from_secs(30)),
             max_active_runs: section.get_or("max_active_runs", 4_096),
+            overdue_warning: section.get_or("overdue_warning", Duration::from_secs(10)),
         };
+        section.check("overdue_warning", !engine.overdue_warning.is_zero(), || {
+            Wrong::new("no time at all: every run would be named", "Write for example \"10s\".")
+        });
         within(section, "max_active_runs", engine.max_active_runs, 1, 1_000_000);
         engine
     }
