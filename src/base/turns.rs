@@ -42,6 +42,16 @@ impl<F: Copy + Eq + Hash, T> Turns<F, T> {
         Some((flow, item))
     }
 
+    /// What `pop` takes next.
+    pub fn peek(&self) -> Option<&T> {
+        self.queues.get(self.round.front()?)?.front()
+    }
+
+    /// All that is queued, in no order but that of each flow.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.queues.values().flatten()
+    }
+
     /// How many items are queued.
     pub fn len(&self) -> usize {
         self.len

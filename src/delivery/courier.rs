@@ -270,14 +270,10 @@ impl Handler<LookAtLanes> for Courier {
     fn handle(&mut self, LookAtLanes { by }: LookAtLanes, _: &mut Self::Context) -> Self::Result {
         let standing = |(channel, (lane, _)): (&ChannelId, &(Lane, _))| {
             let (queued, in_flight) = lane.depth();
-            Standing {
-                channel: *channel,
-                queued,
-                in_flight,
-                overdue: lane.overdue(by).count(),
-                oldest: lane.overdue(by).take(NAMED).collect(),
-                first: lane.next_due(),
-            }
+            let mut oldest = lane.overdue(by);
+            let (overdue, first) = (oldest.len(), oldest.first().map(|(_, due)| *due));
+            oldest.truncate(NAMED);
+            Standing { channel: *channel, queued, in_flight, overdue, oldest, first: first.or_else(|| lane.next_due()) }
         };
         self.lanes.iter().map(standing).collect()
     }

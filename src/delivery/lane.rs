@@ -24,7 +24,7 @@ pub struct Queued {
 pub struct Lane {
     concurrency: usize,
     waiting: BTreeSet<(Timestamp, Queued)>,
-    due: Turns<Flow, Queued>,
+    due: Turns<Flow, (Timestamp, Queued)>,
     /// Queued or on the wire: a message that is told twice is sent once.
     known: HashSet<MessageId>,
     in_flight: usize,
@@ -64,14 +64,14 @@ impl Lane {
     /// The next message that is due at `now`, if there is room on the wire. Each must come back by `settle`.
     pub fn take(&mut self, now: Timestamp) -> Option<Queued> {
         while self.waiting.first().is_some_and(|(due, _)| *due <= now)
-            && let Some((_, queued)) = self.waiting.pop_first()
+            && let Some((due, queued)) = self.waiting.pop_first()
         {
-            self.due.push(queued.flow, queued);
+            self.due.push(queued.flow, (due, queued));
         }
         if self.in_flight >= self.concurrency {
             return None;
         }
-        let (_, queued) = self.due.pop()?;
+        let (_, (_, queued)) = self.due.pop()?;
         self.in_flight += 1;
         Some(queued)
     }
@@ -85,22 +85,23 @@ impl Lane {
         }
     }
 
-    /// When the next queued message is due; the epoch, if it is due already.
+    /// When the message is due that is sent next.
     pub fn next_due(&self) -> Option<Timestamp> {
-        match self.due.is_empty() {
-            false => Some(Timestamp::default()),
-            true => self.waiting.first().map(|(due, _)| *due),
-        }
+        self.due.peek().or(self.waiting.first()).map(|(due, _)| *due)
     }
 
     /// How many messages are queued, and how many are on the wire.
     pub fn depth(&self) -> (usize, usize) {
-        (self.queue.len(), self.in_flight)
+        (self.len(), self.in_flight)
     }
 
     /// The queued messages that were due by `by`, those that wait longest first.
-    pub fn overdue(&self, by: Timestamp) -> impl Iterator<Item = (MessageId, Timestamp)> {
-        self.queue.iter().map(|(due, message, _)| (*message, *due)).take_while(move |(_, due)| *due <= by)
+    pub fn overdue(&self, by: Timestamp) -> Vec<(MessageId, Timestamp)> {
+        let waiting = self.waiting.iter().take_while(|(due, _)| *due <= by);
+        let late = waiting.chain(self.due.iter().filter(|(due, _)| *due <= by));
+        let mut late: Vec<_> = late.map(|(due, queued)| (queued.message, *due)).collect();
+        late.sort_unstable_by_key(|(_, due)| *due);
+        late
     }
 
     /// Whether messages were left in the outbox and there is room for them again; true once per overflow.

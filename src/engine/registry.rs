@@ -36,8 +36,8 @@ pub struct Registry {
     keys: BTreeSet<(CancelHash, RunId)>,
     live: HashMap<RunId, Live>,
     dozing: usize,
-    /// Runs to be started when there is room for their actors.
-    ready: Turns<Flow, RunId>,
+    /// Runs to be started when there is room for their actors, and since when each is due.
+    ready: Turns<Flow, (RunId, Timestamp)>,
     /// Held while runs are ready or due and have no actor yet.
     backlog: Option<WorkGuard>,
     crashes: HashMap<RunId, u8>,
@@ -56,7 +56,7 @@ struct Live {
 pub struct Recovered {
     parked: BTreeMap<(Timestamp, RunId), Flow>,
     keys: BTreeSet<(CancelHash, RunId)>,
-    ready: Turns<Flow, RunId>,
+    ready: Turns<Flow, (RunId, Timestamp)>,
 }
 
 impl Recovered {
@@ -66,7 +66,7 @@ impl Recovered {
         store.read()?.each_waiting(|run| {
             match run.phase.due() {
                 Some(due) => drop(found.parked.insert((due, run.id), run.flow)),
-                None => found.ready.push(run.flow, run.id),
+                None => found.ready.push(run.flow, (run.id, run.id.made_at())),
             }
             if let Some(key) = run.cancel {
                 found.keys.insert((key, run.id));
@@ -107,12 +107,12 @@ impl Registry {
     fn pump(&mut self, ctx: &mut Context<Self>) {
         let now = self.engine.deps.clock.now();
         while let Some(entry) = self.parked.first_entry().filter(|entry| entry.key().0 <= now) {
-            let ((_, id), flow) = entry.remove_entry();
-            self.ready.push(flow, id);
+            let ((due, id), flow) = entry.remove_entry();
+            self.ready.push(flow, (id, due));
         }
         while !self.draining
             && self.live.len() - self.dozing < self.engine.max_active
-            && let Some((flow, id)) = self.ready.pop()
+            && let Some((flow, (id, _))) = self.ready.pop()
         {
             self.start(id, flow, ctx);
         }
@@ -191,7 +191,7 @@ impl Handler<Admit> for Registry {
             }
             match admission.due {
                 Some(due) => self.parked.extend(admission.runs.iter().map(|id| ((due, *id), admission.flow))),
-                None => admission.runs.iter().for_each(|id| self.ready.push(admission.flow, *id)),
+                None => admission.runs.iter().for_each(|id| self.ready.push(admission.flow, (*id, id.made_at()))),
             }
         }
         self.pump(ctx);
@@ -369,14 +369,16 @@ impl Backlog {
     /// Overdue runs that are named.
     const NAMED: usize = 16;
 
-    /// Adds those of `runs` that are due by `by`; they come in the order in which they are due.
+    /// Adds those of `runs` that are due by `by`.
     fn add(&mut self, by: Timestamp, runs: impl Iterator<Item = (RunId, Timestamp)>) {
-        for (place, run) in runs.take_while(|(_, due)| *due <= by).take(Self::COUNTED).enumerate() {
+        for (id, due) in runs.filter(|(_, due)| *due <= by).take(Self::COUNTED) {
             self.overdue += 1;
-            self.oldest.extend(Some(run).filter(|_| place < Self::NAMED));
+            let place = self.oldest.partition_point(|(_, known)| *known <= due);
+            if place < Self::NAMED {
+                self.oldest.insert(place, (id, due));
+                self.oldest.truncate(Self::NAMED);
+            }
         }
-        self.oldest.sort_by_key(|(_, due)| *due);
-        self.oldest.truncate(Self::NAMED);
     }
 }
 
@@ -385,11 +387,9 @@ impl Handler<LookAtBacklog> for Registry {
 
     fn handle(&mut self, LookAtBacklog { by }: LookAtBacklog, _: &mut Self::Context) -> Self::Result {
         let mut backlog = Backlog::default();
-        backlog.add(by, self.parked.iter().map(|(due, id)| (*id, *due)));
-        // A fresh run is due as soon as it is made.
-        backlog.add(by, self.ready.iter().map(|id| (*id, id.made_at())));
-        let dozing = self.live.iter().filter_map(|(id, live)| Some((*id, live.dozing?)));
-        backlog.add(by, dozing.filter(|(_, due)| *due <= by));
+        backlog.add(by, self.parked.keys().map(|(due, id)| (*id, *due)).take_while(|(_, due)| *due <= by));
+        backlog.add(by, self.ready.iter().copied());
+        backlog.add(by, self.live.iter().filter_map(|(id, live)| Some((*id, live.dozing?))));
         MessageResult(backlog)
     }
 }

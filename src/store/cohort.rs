@@ -262,6 +262,7 @@ mod tests {
         fn a_run_is_where_it_was_put_whoever_left_before_it(
             count in 1u16..90,
             fates in prop::collection::vec((0u16..90, prop_oneof![Just(Fate::GoesOn), Just(Fate::Ends)]), 0..60),
+            after in 0u16..90,
         ) {
             let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
             let runs: Vec<Run> = (0..count).map(run).collect();
@@ -303,7 +304,12 @@ mod tests {
             reader.each_waiting(|run| waiting.push((run.id, run.flow, run.cancel, run.phase))).unwrap();
             waiting.sort_unstable_by_key(|one| one.0);
             prop_assert_eq!(waiting, model.values().map(|run| (run.id, run.flow, run.cancel, run.phase)).collect::<Vec<_>>());
-            prop_assert_eq!(found, model);
+            prop_assert_eq!(&found, &model);
+            let after = RunId::in_block(BLOCK, after);
+            let mut page = Vec::new();
+            reader.each_run_after(Some(after), |run| { page.push(run.id); page.len() < 7 }).unwrap();
+            let expected = model.keys().filter(|id| **id > after).take(7).copied();
+            prop_assert_eq!(page, expected.collect::<Vec<_>>());
         }
     }
 }

@@ -117,21 +117,16 @@ impl Reader {
         self.get(TableId::EndedRuns, id.as_bytes())
     }
 
-    /// Hands every pending run to `take`: those that have gone on and then those that have not, each oldest first.
+    /// Hands every pending run to `take`, oldest first.
     pub fn each_run(&self, mut take: impl FnMut(Run)) -> Result<(), StoreError> {
-        self.each(TableId::Runs, &[], |run| {
+        self.each_run_after(None, |run| {
             take(run);
             true
-        })?;
-        let mut failed = Ok(());
-        self.each(TableId::Cohorts, &[], |cohort: Cohort| {
-            failed = cohort.runs().try_for_each(|run| run.map(&mut take));
-            failed.is_ok()
-        })?;
-        failed
+        })
     }
 
-    /// Hands what the registry knows of every pending run to `take`, in the order of `each_run`.
+    /// Hands what the registry knows of every pending run to `take`: those that have gone on, and then
+    /// those that have not.
     pub fn each_waiting(&self, mut take: impl FnMut(Waiting)) -> Result<(), StoreError> {
         self.each(TableId::Runs, &[], |run| {
             take(run);
@@ -145,22 +140,48 @@ impl Reader {
 
     /// Hands every pending run that is younger than `after` to `take`, oldest first, until it answers `false`.
     pub fn each_run_after(&self, after: Option<RunId>, mut take: impl FnMut(Run) -> bool) -> Result<(), StoreError> {
-        let first = after.map(|id| *id.as_bytes());
-        let first = first.as_ref().map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_slice()));
-        let table = self.0.open_table(TableId::Runs.definition()).map_err(storage)?;
-        for entry in table.range::<&[u8]>((first, Bound::Unbounded)).map_err(storage)? {
-            if !take(decode(entry.map_err(storage)?.1.value())?) {
-                break;
+        let mut alone = self.after::<Run>(TableId::Runs, after.map(|id| *id.as_bytes()))?.peekable();
+        // The cohort in which `after` is, or would be, may hold younger ones.
+        let before = after.map(|id| (cohort::key(id).0.as_u128().saturating_sub(1)).to_be_bytes());
+        let cohorts = self.after::<Cohort>(TableId::Cohorts, before)?;
+        let mut fresh = cohorts.flat_map(|cohort| match cohort {
+            Ok(cohort) => cohort.runs().collect(),
+            Err(error) => vec![Err(error)],
+        });
+        let mut fresh = fresh.by_ref().filter(|run| run.as_ref().map_or(true, |run| Some(run.id) > after)).peekable();
+        loop {
+            let next = match (alone.peek(), fresh.peek()) {
+                (Some(Ok(one)), Some(Ok(other))) if other.id < one.id => fresh.next(),
+                (Some(_), _) => alone.next(),
+                (None, _) => fresh.next(),
+            };
+            let Some(run) = next.transpose()? else { return Ok(()) };
+            if !take(run) {
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    /// The values of `table` whose keys come after `key`.
+    fn after<T: DeserializeOwned>(
+        &self,
+        table: TableId,
+        key: Option<[u8; 16]>,
+    ) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<T>, StoreError> {
+        let first = key.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_slice()));
+        let table = self.0.open_table(table.definition()).map_err(storage)?;
+        let range = table.range::<&[u8]>((first, Bound::Unbounded)).map_err(storage)?;
+        Ok(range.map(|entry| decode(entry.map_err(storage)?.1.value())))
     }
 
     /// The pending run that was made first.
     pub fn oldest_run(&self) -> Result<Option<RunId>, StoreError> {
-        let table = self.0.open_table(TableId::Runs.definition()).map_err(storage)?;
-        let first = table.first().map_err(storage)?;
-        Ok(first.and_then(|(key, _)| key.value().try_into().ok()).map(|id: [u8; 16]| RunId::from(id)))
+        let mut oldest = None;
+        self.each_run_after(None, |run| {
+            oldest = Some(run.id);
+            false
+        })?;
+        Ok(oldest)
     }
 
     /// Every ended run, oldest first.
