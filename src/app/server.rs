@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
-use actix_web::dev::{Extensions, ServerHandle};
+use actix_http::HttpService;
+use actix_service::map_config;
+use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 use anyhow::{Context, Result, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Semaphore;
@@ -34,7 +36,7 @@ use crate::engine::{self, Engine};
 use crate::feed::hub::{DismissAll, Hub};
 use crate::http::cors::AllowedOrigins;
 use crate::http::user_token::Verifier;
-use crate::http::{self, State, access_log, socket};
+use crate::http::{self, State, access_log, socket, upgrade};
 use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
 use crate::model::workflow::Engine as TemplateLanguage;
@@ -213,21 +215,36 @@ fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 fn serve(config: &Config, listener: TcpListener, state: &web::Data<State>) -> Result<ServerHandle> {
     let app_state = state.clone();
-    let mut server = HttpServer::new(move || {
-        App::new()
-            .app_data(app_state.clone())
+    let app = move || {
+        let state = app_state.clone();
+        let app = App::new()
+            .app_data(state.clone())
             .wrap(from_fn(access_log::observe))
             // A host that was configured with a slash at its end makes paths begin with two.
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
-            .configure(|config| http::routes(config, &app_state.allowed_origins))
-    })
-    .on_connect(end_when_unread)
-    .disable_signals()
-    .shutdown_timeout(DRAIN.as_secs());
+            .configure(|config| http::routes(config, &state.allowed_origins));
+        map_config(app, |()| AppConfig::default())
+    };
+    let mut server = Server::build().disable_signals().shutdown_timeout(DRAIN.as_secs());
     if config.http.workers > 0 {
         server = server.workers(config.http.workers);
     }
-    let server = server.listen(listener)?.run();
+    let stopping = server.graceful_shutdown_signal();
+    // What actix-web's own server does, which has no place for `upgrade`.
+    let server = server.listen("http", listener, move || {
+        let stopping = stopping.clone();
+        HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .client_disconnect_timeout(upgrade::LINGER)
+            .on_connect_ext(|stream, _| end_when_unread(stream))
+            .upgrade(upgrade::upgrade(app()))
+            .finish(app())
+            .tcp()
+    })?;
+    let server = server.run();
     let handle = server.handle();
     let metrics = state.metrics.clone();
     actix_web::rt::spawn(server);
@@ -242,10 +259,8 @@ fn serve(config: &Config, listener: TcpListener, state: &web::Data<State>) -> Re
 
 /// A peer that reads nothing of what it was sent loses its connection: nothing else ends a socket whose client is alive
 /// and does not read, since its session does not run while it has something to write.
-fn end_when_unread(connection: &dyn std::any::Any, _: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(socket::UNREAD))
-    {
+fn end_when_unread(connection: &TcpStream) {
+    if let Err(error) = socket2::SockRef::from(connection).set_tcp_user_timeout(Some(socket::UNREAD)) {
         tracing::debug!(%error, "a connection has no limit on how long it may be left unread");
     }
 }

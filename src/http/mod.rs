@@ -22,6 +22,7 @@ pub mod messages;
 pub mod runs;
 pub mod session;
 pub mod socket;
+pub mod upgrade;
 pub mod user_token;
 pub mod users;
 pub mod workflows;

@@ -175,6 +175,43 @@ async fn what_is_no_websocket_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_socket_may_follow_a_request_and_its_first_frame_may_come_with_the_handshake() {
+    let server = setup().start().await;
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    let mut said = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".to_vec();
+    said.extend(handshake(&format!("/ws/v1/websocket{}", query(PUBLIC))).as_bytes());
+    said.extend(masked(br#"["1","2","phoenix","heartbeat",{}]"#));
+    stream.write_all(&said).await.unwrap();
+    let mut heard = Vec::new();
+    let reply = br#"["1","2","phoenix","phx_reply",{"response":{},"status":"ok"}]"#;
+    let answered = async {
+        while !heard.ends_with(reply) {
+            assert_ne!(stream.read_buf(&mut heard).await.unwrap(), 0, "{}", String::from_utf8_lossy(&heard));
+        }
+    };
+    tokio::time::timeout(DEADLINE, answered).await.unwrap();
+    let heard = String::from_utf8_lossy(&heard);
+    assert!(heard.starts_with("HTTP/1.1 200") && heard.contains("HTTP/1.1 101"), "{heard}");
+}
+
+#[tokio::test]
+async fn who_asks_for_a_socket_and_gets_none_is_answered_in_full_before_the_connection_ends() {
+    let server = setup().start().await;
+    for (path, status, end) in
+        [("/healthz", "200", "}"), ("/ws/v1/websocket?vsn=2.0.0", "403", "}"), ("/x", "404", "}")]
+    {
+        let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+        // More than is read of it: that must not cost the answer.
+        stream.write_all(format!("{}{}", handshake(path), "x".repeat(20_000)).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(DEADLINE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("connection: close\r\n") && answer.contains("x-request-id: "), "{answer}");
+        assert!(answer.ends_with(end), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn bad_frames_end_their_own_socket_and_no_other() {
     let server = setup().start().await;
     let mut witness = Phoenix::listening(&server, "ann", json!({})).await;
@@ -254,12 +291,7 @@ async fn a_client_that_never_reads_is_cut_off_and_the_others_hear_everything() {
     socket.set_recv_buffer_size(1_024).unwrap();
     let address = server.url.trim_start_matches("http://").parse().unwrap();
     let mut deaf = socket.connect(address).await.unwrap();
-    let upgrade = format!(
-        "GET /ws/v1/websocket{} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        query(PUBLIC)
-    );
-    deaf.write_all(upgrade.as_bytes()).await.unwrap();
+    deaf.write_all(handshake(&format!("/ws/v1/websocket{}", query(PUBLIC))).as_bytes()).await.unwrap();
     let mut head = [0; 12];
     deaf.read_exact(&mut head).await.unwrap();
     assert_eq!(&head, b"HTTP/1.1 101");
@@ -280,6 +312,14 @@ async fn a_client_that_never_reads_is_cut_off_and_the_others_hear_everything() {
     }
     item(&server, "ann").await;
     witness.until_total(1).await;
+}
+
+/// What asks for a socket at `path`.
+fn handshake(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
 }
 
 /// A text frame of a client (RFC 6455, section 5.2), its mask all zeros.
