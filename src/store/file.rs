@@ -12,6 +12,8 @@ use super::tables::{TableId, Tables, storage};
 const FILE: &str = "belfry.redb";
 const NEW_FILE: &str = "belfry.redb.new";
 const LOCK: &str = "belfry.lock";
+/// What stands for the path of a store on storage of the caller's.
+pub const IN_MEMORY: &str = "(in memory)";
 
 /// Counts up when a stored shape changes in a way that an older binary would misread.
 const SCHEMA: u32 = 1;
@@ -85,7 +87,7 @@ pub fn open(dir: &Path, cache_bytes: usize) -> Result<Opened, OpenError> {
 
 /// Opens a database on storage of the caller's: the simulation's disk, which loses what was not synced.
 pub fn open_on(backend: impl StorageBackend) -> Result<Opened, OpenError> {
-    let here = PathBuf::from("(in memory)");
+    let here = PathBuf::from(IN_MEMORY);
     let unreadable = |error: String| OpenError::Unreadable(here.clone(), error);
     let fresh = backend.len().map_err(|error| unreadable(format!("{error:?}")))? == 0;
     let database = Database::builder().create_with_backend(backend).map_err(|error| unreadable(error.to_string()))?;

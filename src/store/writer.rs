@@ -86,7 +86,15 @@ pub struct Request {
 impl Store {
     /// Opens the data folder `dir` and starts the writer's thread.
     pub fn open(dir: &Path, settings: Settings) -> Result<Self, OpenError> {
-        let opened = file::open(dir, settings.cache_bytes)?;
+        Self::serve(file::open(dir, settings.cache_bytes)?, dir)
+    }
+
+    /// The same on storage of the caller's: a disk that fails.
+    pub fn serve_on(backend: impl StorageBackend) -> Result<Self, OpenError> {
+        Self::serve(file::open_on(backend)?, Path::new(file::IN_MEMORY))
+    }
+
+    fn serve(opened: Opened, place: &Path) -> Result<Self, OpenError> {
         let (store, mut committer, queue) = Self::assemble(opened);
         let failure = store.0.failure.clone();
         let spawned = std::thread::Builder::new().name("belfry-writer".into()).spawn(move || {
@@ -98,7 +106,7 @@ impl Store {
                 }
             }
         });
-        let thread = spawned.map_err(|error| OpenError::NotWritable(dir.to_owned(), error))?;
+        let thread = spawned.map_err(|error| OpenError::NotWritable(place.to_owned(), error))?;
         *lock(&store.0.thread) = Some(thread);
         Ok(store)
     }

@@ -14,8 +14,9 @@ use belfry::feed::bulk;
 use belfry::feed::hub::{FeedMarked, Hub};
 use belfry::http::advance::advance;
 use belfry::model::engagement::Action as Engage;
+use belfry::model::run::Run;
 use belfry::model::trigger::{CancelHash, CancelRequest, TriggerRequest};
-use belfry::store::op::{Change, Idempotency, Mark};
+use belfry::store::op::{Accept, Admission, Change, Idempotency, Mark};
 use belfry::store::{Refused, Store, StoreError};
 use serde_json::json;
 use tokio::sync::Notify;
@@ -236,6 +237,22 @@ impl Life {
         }
     }
 
+    fn pending(&self) -> Vec<Run> {
+        let mut pending = Vec::new();
+        // A process that is ending has none.
+        let _ = self.store.read().and_then(|reader| reader.each_run(|run| pending.push(run)));
+        pending
+    }
+
+    /// Puts a run back that a cancel has ended.
+    async fn revive(&self, run: Run) {
+        let Ok(Some(trigger)) = self.store.read().and_then(|reader| reader.trigger(run.trigger)) else { return };
+        let work = self.intake.engine.deps.work.begin();
+        let admission = Admission { runs: vec![run.id], due: run.phase.due(), cancel: run.cancel, work };
+        let accept = Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency: None, bytes: 0 };
+        drop(self.store.accept(accept, admission).await);
+    }
+
     async fn cancel(&self, workflow: &'static str, key: String, recipients: Option<Vec<Who>>) {
         let recipients = recipients.map(|all| all.into_iter().map(Who::reference).collect::<Vec<_>>());
         let (index, seq) = {
@@ -254,6 +271,7 @@ impl Life {
             (ledger.cancels.len() - 1, ledger.next_seq())
         };
         let request = CancelRequest { cancellation_key: key, recipients };
+        let before = self.pending();
         let answer = match self.world.flaw {
             Some(Flaw::CancelForgotten) => Ok(Vec::new()),
             _ => self.intake.cancel(workflow, request.clone()).await,
@@ -266,7 +284,7 @@ impl Life {
             let (at, answered) = (ledger.now(), ledger.next_seq());
             let in_flight = if cancelled.iter().any(|(_, in_flight)| *in_flight > 0) { " in flight" } else { "" };
             ledger.trace(format!("cancelled {cancelled:?}{in_flight}"));
-            ledger.cancels[index].answer = Answer::Given { at, seq: answered, what: cancelled };
+            ledger.cancels[index].answer = Answer::Given { at, seq: answered, what: cancelled.clone() };
             let (frozen, wrong) = crate::check::at_cancel(&ledger, &ledger.cancels[index], seq, &found);
             ledger.cancels[index].frozen = frozen;
             wrong.into_iter().for_each(|wrong| ledger.wrong(wrong));
@@ -274,6 +292,12 @@ impl Life {
             if !in_flight.is_empty() && Rng::of(self.world.seed, "spite", seq).percent(50) {
                 ledger.trace("spite".into());
                 self.death.notify_one();
+            }
+        }
+        if self.world.flaw == Some(Flaw::CancelIgnored) {
+            let taken = before.into_iter().filter(|run| cancelled.iter().any(|(id, _)| *id == run.id));
+            for run in taken {
+                self.revive(run).await;
             }
         }
         if self.world.flaw == Some(Flaw::CancelLingers) {

@@ -1,5 +1,5 @@
 //! A disk in memory that keeps apart what was written and what was synced. A power cut keeps any mixture of the
-//! unsynced sectors; a killed process loses nothing that it wrote.
+//! unsynced sectors, some of them torn; a killed process loses nothing that it wrote; any operation can fail.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,6 +21,33 @@ pub enum Crash {
     PowerCut,
 }
 
+/// What the disk does at the operation that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails, and so does every later one.
+    Stops,
+    /// Half of a write is done, and every later operation fails.
+    Tears,
+    /// It fails, and no other does.
+    Once,
+    /// A sync fails and forgets what was not synced, as a kernel does with pages that it could not write.
+    Forgets,
+    /// There is no room from now on: whatever writes or grows fails.
+    Full,
+}
+
+/// What changed a disk, and what its user knew meanwhile.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    Write(u64, Vec<u8>),
+    SetLen(u64),
+    Sync,
+    /// How many ops had been sent to the store.
+    Sent(usize),
+    /// How many ops had been answered.
+    Answered(usize),
+}
+
 /// The disk, which outlives the processes that use it.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
@@ -29,7 +56,7 @@ pub struct Disk {
     pub stopped: Arc<Notify>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// As the running process reads it.
     written: Vec<u8>,
@@ -39,9 +66,14 @@ struct State {
     unsynced: BTreeMap<usize, Vec<[u8; SECTOR]>>,
     /// Counts the processes; a backend of an earlier one reaches nothing.
     process: u64,
-    /// Operations until the disk stops by itself.
-    countdown: Option<u64>,
+    /// Operations until the disk fails by itself, and how.
+    countdown: Option<(u64, Fault)>,
     stopped: bool,
+    full: bool,
+    /// Operations so far.
+    operations: u64,
+    /// Kept when it was asked for.
+    tape: Option<Vec<Entry>>,
     /// A flaw for the checker to find: syncs are answered and not done.
     deaf: bool,
 }
@@ -58,12 +90,53 @@ impl Disk {
         let mut state = self.lock();
         state.process += 1;
         state.stopped = false;
+        state.full = false;
         Backend { disk: self.clone(), process: state.process }
     }
 
     /// Stops the disk after `operations` more writes and syncs, in the middle of whatever they are part of.
     pub fn stop_after(&self, operations: Option<u64>) {
-        self.lock().countdown = operations;
+        self.lock().countdown = operations.map(|operations| (operations, Fault::Stops));
+    }
+
+    /// Lets the operation after `operations` more writes and syncs fail.
+    pub fn fail_after(&self, operations: u64, fault: Fault) {
+        self.lock().countdown = Some((operations, fault));
+    }
+
+    /// Whether the fault that was planned has happened.
+    pub fn has_failed(&self) -> bool {
+        self.lock().countdown.is_none()
+    }
+
+    /// How many operations changed it so far.
+    pub fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+
+    /// Another disk that holds and has lost the same.
+    pub fn fork(&self) -> Self {
+        Self { state: Arc::new(Mutex::new(self.lock().clone())), stopped: Arc::default() }
+    }
+
+    /// Answers syncs without doing them from now on.
+    pub fn deafen(&self) {
+        self.lock().deaf = true;
+    }
+
+    /// Keeps what happens from now on.
+    pub fn record(&self) {
+        self.lock().tape = Some(Vec::new());
+    }
+
+    /// Adds to what is kept, if it is.
+    pub fn note(&self, entry: Entry) {
+        self.lock().tape.as_mut().into_iter().for_each(|tape| tape.push(entry.clone()));
+    }
+
+    /// What was kept.
+    pub fn tape(&self) -> Vec<Entry> {
+        self.lock().tape.take().unwrap_or_default()
     }
 
     pub fn has_stopped(&self) -> bool {
@@ -116,7 +189,9 @@ impl State {
                 if image.len() < start + SECTOR {
                     image.resize(start + SECTOR, 0);
                 }
-                image[start..start + SECTOR].copy_from_slice(&bytes);
+                // The first bytes of a torn sector are new.
+                let whole = if rng.percent(90) { SECTOR } else { rng.below(SECTOR as u64) as usize };
+                image[start..start + whole].copy_from_slice(&bytes[..whole]);
             }
         }
         self.written = image;
@@ -149,18 +224,47 @@ impl Backend {
         Ok(state)
     }
 
-    /// For an operation that changes the disk.
-    fn change(&self) -> Result<MutexGuard<'_, State>, io::Error> {
-        let mut state = self.open()?;
-        if let Some(left) = &mut state.countdown {
-            if *left == 0 {
-                state.stopped = true;
-                self.disk.stopped.notify_one();
-                return Err(io::Error::other("staged: the disk stopped"));
+    /// Counts an operation that changes the disk; answers the fault that strikes it.
+    fn strike(&self, state: &mut State) -> Option<Fault> {
+        state.operations += 1;
+        let struck = match state.countdown.take() {
+            Some((0, fault)) => Some(fault),
+            later => {
+                state.countdown = later.map(|(left, fault)| (left - 1, fault));
+                None
             }
-            *left -= 1;
+        };
+        state.full |= struck == Some(Fault::Full);
+        if matches!(struck, Some(Fault::Stops | Fault::Tears)) {
+            state.stopped = true;
+            self.disk.stopped.notify_one();
         }
-        Ok(state)
+        struck.filter(|fault| *fault != Fault::Full)
+    }
+}
+
+fn failed() -> io::Error {
+    io::Error::other("staged: the disk failed")
+}
+
+impl State {
+    fn room(&self) -> Result<(), io::Error> {
+        if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn keep(&mut self, entry: impl FnOnce() -> Entry) {
+        if let Some(tape) = &mut self.tape {
+            tape.push(entry());
+        }
+    }
+
+    fn put(&mut self, start: usize, data: &[u8]) {
+        let end = start + data.len();
+        if self.written.len() < end {
+            self.written.resize(end, 0);
+        }
+        self.written[start..end].copy_from_slice(data);
+        self.note(start, end);
     }
 }
 
@@ -178,12 +282,28 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.change()?.written.resize(len as usize, 0);
+        let mut state = self.open()?;
+        if self.strike(&mut state).is_some() {
+            return Err(failed());
+        }
+        if len as usize > state.written.len() {
+            state.room()?;
+        }
+        state.keep(|| Entry::SetLen(len));
+        state.written.resize(len as usize, 0);
         Ok(())
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        let mut state = self.change()?;
+        let mut state = self.open()?;
+        if let Some(fault) = self.strike(&mut state) {
+            if fault == Fault::Forgets {
+                state.written = state.synced.clone();
+                state.unsynced.clear();
+            }
+            return Err(failed());
+        }
+        state.keep(|| Entry::Sync);
         let State { written, synced, unsynced, deaf, .. } = &mut *state;
         if !*deaf {
             synced.resize(written.len(), 0);
@@ -197,14 +317,16 @@ impl StorageBackend for Backend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        let mut state = self.change()?;
-        let start = offset as usize;
-        let end = start + data.len();
-        if state.written.len() < end {
-            state.written.resize(end, 0);
+        let mut state = self.open()?;
+        if let Some(fault) = self.strike(&mut state) {
+            if fault == Fault::Tears {
+                state.put(offset as usize, &data[..data.len() / 2]);
+            }
+            return Err(failed());
         }
-        state.written[start..end].copy_from_slice(data);
-        state.note(start, end);
+        state.room()?;
+        state.keep(|| Entry::Write(offset, data.to_vec()));
+        state.put(offset as usize, data);
         Ok(())
     }
 }

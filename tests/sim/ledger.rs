@@ -2,6 +2,7 @@
 //! every process of its world and knows nothing of what is stored.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use belfry::base::clock::{Stopwatch, Timestamp};
 use belfry::base::ids::{MessageId, RunId, TriggerId};
@@ -120,6 +121,8 @@ pub struct Record {
     pub marks: Vec<Marking>,
     pub attempts: Vec<Attempt>,
     pub crashes: Vec<Instant>,
+    /// From when until when a process was there and meant to work.
+    pub lives: Vec<(Instant, Instant)>,
     pub steps: Vec<Step>,
     /// What was seen to be wrong while the world ran.
     pub violations: Vec<String>,
@@ -129,7 +132,6 @@ pub struct Record {
     began: Instant,
     watch: Option<Stopwatch>,
     seq: u64,
-    pauses: u64,
 }
 
 /// Shared by all that record.
@@ -144,6 +146,7 @@ impl Ledger {
             marks: Vec::new(),
             attempts: Vec::new(),
             crashes: Vec::new(),
+            lives: Vec::new(),
             steps: Vec::new(),
             violations: Vec::new(),
             trace: Vec::new(),
@@ -151,7 +154,6 @@ impl Ledger {
             began: 0,
             watch: None,
             seq: 0,
-            pauses: 0,
         })))
     }
 
@@ -164,10 +166,18 @@ impl Record {
     /// A process starts, on the runtime of the caller.
     pub fn begin(&mut self) {
         self.watch = Some(Stopwatch::start());
+        self.lives.push((self.now(), Instant::MAX));
+    }
+
+    /// The process begins nothing new from now on.
+    pub fn rest(&mut self) {
+        let now = self.now();
+        self.lives.iter_mut().for_each(|(_, until)| *until = now.min(*until));
     }
 
     /// The process is over. Called on its runtime: outside, its clock cannot be read.
     pub fn end(&mut self) {
+        self.rest();
         self.began = self.now();
         self.watch = None;
     }
@@ -175,12 +185,16 @@ impl Record {
     /// Nobody runs for that many microseconds.
     pub fn pause(&mut self, pause: u64) {
         self.began += pause;
-        self.pauses += 1;
     }
 
-    /// Whether one process ran all the time, by a clock that nobody set.
-    pub fn was_calm(&self) -> bool {
-        self.pauses == 0 && self.steps.is_empty()
+    /// Until when at the latest a process must have done what is due at `due`, if each may take `patience` for it: the
+    /// first that lived that long after it was there and the time had come. `None`: no process had to, or the clock was
+    /// set and does not say.
+    pub fn latest(&self, due: Timestamp, patience: Duration) -> Option<Timestamp> {
+        let (due, patience) = (due.since(self.epoch).as_micros() as Instant, patience.as_micros() as Instant);
+        let mut ends = self.lives.iter().map(|(from, until)| (due.max(*from) + patience, *until));
+        let (latest, _) = ends.find(|(latest, until)| self.steps.is_empty() && latest < until)?;
+        Some(self.epoch.plus(Duration::from_micros(latest)))
     }
 
     pub fn now(&self) -> Instant {

@@ -1,5 +1,6 @@
 //! The whole server in a seeded world: real actors, real store, a disk that loses what was not synced, a provider with
-//! moods, three-day delays under a paused clock, and a model that knows what may come of it.
+//! moods, three-day delays under a paused clock, and a model that knows what may come of it. In `faults`: the store alone
+//! on a disk of which every operation fails in turn. The flaws below are planted, and each must be noticed.
 //!
 //! `BELFRY_SIM_SEED=123 cargo test --test sim` plays one seed and shows its trace; `BELFRY_SIM_SEEDS=20000` plays more.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -9,7 +10,9 @@ mod cast;
 mod check;
 mod client;
 mod disk;
+mod faults;
 mod ledger;
+mod op_script;
 mod panics;
 mod provider;
 mod rng;
@@ -159,11 +162,13 @@ fn assert_caught(flaw: Flaw, promises: &[&str]) {
 #[test]
 fn a_disk_that_does_not_sync_is_noticed() {
     assert_caught(Flaw::DeafDisk, &["P1", "P2"]);
+    assert!(faults::notices(Flaw::DeafDisk));
 }
 
 #[test]
 fn an_answer_before_the_commit_is_noticed() {
     assert_caught(Flaw::AnsweredEarly, &["P1"]);
+    assert!(faults::notices(Flaw::AnsweredEarly));
 }
 
 #[test]
@@ -174,6 +179,21 @@ fn a_cancel_that_is_answered_and_not_written_is_noticed() {
 #[test]
 fn a_cancel_that_takes_a_later_trigger_is_noticed() {
     assert_caught(Flaw::CancelLingers, &["P7"]);
+}
+
+#[test]
+fn a_step_that_ignores_a_cancel_is_noticed() {
+    assert_caught(Flaw::CancelIgnored, &["P7"]);
+}
+
+#[test]
+fn a_timer_that_fires_late_after_a_restart_is_noticed() {
+    assert_caught(Flaw::SlowStart, &["P8"]);
+}
+
+#[test]
+fn more_attempts_at_once_than_the_limit_are_noticed() {
+    assert_caught(Flaw::Stampede, &["P5"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use belfry::base::clock::sleep;
@@ -37,10 +38,28 @@ pub struct Provider {
     /// Ends the process.
     pub death: Arc<Notify>,
     pub flaw: Option<Flaw>,
+    /// Attempts that have not ended.
+    pub on_the_wire: AtomicUsize,
+    /// The most that may be.
+    pub most: usize,
+}
+
+/// Ends with its attempt, however that ends.
+struct OnTheWire<'a>(&'a AtomicUsize);
+
+impl Drop for OnTheWire<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Provider {
     async fn attempt(&self, mail: &Mail) -> Sent {
+        let others = self.on_the_wire.fetch_add(1, Ordering::SeqCst);
+        let _until_it_ends = OnTheWire(&self.on_the_wire);
+        if others >= self.most {
+            self.ledger.open().wrong(format!("P5 {} attempts at once, at most {} may be", others + 1, self.most));
+        }
         let sender = Sender { name: Some("Acme".into()), address: "no-reply@acme.test".into() };
         let digest = match compose(&sender, mail) {
             Ok(composed) => *blake3::hash(&composed.bytes).as_bytes(),

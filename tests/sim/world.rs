@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,6 +50,12 @@ pub enum Flaw {
     CancelForgotten,
     /// A cancel is applied once more, later.
     CancelLingers,
+    /// A run that a cancel took fires all the same.
+    CancelIgnored,
+    /// A process that follows another one looks at its timers late.
+    SlowStart,
+    /// More attempts are on the wire than the configuration allows.
+    Stampede,
     /// The server's clock runs ahead, so that timers fire early.
     HastyClock,
     /// An email that was sent is not found at the provider.
@@ -263,9 +270,12 @@ impl World {
             ledger: self.ledger.clone(),
             death: Arc::clone(death),
             flaw: self.flaw,
+            on_the_wire: AtomicUsize::new(0),
+            most: self.script.concurrency,
         };
         let providers = [(cast::email(), Arc::new(provider) as Arc<dyn EmailProvider>)];
-        let courier = Courier::new(Arc::clone(&deps), store.clone(), providers, self.script.concurrency).start();
+        let concurrency = self.script.concurrency + usize::from(self.flaw == Some(Flaw::Stampede));
+        let courier = Courier::new(Arc::clone(&deps), store.clone(), providers, concurrency).start();
         let hub = Hub::new(Arc::clone(&deps), store.clone(), 1).start();
         let publish = match self.flaw {
             Some(Flaw::DeafHub) => Deaf { hub: hub.clone(), heard: 0 }.start().recipient(),
@@ -282,6 +292,9 @@ impl World {
             deliver: courier.clone().recipient(),
             publish,
         });
+        if self.flaw == Some(Flaw::SlowStart) && self.lives.get() > 1 {
+            sleep(Duration::from_secs(15)).await;
+        }
         let recovered = Recovered::scan(store).ok()?;
         let registry = Registry::new(Arc::clone(&engine), recovered).start();
         let intake = Intake::new(engine, registry);
@@ -339,6 +352,7 @@ impl World {
 
     /// Stops the server as a signal does: nothing new begins, what is under way ends, the store is closed.
     async fn stop(&self, life: &Life, death: &Notify) {
+        self.ledger.open().rest();
         tell(&life.intake.registry, DrainRuns);
         tell(&life.courier, Drain);
         tokio::select! {
