@@ -135,6 +135,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     });
     let watchdog = Watchdog::new(&state.intake, courier.clone(), config.engine.overdue_warning);
     actix_web::rt::spawn(watchdog.watch());
+    finish_removals(&store);
     let http = serve(config, listener, &state)?;
     Ok(Running {
         url: format!("http://{address}"),
@@ -192,6 +193,16 @@ impl Running {
         });
         let _ = closed.await;
     }
+}
+
+/// Goes on with deletions that the last process did not finish.
+fn finish_removals(store: &Store) {
+    let store = store.clone();
+    actix_web::rt::spawn(async move {
+        if let Err(error) = store.finish_removals().await {
+            tracing::error!(%error, "what deleted recipients left rests until the next start");
+        }
+    });
 }
 
 /// What user tokens are checked with.

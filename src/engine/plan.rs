@@ -21,6 +21,8 @@ pub struct Env<'a> {
     pub trigger: &'a Trigger,
     pub workflow: &'a Workflow,
     pub recipient: &'a Recipient,
+    /// The recipient was deleted since the run was triggered.
+    pub deleted: bool,
     pub channels: &'a [Channel],
 }
 
@@ -109,6 +111,9 @@ pub fn fail(run: &Run, now: Timestamp, why: String) -> Advance {
 
 /// Executes `step`. A step that needs no rendering is decided here, and so are those that follow it at once.
 fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
+    if env.deleted {
+        return write(run, env, Next::End(Outcome::RecipientDeleted), None, Vec::new(), Effect::Stop);
+    }
     match env.workflow.steps.get(usize::from(step)).map(|found| &found.kind) {
         Some(StepKind::Channel(channel)) => match obstacle(channel, env) {
             None => {
@@ -266,6 +271,7 @@ mod tests {
         channels: Vec<Channel>,
         run: Run,
         now: Timestamp,
+        deleted: bool,
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -343,7 +349,8 @@ mod tests {
                 Channel { key: key.into(), id, kind, provider }
             })
             .to_vec();
-            Self { trigger, workflow, recipient: Recipient::stub(reference, START), channels, run, now: START }
+            let recipient = Recipient::stub(reference, START);
+            Self { trigger, workflow, recipient, channels, run, now: START, deleted: false }
         }
 
         fn next(&self, event: Event) -> Plan {
@@ -352,6 +359,7 @@ mod tests {
                 trigger: &self.trigger,
                 workflow: &self.workflow,
                 recipient: &self.recipient,
+                deleted: self.deleted,
                 channels: &self.channels,
             };
             next(&self.run, event, &env)
@@ -452,6 +460,17 @@ mod tests {
             prop_assert!(plan.write.is_none());
             prop_assert_eq!(plan.then, vec![Effect::Sleep(due)]);
         }
+    }
+
+    #[test]
+    fn a_run_whose_recipient_was_deleted_ends_at_its_next_step() {
+        let mut world = World::new(&[Kind::Delay(1), Kind::Email], TriggerSettings::default(), true);
+        world.deleted = true;
+        world.now = world.run.phase.due().unwrap();
+        let plan = world.next(Event::Enter);
+        let write = plan.write.unwrap();
+        assert_eq!((write.to, write.message.is_none()), (Next::End(Outcome::RecipientDeleted), true));
+        assert_eq!(plan.then, [Effect::Stop]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::Run;
 use crate::model::trigger::Trigger;
 use crate::model::workflow::{StepKind, Template};
+use crate::store::removal::is_before;
 use crate::store::{Reader, StoreError};
 use crate::template::scope::Scope;
 
@@ -22,6 +23,8 @@ pub struct Scene {
     pub trigger: Trigger,
     pub published: Arc<Published>,
     pub recipient: Recipient,
+    /// The recipient was deleted since the run was triggered.
+    deleted: bool,
     actor: Option<Recipient>,
     tenant: Option<Recipient>,
     vars: serde_json::Map<String, Value>,
@@ -45,13 +48,14 @@ impl Scene {
         let mut trigger = reader.trigger(run.trigger)?.ok_or(SceneError::NoTrigger)?;
         let published = engine.catalog.version(&engine.store, trigger.version)?;
         let recipient = known_or_stub(&reader, &run.recipient, now)?;
+        let deleted = reader.deleted(&run.recipient)?.is_some_and(|at| is_before(run.trigger, at));
         let actor = trigger.actor.as_ref().map(|actor| known_or_stub(&reader, actor, now)).transpose()?;
         let tenant = trigger.tenant.as_ref().map(|id| known_or_stub(&reader, &RecipientRef::tenant(id), now));
         let tenant = tenant.transpose()?;
         if let Some(own) = &run.data {
             trigger.data.extend(own.clone());
         }
-        Ok(Self { trigger, published, recipient, actor, tenant, vars: engine.vars.clone() })
+        Ok(Self { trigger, published, recipient, deleted, actor, tenant, vars: engine.vars.clone() })
     }
 
     /// The surroundings as `plan` takes them.
@@ -61,6 +65,7 @@ impl Scene {
             trigger: &self.trigger,
             workflow: &self.published.workflow,
             recipient: &self.recipient,
+            deleted: self.deleted,
             channels: &engine.channels,
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use actix::Addr;
-use serde_json::Map;
 
 use super::Engine;
 use super::plan;
@@ -11,6 +10,7 @@ use super::registry::{Admit, CancelRuns, Registry};
 use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::{call, tell};
 use crate::model::flow::Flow;
+use crate::model::profile::Profile;
 use crate::model::recipient::RecipientRef;
 use crate::model::run::Run;
 use crate::model::trigger::{CancelHash, CancelRequest, NamedRecipient, Trigger, TriggerRequest};
@@ -132,7 +132,7 @@ impl Intake {
 }
 
 /// Who is to be stored before the runs begin: everyone given inline, and a stub for a tenant.
-fn identified(request: &TriggerRequest) -> Vec<(RecipientRef, Map<String, serde_json::Value>)> {
+fn identified(request: &TriggerRequest) -> Vec<(RecipientRef, Profile)> {
     let inline = request.recipients.iter().chain(&request.actor);
     let mut all: Vec<_> =
         inline.filter_map(|recipient| Some((recipient.reference.clone(), recipient.inline.clone()?))).collect();

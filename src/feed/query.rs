@@ -6,12 +6,11 @@ use super::cursor;
 use crate::base::clock::Timestamp;
 use crate::model::access::Access;
 use crate::model::feed::FeedEntry;
+use crate::model::page::page_size;
 use crate::model::query::Query;
 use crate::model::trigger::FieldError;
 use crate::model::trigger_data::TriggerDataFilter;
 
-/// The largest page, and the default.
-pub const MAX_PAGE: usize = 50;
 /// How deep a field may lie that is left out of an answer.
 const EXCLUDE_LEVELS: usize = 3;
 
@@ -158,18 +157,6 @@ impl FeedFilter {
             && self.trigger_data.is_empty()
             && self.access == Access::Everything
             && self.inserted_at == (Bound::Unbounded, Bound::Unbounded)
-    }
-}
-
-/// How many entries a page has.
-pub fn page_size(query: Query<'_>, errors: &mut Vec<FieldError>) -> usize {
-    match query.text("page_size").map(str::parse::<i64>) {
-        None => MAX_PAGE,
-        Some(Ok(size)) => usize::try_from(size.clamp(1, MAX_PAGE as i64)).unwrap_or(MAX_PAGE),
-        Some(Err(_)) => {
-            errors.push(FieldError::new("page_size", "must be a number from 1 to 50"));
-            MAX_PAGE
-        }
     }
 }
 

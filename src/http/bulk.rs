@@ -8,6 +8,7 @@ use super::auth::{Right, Subject, authenticate, require_secret};
 use super::body;
 use super::error::ApiError;
 use super::feeds::{blocking, feed_channel};
+use crate::base::clock::Timestamp;
 use crate::base::ids::BulkOperationId;
 use crate::base::mail::tell;
 use crate::feed::bulk::{self, BulkFilter};
@@ -61,12 +62,24 @@ pub async fn mark(
     for user in users {
         tell(&state.hub, FeedMarked { user, channel });
     }
+    complete(&state, &request, &format!("messages.{action}"), rows, started_at).await
+}
+
+/// Answers a bulk call that is done, and keeps what it came to.
+pub async fn complete(
+    state: &State,
+    request: &HttpRequest,
+    name: &str,
+    rows: u64,
+    started_at: Timestamp,
+) -> Result<HttpResponse, ApiError> {
+    let engine = &state.intake.engine;
     let completed_at = state.now();
     let id = BulkOperationId(engine.deps.ids.next(completed_at));
-    let operation = BulkOperation { id, name: format!("messages.{action}"), rows, started_at, completed_at };
+    let operation = BulkOperation { id, name: name.to_owned(), rows, started_at, completed_at };
     engine.store.keep_bulk_operation(operation.clone()).await?;
-    tracing::info!(%channel, action, rows, "bulk operation");
-    Ok(HttpResponse::Ok().json(operation.to_json(&origin(&request))))
+    tracing::info!(name, rows, "bulk operation");
+    Ok(HttpResponse::Ok().json(operation.to_json(&origin(request))))
 }
 
 /// `GET /v1/bulk_operations/{id}`.

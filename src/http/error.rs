@@ -119,6 +119,12 @@ impl From<StoreError> for ApiError {
                 tracing::error!(error = why, "a request failed in the store");
                 Self::unavailable("the server's storage has failed; nothing is acknowledged until it runs again")
             }
+            StoreError::Refused(refused @ Refused::TooLarge(_)) => {
+                Self::invalid(vec![FieldError::new("", refused.to_string())])
+            }
+            StoreError::Refused(Refused::Unknown) => {
+                Self::missing("resource_missing", "one of the two users was deleted meanwhile")
+            }
             StoreError::Refused(refused) => {
                 tracing::error!(error = %refused, "a request was refused by the store");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", refused.to_string())

@@ -9,9 +9,9 @@ use super::error::ApiError;
 use super::feeds::blocking;
 use super::messages::find;
 use crate::base::clock::Timestamp;
-use crate::feed::query::page_size;
 use crate::model::engagement::MessageEvent;
 use crate::model::message::{Attempt, AttemptResult, Content, Message, Status};
+use crate::model::page::page_size;
 use crate::model::query::Query;
 use crate::model::trigger::FieldError;
 

@@ -19,6 +19,8 @@ pub mod keys;
 pub mod message_events;
 pub mod message_json;
 pub mod messages;
+pub mod page;
+pub mod recipients;
 pub mod runs;
 pub mod session;
 pub mod socket;
@@ -98,8 +100,13 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .wrap(cors::cors(origins))
         .route("/v1/workflows/{key}/trigger", web::post().to(workflows::trigger))
         .route("/v1/workflows/{key}/cancel", web::post().to(workflows::cancel))
+        .route("/v1/users", web::get().to(users::list))
+        .route("/v1/users/bulk/identify", web::post().to(users::bulk_identify))
+        .route("/v1/users/bulk/delete", web::post().to(users::bulk_delete))
         .route("/v1/users/{id}", web::get().to(users::get))
         .route("/v1/users/{id}", web::put().to(users::identify))
+        .route("/v1/users/{id}", web::delete().to(users::delete))
+        .route("/v1/users/{id}/merge", web::post().to(users::merge))
         .route("/v1/users/{id}/feeds/{channel}", web::get().to(feeds::list))
         .route("/ws/v1/websocket", web::get().to(socket::open))
         .route("/v1/users/{id}/feeds/{channel}/settings", web::get().to(feeds::settings))

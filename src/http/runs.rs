@@ -10,7 +10,7 @@ use super::feeds::blocking;
 use crate::base::clock::Timestamp;
 use crate::base::ids::RunId;
 use crate::engine::pending::{self, Filter, Page, PendingRun};
-use crate::feed::query::page_size;
+use crate::model::page::page_size;
 use crate::model::query::Query;
 use crate::model::recipient::RecipientRef;
 use crate::model::trigger::FieldError;

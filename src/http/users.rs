@@ -1,14 +1,34 @@
-//! Users.
+//! Users, one at a time and in bulk.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::Value;
 
 use super::State;
-use super::auth::{Right, authenticate};
+use super::auth::{Right, authenticate, require_secret};
 use super::body;
+use super::bulk;
 use super::error::ApiError;
-use crate::model::recipient::{RecipientRef, check_id, kind};
-use crate::model::trigger::{FieldError, check_properties};
-use crate::store::op::Identify;
+use super::feeds::blocking;
+use super::page::page_request;
+use super::recipients;
+use crate::model::entries::{MAX_BULK, described, ids};
+use crate::model::recipient::{Recipient, RecipientRef, USERS, check_id};
+use crate::model::trigger::FieldError;
+
+/// `GET /v1/users`, by id.
+pub async fn list(
+    state: web::Data<State>,
+    request: HttpRequest,
+    query: web::Query<Vec<(String, String)>>,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let asked = page_request(&query)?;
+    let page = blocking(&state, move |state| {
+        let page = state.intake.engine.store.read()?.recipients(USERS, &asked)?;
+        Ok::<_, ApiError>(page.to_json(&asked, Recipient::to_json))
+    });
+    Ok(HttpResponse::Ok().json(page.await?))
+}
 
 /// `GET /v1/users/{id}`.
 pub async fn get(
@@ -18,10 +38,11 @@ pub async fn get(
 ) -> Result<HttpResponse, ApiError> {
     authenticate(&request, &state)?.require(&id, Right::UserRead, &state)?;
     let user = state.intake.engine.store.read()?.recipient(&RecipientRef::user(id.as_str()))?;
-    let user = user.ok_or_else(|| {
-        ApiError::missing("resource_missing", format!("no user has the id `{id}`; PUT to this path identifies one"))
-    })?;
-    Ok(HttpResponse::Ok().json(user.to_json()))
+    Ok(HttpResponse::Ok().json(user.ok_or_else(|| unknown(&id))?.to_json()))
+}
+
+fn unknown(id: &str) -> ApiError {
+    ApiError::missing("resource_missing", format!("no user has the id `{id}`; PUT to /v1/users/{id} identifies one"))
 }
 
 /// `PUT /v1/users/{id}`: creates the user, or merges the properties in.
@@ -32,19 +53,79 @@ pub async fn identify(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     authenticate(&request, &state)?.require(&id, Right::UserWrite, &state)?;
+    let user = user(&id)?;
+    let identified = recipients::identify(&state, user, payload).await?;
+    Ok(HttpResponse::Ok().json(identified.to_json()))
+}
+
+/// `DELETE /v1/users/{id}`: with all that is the user's. Deleting again changes nothing.
+pub async fn delete(
+    state: web::Data<State>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    recipients::delete(&state, vec![user(&id)?]).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `POST /v1/users/{id}/merge {"from_user_id"}`: the other user's data and the messages of its last 30 days become this
+/// one's, and the other is deleted.
+pub async fn merge(
+    state: web::Data<State>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let into = user(&id)?;
     let (body, _) = body::json(payload, state.max_body_bytes).await?;
-    check_id("a user id", &id).map_err(|message| ApiError::invalid(vec![FieldError::new("id", message)]))?;
-    let serde_json::Value::Object(properties) = body else {
-        let message = format!("the body must be a JSON object of properties, not {}", kind(&body));
-        return Err(ApiError::invalid(vec![FieldError::new("", message)]));
+    let wrong = |message: String| ApiError::invalid(vec![FieldError::new("from_user_id", message)]);
+    let from = match body.get("from_user_id") {
+        Some(Value::String(from)) if *from == into.id => return Err(wrong("is the same user".into())),
+        Some(Value::String(from)) => RecipientRef::user(from.as_str()),
+        _ => return Err(wrong("is required: the id of the user that is merged and deleted".into())),
     };
+    for user in [&into, &from] {
+        state.intake.engine.store.read()?.recipient(user)?.ok_or_else(|| unknown(&user.id))?;
+    }
+    let merged = recipients::merge_users(&state, into, from).await?;
+    Ok(HttpResponse::Ok().json(merged.to_json()))
+}
+
+/// `POST /v1/users/bulk/identify {"users": [...]}`.
+pub async fn bulk_identify(
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
-    check_properties("", &properties, &mut errors);
+    let users = described(&body, "users", MAX_BULK, USERS, &mut errors);
+    recipients::identify_all(&state, &request, "users.identify", users, errors, bytes).await
+}
+
+/// `POST /v1/users/bulk/delete {"user_ids": [...]}`.
+pub async fn bulk_delete(
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let started_at = state.now();
+    let (body, _) = body::json(payload, state.max_body_bytes).await?;
+    let mut errors = Vec::new();
+    let users: Vec<_> = ids(&body, "user_ids", MAX_BULK, &mut errors).into_iter().map(RecipientRef::user).collect();
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
-    let engine = &state.intake.engine;
-    let at = state.now();
-    let identify = Identify { recipient: RecipientRef::user(id.into_inner()), properties, at };
-    Ok(HttpResponse::Ok().json(engine.store.identify(identify).await?.to_json()))
+    let rows = users.len() as u64;
+    recipients::delete(&state, users).await?;
+    bulk::complete(&state, &request, "users.delete", rows, started_at).await
+}
+
+fn user(id: &str) -> Result<RecipientRef, ApiError> {
+    check_id("a user id", id).map_err(|message| ApiError::invalid(vec![FieldError::new("id", message)]))?;
+    Ok(RecipientRef::user(id))
 }

@@ -199,6 +199,14 @@ impl Recipient {
         }
         self.updated_at = self.updated_at.max(now);
     }
+
+    /// This user with what only `other` has; where both say something, this one's stays.
+    pub fn inherit(self, other: Self, now: Timestamp) -> Self {
+        let mut merged = Self { reference: self.reference, ..other };
+        merged.merge(&self.properties, now.max(self.updated_at));
+        merged.created_at = self.created_at.or(merged.created_at);
+        merged
+    }
 }
 
 fn merge_value(into: &mut Value, change: &Value) {

@@ -59,6 +59,8 @@ pub enum Outcome {
     Cancelled,
     /// A step could not be executed; the text says why.
     Failed(String),
+    /// Its recipient was deleted.
+    RecipientDeleted,
 }
 
 /// A run that has ended, as history keeps it.

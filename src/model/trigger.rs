@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::recipient::{MAX_PROPERTIES_BYTES, RecipientRef, TENANTS, USERS, check_id, kind};
+use super::profile::Profile;
+use super::recipient::{RecipientRef, TENANTS, USERS, check_id, kind};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{RunId, TriggerId, VersionId};
 
@@ -73,14 +74,49 @@ impl FieldError {
     }
 }
 
-/// A recipient as a request names it, with the properties to store first when it was given inline.
+/// A recipient as a request names it, with what is to be stored first when it was given inline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedRecipient {
     pub reference: RecipientRef,
     /// `None`: only named. `Some`, even empty: identified.
-    pub inline: Option<Map<String, Value>>,
+    pub inline: Option<Profile>,
     /// `$trigger_data`: laid over the trigger's data for this recipient.
     pub data: Option<Map<String, Value>>,
+}
+
+impl NamedRecipient {
+    /// The recipient at `field`; a bare string is an id in `collection`.
+    pub fn from_json(field: &str, value: &Value, collection: &str, errors: &mut Vec<FieldError>) -> Option<Self> {
+        let reference = match (value, RecipientRef::from_json(value)) {
+            (_, Err(message)) => {
+                errors.push(FieldError::new(field, message));
+                return None;
+            }
+            (Value::Object(map), Ok(reference)) if map.contains_key("collection") => reference,
+            (_, Ok(reference)) => RecipientRef { collection: collection.into(), id: reference.id },
+        };
+        let Value::Object(map) = value else {
+            return Some(Self { reference, inline: None, data: None });
+        };
+        let faults = errors.len();
+        let mut said = map.clone();
+        let data = match said.remove("$trigger_data") {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(data)) => Some(data),
+            Some(other) => {
+                let message = format!("must be an object, not {}", kind(&other));
+                errors.push(FieldError::new(format!("{field}.$trigger_data"), message));
+                None
+            }
+        };
+        let profile = Profile::from_json(field, &said, errors);
+        if errors.len() > faults {
+            return None;
+        }
+        // `{collection, id}` alone is a reference; `{id}` alone identifies (`knock-api.md` section 2.1).
+        let inline = (!map.contains_key("collection") || !profile.is_empty()).then_some(profile);
+        Some(Self { reference, inline, data })
+    }
 }
 
 /// A trigger request that passed validation.
@@ -111,8 +147,10 @@ impl TriggerRequest {
             return Err(vec![FieldError::new("", format!("the body must be a JSON object, not {}", kind(body)))]);
         };
         let recipients = recipients(body, &mut errors);
-        let actor = present(body, "actor").and_then(|value| named("actor", value, USERS, &mut errors));
-        let tenant = present(body, "tenant").and_then(|value| named("tenant", value, TENANTS, &mut errors));
+        let actor =
+            present(body, "actor").and_then(|value| NamedRecipient::from_json("actor", value, USERS, &mut errors));
+        let tenant =
+            present(body, "tenant").and_then(|value| NamedRecipient::from_json("tenant", value, TENANTS, &mut errors));
         let cancellation_key = cancellation_key(body, &mut errors);
         let data = object(body, "data", &mut errors).unwrap_or_default();
         let settings = match present(body, "settings").map(TriggerSettings::deserialize) {
@@ -198,7 +236,8 @@ fn recipients(body: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Vec<Na
     let mut seen = std::collections::HashMap::new();
     let mut unique: Vec<NamedRecipient> = Vec::with_capacity(list.len());
     for (index, value) in list.iter().enumerate() {
-        let Some(recipient) = named(&format!("recipients[{index}]"), value, USERS, errors) else { continue };
+        let field = format!("recipients[{index}]");
+        let Some(recipient) = NamedRecipient::from_json(&field, value, USERS, errors) else { continue };
         match seen.get(&recipient.reference) {
             None => {
                 seen.insert(recipient.reference.clone(), unique.len());
@@ -207,8 +246,8 @@ fn recipients(body: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Vec<Na
             // The later mention adds what it says inline; the recipient still gets one run.
             Some(&first) => {
                 let first: &mut NamedRecipient = &mut unique[first];
-                if let Some(properties) = recipient.inline {
-                    first.inline.get_or_insert_default().extend(properties);
+                if let Some(profile) = recipient.inline {
+                    first.inline.get_or_insert_default().extend(profile);
                 }
                 if let Some(data) = recipient.data {
                     first.data.get_or_insert_default().extend(data);
@@ -217,81 +256,6 @@ fn recipients(body: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Vec<Na
         }
     }
     unique
-}
-
-/// A recipient at `field`; a bare string is an id in `collection`.
-fn named(field: &str, value: &Value, collection: &str, errors: &mut Vec<FieldError>) -> Option<NamedRecipient> {
-    let reference = match (value, RecipientRef::from_json(value)) {
-        (_, Err(message)) => {
-            errors.push(FieldError::new(field, message));
-            return None;
-        }
-        (Value::Object(map), Ok(reference)) if map.contains_key("collection") => reference,
-        (_, Ok(reference)) => RecipientRef { collection: collection.into(), id: reference.id },
-    };
-    let Value::Object(map) = value else {
-        return Some(NamedRecipient { reference, inline: None, data: None });
-    };
-    let faults = errors.len();
-    let mut properties = map.clone();
-    properties.remove("id");
-    let is_object = properties.remove("collection").is_some();
-    let data = match properties.remove("$trigger_data") {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(data)) => Some(data),
-        Some(other) => {
-            let message = format!("must be an object, not {}", kind(&other));
-            errors.push(FieldError::new(format!("{field}.$trigger_data"), message));
-            None
-        }
-    };
-    check_properties(field, &properties, errors);
-    if errors.len() > faults {
-        return None;
-    }
-    // `{collection, id}` alone is a reference; `{id}` alone identifies (`knock-api.md` section 2.1).
-    let inline = (!is_object || !properties.is_empty()).then_some(properties);
-    Some(NamedRecipient { reference, inline, data })
-}
-
-/// Checks properties that are to be stored for a recipient.
-pub fn check_properties(field: &str, properties: &Map<String, Value>, errors: &mut Vec<FieldError>) {
-    let at = |key: &str| if field.is_empty() { key.to_owned() } else { format!("{field}.{key}") };
-    for key in ["channel_data", "preferences"] {
-        if properties.get(key).is_some_and(|value| !value.is_null()) {
-            // Storing them without acting on them would send what the recipient opted out of.
-            errors.push(FieldError::new(at(key), "is not supported by this version of Belfry; leave it out"));
-        }
-    }
-    for key in ["name", "email", "phone_number", "avatar", "locale", "timezone"] {
-        match properties.get(key) {
-            None | Some(Value::Null | Value::String(_)) => {}
-            Some(other) => errors.push(FieldError::new(at(key), format!("must be a string, not {}", kind(other)))),
-        }
-    }
-    let size = json_size(properties);
-    if size > MAX_PROPERTIES_BYTES {
-        let message = format!("the properties take {size} bytes as JSON; at most {MAX_PROPERTIES_BYTES} are allowed");
-        errors.push(FieldError::new(field, message));
-    }
-}
-
-fn json_size(properties: &Map<String, Value>) -> usize {
-    struct Counter(usize);
-    impl std::io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    match serde_json::to_writer(&mut counter, properties) {
-        Ok(()) => counter.0,
-        Err(_) => usize::MAX,
-    }
 }
 
 fn cancellation_key(body: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<String> {
@@ -360,7 +324,7 @@ mod tests {
             TriggerRequest::from_json(&json!({"recipients": ["u", {"id": "u", "name": "Ellie"}, {"id": "u", "a": 1}]}))
                 .unwrap();
         assert_eq!(request.recipients.len(), 1);
-        assert_eq!(json!(request.recipients[0].inline), json!({"name": "Ellie", "a": 1}));
+        assert_eq!(json!(request.recipients[0].inline.as_ref().unwrap().properties), json!({"name": "Ellie", "a": 1}));
     }
 
     #[test]

@@ -10,14 +10,13 @@ use super::op::{
     Accepted, Accepting, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Idempotent, NewMessage,
     Next, Op, pending,
 };
-use super::tables::{TableId, Tables, instant_key, numbered, outbox_key};
-use super::{Refused, StoreError};
+use super::tables::{TableId, Tables, instant_key, numbered, outbox_key, owned};
+use super::{Refused, StoreError, profiles, removal};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
 use crate::model::engagement::Engagement;
 use crate::model::feed::FeedEntry;
 use crate::model::message::{AttemptResult, Message, Pending, Status};
-use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{EndedRun, Outcome, RunEvent, RunEventKind};
 use crate::model::trigger_data::TriggerData;
 
@@ -50,8 +49,8 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
             Ok(Done::Written)
         }
         Op::Identify(identify) => {
-            let recipient = merge(tables, &identify.recipient, &identify.properties, identify.at)?;
-            Ok(Done::Identified(recipient))
+            let merged = profiles::merged(tables, &identify.people, identify.at)?;
+            profiles::keep(tables, merged).map(Done::Identified)
         }
         Op::PublishVersion(publish) => {
             tables.put(TableId::Versions, publish.version.as_bytes(), &publish.stored)?;
@@ -72,6 +71,9 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
             }
             Ok(Done::Written)
         }
+        Op::Remove(remove) => removal::remove(tables, &remove),
+        Op::MergeUsers(merge) => removal::merge_users(tables, &merge),
+        Op::RemovePortion(portion) => removal::remove_portion(tables, &portion),
     }
 }
 
@@ -86,6 +88,9 @@ fn accept(tables: &mut Tables<'_>, fresh: &mut Fresh, accept: Accepting) -> Resu
                 Err(Refused::IdempotencyMismatch.into())
             };
         }
+    }
+    let people = profiles::merged(tables, &accept.identify, now)?;
+    if let Some(idempotency) = &accept.idempotency {
         let record = Idempotent {
             fingerprint: idempotency.fingerprint,
             request_id: idempotency.request_id.clone(),
@@ -96,9 +101,7 @@ fn accept(tables: &mut Tables<'_>, fresh: &mut Fresh, accept: Accepting) -> Resu
         tables.put(TableId::IdempotencyAge, &age_key(now, &idempotency.key), &())?;
         trim_idempotency(tables, now)?;
     }
-    for (recipient, properties) in &accept.identify {
-        merge(tables, recipient, properties, now)?;
-    }
+    profiles::keep(tables, people)?;
     fresh.triggers.push((accept.id, accept.trigger));
     fresh.runs.alone.extend(accept.runs.alone);
     fresh.runs.cohorts.extend(accept.runs.cohorts);
@@ -131,26 +134,18 @@ fn trim_idempotency(tables: &mut Tables<'_>, now: Timestamp) -> Result<(), Store
     Ok(())
 }
 
-fn merge(
-    tables: &mut Tables<'_>,
-    reference: &RecipientRef,
-    properties: &serde_json::Map<String, serde_json::Value>,
-    now: Timestamp,
-) -> Result<Recipient, StoreError> {
-    let key = reference.key();
-    let known: Option<Recipient> = tables.get(TableId::Recipients, &key)?;
-    let mut recipient = known.unwrap_or_else(|| Recipient::stub(reference.clone(), now));
-    recipient.merge(properties, now);
-    tables.put(TableId::Recipients, &key, &recipient)?;
-    Ok(recipient)
-}
-
 fn advance(tables: &mut Tables<'_>, advance: Advance) -> Result<Done, StoreError> {
     let stored = Stored::load(tables, advance.run)?;
     let mut stored = stored.filter(|stored| stored.run.revision == advance.expect).ok_or(Refused::Stale)?;
     let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
     stored.run.revision += 1;
-    match advance.to {
+    // Deleted since the step was decided: the message must not exist, and the run ends.
+    let deleted = advance.message.is_some() && removal::is_deleted(tables, &stored.run)?;
+    let (to, message) = match deleted {
+        true => (Next::End(Outcome::RecipientDeleted), None),
+        false => (advance.to, advance.message),
+    };
+    match to {
         Next::Phase(phase) => {
             stored.run.phase = phase;
             stored.put(tables)?;
@@ -158,14 +153,14 @@ fn advance(tables: &mut Tables<'_>, advance: Advance) -> Result<Done, StoreError
         Next::End(outcome) => end_run(tables, stored, outcome, advance.at)?,
     }
     put_events(tables, advance.run, first_event, &advance.events)?;
-    match advance.message {
+    match message {
         None => {}
         Some(NewMessage::Send(message)) => {
             tables.put(TableId::Outbox, &outbox_key(message.run, message.id), &pending(&message))?;
-            tables.put(TableId::Messages, message.id.as_bytes(), &message)?;
+            keep_message(tables, &message)?;
         }
         Some(NewMessage::Feed(message, data)) => publish(tables, message, data)?,
-        Some(NewMessage::Keep(message)) => tables.put(TableId::Messages, message.id.as_bytes(), &message)?,
+        Some(NewMessage::Keep(message)) => keep_message(tables, &message)?,
     }
     Ok(Done::Written)
 }
@@ -203,7 +198,13 @@ fn publish(tables: &mut Tables<'_>, mut message: Message, data: TriggerData) -> 
     };
     feed.add(tables, &entry)?;
     feed.close(tables)?;
-    tables.put(TableId::Messages, message.id.as_bytes(), &message)
+    keep_message(tables, &message)
+}
+
+/// Writes a message of a recipient who did not have it.
+pub fn keep_message(tables: &mut Tables<'_>, message: &Message) -> Result<(), StoreError> {
+    tables.put(TableId::MessagesOf, &owned(&message.recipient, message.id.as_bytes()), &())?;
+    tables.put(TableId::Messages, message.id.as_bytes(), message)
 }
 
 fn cancel(tables: &mut Tables<'_>, cancel: &Cancel) -> Result<Done, StoreError> {

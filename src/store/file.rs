@@ -4,10 +4,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, StorageBackend};
+use redb::{Database, DatabaseError, StorageBackend, TableHandle};
 
 use super::StoreError;
-use super::tables::{TableId, Tables, storage};
+use super::tables::{TableId, Tables, owned, storage};
+use crate::model::message::Message;
 
 const FILE: &str = "belfry.redb";
 const NEW_FILE: &str = "belfry.redb.new";
@@ -130,8 +131,32 @@ fn initialise(database: &Database) -> Result<(), StoreError> {
 /// Creates the tables that a file of an earlier version lacks: readers find every table.
 fn create_missing(database: &Database) -> Result<(), StoreError> {
     let txn = database.begin_write().map_err(storage)?;
-    Tables::new(&txn).open_all()?;
+    let index = TableId::MessagesOf.definition();
+    let has_index = txn.list_tables().map_err(storage)?.any(|table| table.name() == index.name());
+    {
+        let mut tables = Tables::new(&txn);
+        tables.open_all()?;
+        if !has_index {
+            index_messages(&mut tables)?;
+        }
+    }
     txn.commit().map_err(storage)
+}
+
+/// Indexes the messages of a file that was made before they were.
+fn index_messages(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    const PORTION: usize = 1_000;
+    let mut from = Vec::new();
+    loop {
+        let messages = tables.some_with_prefix::<Message>(TableId::Messages, &[], &from, PORTION)?;
+        for (id, message) in &messages {
+            tables.put(TableId::MessagesOf, &owned(&message.recipient, id), &())?;
+        }
+        match messages.into_iter().nth(PORTION - 1) {
+            Some((last, _)) => from = [last.as_slice(), &[0]].concat(),
+            None => return Ok(()),
+        }
+    }
 }
 
 fn check_schema(database: &Database, path: &Path) -> Result<(), OpenError> {

@@ -33,20 +33,33 @@ impl Feed {
         tables.put(TableId::Feed, &item_key(&self.key, entry.inserted_at), entry)
     }
 
-    fn item(&self, tables: &mut Tables<'_>, at: Timestamp) -> Result<Option<FeedEntry>, StoreError> {
+    /// The item that was inserted at `at`.
+    pub fn item(&self, tables: &mut Tables<'_>, at: Timestamp) -> Result<Option<FeedEntry>, StoreError> {
         tables.get(TableId::Feed, &item_key(&self.key, at))
     }
 
-    /// Takes an item out. What was done with its message stays known.
-    fn remove(&mut self, tables: &mut Tables<'_>, entry: &FeedEntry) -> Result<(), StoreError> {
+    /// Takes an item out.
+    pub fn take_out(&mut self, tables: &mut Tables<'_>, entry: &FeedEntry) -> Result<(), StoreError> {
         self.counts.remove(&entry.engagement);
-        tables.put(TableId::Engagements, entry.message.as_bytes(), &entry.engagement)?;
         tables.remove(TableId::Feed, &item_key(&self.key, entry.inserted_at))
+    }
+
+    /// Takes an item out whose message stays: what was done with it stays known.
+    fn remove(&mut self, tables: &mut Tables<'_>, entry: &FeedEntry) -> Result<(), StoreError> {
+        tables.put(TableId::Engagements, entry.message.as_bytes(), &entry.engagement)?;
+        self.take_out(tables, entry)
     }
 
     /// Ends.
     pub fn close(self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
         tables.put(TableId::FeedCounts, &self.key, &self.counts)
+    }
+
+    /// Ends, and leaves nothing behind of a feed without items.
+    pub fn close_or_drop(self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        let is_empty = self.counts.total == 0
+            && tables.some_with_prefix::<FeedEntry>(TableId::Feed, &self.key, &self.key, 1)?.is_empty();
+        if is_empty { tables.remove(TableId::FeedCounts, &self.key) } else { self.close(tables) }
     }
 }
 

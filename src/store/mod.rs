@@ -9,13 +9,18 @@ mod cohort;
 pub mod file;
 mod marks;
 pub mod op;
+mod profiles;
 pub mod read;
+pub mod recipients;
+pub mod removal;
 pub mod tables;
 #[cfg(test)]
 mod tests;
 pub mod writer;
 
+use crate::model::recipient::MAX_PROPERTIES_BYTES;
 pub use cohort::Waiting;
+
 pub use file::OpenError;
 pub use read::Reader;
 pub use writer::{Settings, Store};
@@ -50,4 +55,12 @@ pub enum Refused {
     /// The idempotency key was used within a day for another request.
     #[error("the idempotency key was already used for a different request")]
     IdempotencyMismatch,
+    /// With what is stored already, a recipient's properties would take this many bytes.
+    #[error(
+        "with what is stored already, the properties of a recipient would take {0} bytes as JSON; at most {MAX_PROPERTIES_BYTES} are allowed"
+    )]
+    TooLarge(usize),
+    /// What the op is about is not stored.
+    #[error("the recipient is not known")]
+    Unknown,
 }

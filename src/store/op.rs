@@ -13,6 +13,7 @@ use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Action, Engagement};
 use crate::model::flow::Flow;
 use crate::model::message::{Attempt, Captured, Message, Pending};
+use crate::model::profile::Profile;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{Outcome, Phase, Run, RunEvent};
 use crate::model::trigger::{CancelHash, Trigger};
@@ -35,6 +36,9 @@ pub enum Op {
     /// Forgets the API key with this hash.
     RemoveKey([u8; 32]),
     ClearMailbox,
+    Remove(Remove),
+    MergeUsers(MergeUsers),
+    RemovePortion(RemovePortion),
 }
 
 /// What an applied op answers.
@@ -48,7 +52,10 @@ pub enum Done {
     Marked(Vec<Marked>),
     /// How many items were changed.
     Changed(u64),
-    Identified(Recipient),
+    /// Each once, in the order in which they were first named.
+    Identified(Vec<Recipient>),
+    /// Where the next portion begins; `None`: nothing is left.
+    Portion(Option<Place>),
     Written,
 }
 
@@ -57,7 +64,7 @@ pub enum Done {
 pub struct Accept {
     pub trigger: Trigger,
     pub runs: Vec<Run>,
-    pub identify: Vec<(RecipientRef, Map<String, Value>)>,
+    pub identify: Vec<(RecipientRef, Profile)>,
     pub idempotency: Option<Idempotency>,
     /// The size of the request, for the bound on a group's bytes.
     pub bytes: usize,
@@ -71,7 +78,7 @@ pub struct Accepting {
     pub at: Timestamp,
     pub trigger: Vec<u8>,
     pub runs: Records,
-    pub identify: Vec<(RecipientRef, Map<String, Value>)>,
+    pub identify: Vec<(RecipientRef, Profile)>,
     pub idempotency: Option<Idempotency>,
     pub bytes: usize,
 }
@@ -236,13 +243,40 @@ pub enum Change {
     Delete,
 }
 
-/// Creates or deep-merges a recipient.
+/// Creates or deep-merges recipients.
 #[derive(Clone, Debug)]
 pub struct Identify {
-    pub recipient: RecipientRef,
-    pub properties: Map<String, Value>,
+    pub people: Vec<(RecipientRef, Profile)>,
+    pub at: Timestamp,
+    /// The size of what is said of them, for the bound on a group's bytes.
+    pub bytes: usize,
+}
+
+/// Deletes recipients; what belonged to them goes in portions.
+#[derive(Clone, Debug)]
+pub struct Remove {
+    pub recipients: Vec<RecipientRef>,
     pub at: Timestamp,
 }
+
+/// Merges the user `from` into the user `into`, and deletes it.
+#[derive(Clone, Debug)]
+pub struct MergeUsers {
+    pub into: RecipientRef,
+    pub from: RecipientRef,
+    pub at: Timestamp,
+}
+
+/// Removes a portion of what belonged to a deleted recipient.
+#[derive(Clone, Debug)]
+pub struct RemovePortion {
+    pub recipient: RecipientRef,
+    pub from: Place,
+}
+
+/// Where a removal stands: the key that it goes on from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place(pub Vec<u8>);
 
 /// Keeps a workflow's document for the runs that will follow it, and as the version to fall back to.
 #[derive(Clone, Debug)]
@@ -285,6 +319,9 @@ impl Op {
             Self::EndAttempt(end) => RECORD + end.captured.as_ref().map_or(0, |captured| captured.raw.len() * 2),
             Self::PublishVersion(_) => 64 * RECORD,
             Self::Mark(mark) => mark.messages.len() * 2 * RECORD,
+            Self::Identify(identify) => identify.bytes + identify.people.len() * RECORD,
+            Self::RemovePortion(_) => 256 * RECORD,
+            Self::Remove(remove) => remove.recipients.len() * RECORD,
             Self::MarkFeeds(mark) => mark.items.iter().map(|(_, items)| (items.len() + 1) * RECORD).sum(),
             _ => 4 * RECORD,
         }

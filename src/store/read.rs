@@ -17,6 +17,7 @@ use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Engagement, MessageEvent};
 use crate::model::feed::{FeedCounts, FeedEntry};
 use crate::model::message::{Attempt, Captured, Message, Pending};
+use crate::model::page::{From, Page, PageRequest};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{EndedRun, Run, RunEvent};
 use crate::model::trigger::Trigger;
@@ -26,6 +27,15 @@ use crate::model::trigger::Trigger;
 pub enum Order {
     NewestFirst,
     OldestFirst,
+}
+
+impl Order {
+    fn next<T>(self, range: &mut impl DoubleEndedIterator<Item = T>) -> Option<T> {
+        match self {
+            Self::NewestFirst => range.next_back(),
+            Self::OldestFirst => range.next(),
+        }
+    }
 }
 
 /// One end of a feed's keys; `open` where there is no bound.
@@ -70,13 +80,46 @@ impl Reader {
         Ok(())
     }
 
-    fn all<T: DeserializeOwned>(&self, table: TableId, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
+    pub(super) fn all<T: DeserializeOwned>(&self, table: TableId, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
         self.each(table, prefix, |value| {
             found.push(value);
             true
         })?;
         Ok(found)
+    }
+
+    /// A page of the records under `prefix`, as `keep` shapes those that it keeps. A cursor is a key without `prefix`,
+    /// which ends with a NUL.
+    pub(super) fn page<T: DeserializeOwned, U>(
+        &self,
+        table: TableId,
+        prefix: &[u8],
+        request: &PageRequest,
+        mut keep: impl FnMut(&[u8], T) -> Result<Option<U>, StoreError>,
+    ) -> Result<Page<U>, StoreError> {
+        let key = |cursor: &[u8]| [prefix, cursor].concat();
+        // Behind all keys that go on after the prefix.
+        let end = [prefix.strip_suffix(&[0]).unwrap_or(prefix), &[1]].concat();
+        let (first, last, order) = match &request.from {
+            From::Start => (Bound::Included(prefix.to_vec()), end, Order::OldestFirst),
+            From::After(cursor) => (Bound::Excluded(key(cursor)), end, Order::OldestFirst),
+            From::Before(cursor) => (Bound::Included(prefix.to_vec()), key(cursor), Order::NewestFirst),
+        };
+        let table = self.0.open_table(table.definition()).map_err(storage)?;
+        let (first, last) = (first.as_ref().map(Vec::as_slice), Bound::Excluded(last.as_slice()));
+        let mut range = table.range::<&[u8]>((first, last)).map_err(storage)?;
+        let mut rows = Vec::new();
+        while rows.len() <= request.size
+            && let Some(entry) = order.next(&mut range)
+        {
+            let (key, value) = entry.map_err(storage)?;
+            let cursor = key.value().get(prefix.len()..).unwrap_or_default();
+            if let Some(row) = keep(cursor, decode(value.value())?)? {
+                rows.push((cursor.to_vec(), row));
+            }
+        }
+        Ok(Page::of(rows, request))
     }
 
     /// A trigger.
@@ -283,11 +326,7 @@ impl Reader {
         let (first, last) = (first.as_ref().map(Vec::as_slice), last.as_ref().map(Vec::as_slice));
         let mut range = table.range::<&[u8]>((first, last)).map_err(storage)?;
         loop {
-            let entry = match order {
-                Order::NewestFirst => range.next_back(),
-                Order::OldestFirst => range.next(),
-            };
-            let Some(entry) = entry else { return Ok(()) };
+            let Some(entry) = order.next(&mut range) else { return Ok(()) };
             if !take(decode(entry.map_err(storage)?.1.value())?) {
                 return Ok(());
             }

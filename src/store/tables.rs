@@ -58,9 +58,15 @@ pub enum TableId {
     Mailbox,
     /// The RunId of its first: Cohort.
     Cohorts,
+    /// Collection, NUL, id, NUL, MessageId: nothing. Oldest first.
+    MessagesOf,
+    /// Collection, NUL, id: Timestamp. Who was deleted, and when: older runs end.
+    Deleted,
+    /// Collection, NUL, id: Removal. Who was deleted and left something that is still to be removed.
+    Removals,
 }
 
-const COUNT: usize = 21;
+const COUNT: usize = 24;
 
 const NAMES: [&str; COUNT] = [
     "meta",
@@ -84,6 +90,9 @@ const NAMES: [&str; COUNT] = [
     "keys",
     "mailbox",
     "cohorts",
+    "messages_of",
+    "deleted",
+    "removals",
 ];
 
 impl TableId {
@@ -153,8 +162,19 @@ impl<'txn> Tables<'txn> {
         table: TableId,
         prefix: &[u8],
     ) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+        self.some_with_prefix(table, prefix, prefix, usize::MAX)
+    }
+
+    /// The first `most` of those keys and values that are not before `from`.
+    pub fn some_with_prefix<T: DeserializeOwned>(
+        &mut self,
+        table: TableId,
+        prefix: &[u8],
+        from: &[u8],
+        most: usize,
+    ) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let mut found = Vec::new();
-        for entry in self.at(table as usize)?.range(prefix..).map_err(storage)? {
+        for entry in self.at(table as usize)?.range(from.max(prefix)..).map_err(storage)?.take(most) {
             let (key, value) = entry.map_err(storage)?;
             if !key.value().starts_with(prefix) {
                 break;
@@ -162,6 +182,19 @@ impl<'txn> Tables<'txn> {
             found.push((key.value().to_vec(), decode(value.value())?));
         }
         Ok(found)
+    }
+
+    /// Removes all values whose key starts with `prefix`: few, since one write removes them.
+    pub fn remove_with_prefix(&mut self, table: TableId, prefix: &[u8]) -> Result<(), StoreError> {
+        let mut keys = Vec::new();
+        for entry in self.at(table as usize)?.range(prefix..).map_err(storage)? {
+            let (key, _) = entry.map_err(storage)?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            keys.push(key.value().to_vec());
+        }
+        keys.iter().try_for_each(|key| self.remove(table, key))
     }
 
     /// The first key of `table`.
@@ -209,12 +242,21 @@ pub fn outbox_key(run: RunId, message: MessageId) -> [u8; 32] {
     pair(run.as_bytes(), message.as_bytes())
 }
 
-/// The prefix of a feed's entries. The trailing NUL keeps `ann` apart from `anna`.
-pub fn feed_key(channel: ChannelId, recipient: &RecipientRef) -> Vec<u8> {
-    let mut key = channel.as_bytes().to_vec();
-    key.extend(recipient.key());
+/// The prefix of what belongs to a recipient. The trailing NUL keeps `ann` apart from `anna`.
+pub fn owned_prefix(recipient: &RecipientRef) -> Vec<u8> {
+    let mut key = recipient.key();
     key.push(0);
     key
+}
+
+/// The key of what belongs to a recipient.
+pub fn owned(recipient: &RecipientRef, what: &[u8]) -> Vec<u8> {
+    [owned_prefix(recipient).as_slice(), what].concat()
+}
+
+/// The prefix of a feed's entries.
+pub fn feed_key(channel: ChannelId, recipient: &RecipientRef) -> Vec<u8> {
+    [channel.as_bytes().as_slice(), &owned_prefix(recipient)].concat()
 }
 
 /// Whose feed it is, from what follows the channel in its key.

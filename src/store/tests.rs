@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use serde_json::{Map, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::op::{
@@ -18,6 +18,7 @@ use crate::base::work::Work;
 use crate::model::engagement::Engagement;
 use crate::model::flow::Flow;
 use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message, Status};
+use crate::model::profile::Profile;
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{Outcome, Phase, Run, RunEvent, RunEventKind};
 use crate::model::trigger::{CancelHash, Trigger, TriggerSettings};
@@ -78,6 +79,28 @@ impl Bench {
         let admission = Admission { runs: vec![run.id], due: None, cancel: run.cancel, flow: run.flow, work };
         let accept = Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency, bytes: 0 };
         self.store.accept(accept, admission).await
+    }
+
+    /// A pending run of `reader` that was triggered at `at`.
+    pub(super) async fn accept_at(&self, number: u16, reader: &str, at: Timestamp) -> Run {
+        let id = |kind: u8| {
+            let mut bytes = [kind; 16];
+            bytes[..6].copy_from_slice(&at.as_millis().to_be_bytes()[2..]);
+            bytes[14..].copy_from_slice(&number.to_be_bytes());
+            bytes
+        };
+        let (id, trigger) = (RunId::from(id(1)), TriggerId::from(id(2)));
+        let run = Run { id, trigger, recipient: RecipientRef::user(reader), ..run(0) };
+        self.accept_run(run.clone(), None, at).await.unwrap();
+        run
+    }
+
+    /// A message of such a run.
+    pub(super) fn item(number: u16, run: &Run, reader: &str, at: Timestamp) -> Message {
+        let mut id = *run.id.as_bytes();
+        id[13] = 3;
+        let message = Message { id: MessageId::from(id), run: run.id, trigger: run.trigger, ..message(0, 0, at) };
+        Message { recipient: RecipientRef::user(reader), step_ref: number.to_string(), ..message }
     }
 
     async fn advance(&self, number: u8, expect: u32, to: Next, message: Option<NewMessage>) -> Result<(), StoreError> {
@@ -365,14 +388,13 @@ async fn feed_items_ascend_by_a_millisecond_whatever_the_clock_does() {
 #[tokio::test]
 async fn identify_merges_and_keeps_what_it_does_not_name() {
     let bench = Bench::new();
-    let set = |properties: serde_json::Value| Identify {
-        recipient: RecipientRef::user("u"),
-        properties: properties.as_object().cloned().unwrap_or_else(Map::new),
-        at: START,
+    let set = |properties: serde_json::Value| {
+        let profile = Profile { properties: properties.as_object().unwrap().clone() };
+        Identify { people: vec![(RecipientRef::user("u"), profile)], at: START, bytes: 0 }
     };
     bench.store.identify(set(json!({"name": "Ellie", "address": {"city": "Snakewater"}}))).await.unwrap();
     let user = bench.store.identify(set(json!({"name": null, "address": {"zip": "59"}}))).await.unwrap();
-    assert_eq!(json!(user.properties), json!({"name": null, "address": {"city": "Snakewater", "zip": "59"}}));
+    assert_eq!(json!(user[0].properties), json!({"name": null, "address": {"city": "Snakewater", "zip": "59"}}));
 }
 
 #[test]
@@ -411,8 +433,8 @@ async fn a_closed_store_refuses_instead_of_hanging() {
     assert!(matches!(bench.store.read(), Err(StoreError::Closed)));
 }
 
-#[test]
-fn a_file_of_an_earlier_version_gets_the_tables_that_it_lacks_and_its_feed_items_stay_readable() {
+#[tokio::test]
+async fn a_file_of_an_earlier_version_gets_the_tables_that_it_lacks_and_its_feed_items_stay_readable() {
     /// An item before there were marks.
     #[derive(serde::Serialize)]
     struct EarlierEntry {
@@ -438,11 +460,12 @@ fn a_file_of_an_earlier_version_gets_the_tables_that_it_lacks_and_its_feed_items
     };
     let database = redb::Database::open(bench.folder.path().join("belfry.redb")).unwrap();
     let txn = database.begin_write().unwrap();
-    for table in [TableId::Engagements, TableId::MessageEvents, TableId::BulkOperations] {
+    for table in [TableId::Engagements, TableId::MessageEvents, TableId::BulkOperations, TableId::MessagesOf] {
         assert!(txn.delete_table(table.definition()).unwrap());
     }
     let key = item_key(&feed_key(channel, &user), START);
     Tables::new(&txn).put(TableId::Feed, &key, &entry).unwrap();
+    Tables::new(&txn).put(TableId::Messages, &[1; 16], &message(1, 1, START)).unwrap();
     txn.commit().unwrap();
     drop(database);
     let store = Store::open(bench.folder.path(), Settings::default()).unwrap();
@@ -456,4 +479,7 @@ fn a_file_of_an_earlier_version_gets_the_tables_that_it_lacks_and_its_feed_items
         })
         .unwrap();
     assert_eq!(found, [(entry.message, Engagement::default())]);
+    // Its messages are found by whose they are, too.
+    store.remove(vec![user], START).await.unwrap();
+    assert!(store.read().unwrap().messages().unwrap().is_empty());
 }

@@ -16,14 +16,13 @@ use super::apply::apply;
 use super::bundle::Fresh;
 use super::file::{self, OpenError, Opened};
 use super::op::{
-    Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Identify, Mark,
-    MarkFeeds, Marked, Op, PublishVersion,
+    Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Mark, MarkFeeds,
+    Marked, Op, PublishVersion,
 };
 use super::read::Reader;
 use super::tables::{Tables, storage};
 use crate::base::clock::Stopwatch;
 use crate::model::bulk_operation::BulkOperation;
-use crate::model::recipient::Recipient;
 
 /// Ops that may be queued. At the measured 25,000 ops a second a full queue is a third of a second of work; at 1 KiB an
 /// op it is 8 MiB, and requests bring their own bound on bytes.
@@ -270,21 +269,13 @@ impl Store {
         self.submit(Op::KeepBulkOperation(operation)).await.map(drop)
     }
 
-    /// Creates or merges a recipient.
-    pub async fn identify(&self, identify: Identify) -> Result<Recipient, StoreError> {
-        match self.try_submit(Op::Identify(identify)).await? {
-            Done::Identified(recipient) => Ok(recipient),
-            other => Err(unexpected(&other)),
-        }
-    }
-
     /// Keeps a workflow's document.
     pub async fn publish_version(&self, publish: PublishVersion) -> Result<(), StoreError> {
         self.submit(Op::PublishVersion(publish)).await.map(drop)
     }
 }
 
-fn unexpected(done: &Done) -> StoreError {
+pub(super) fn unexpected(done: &Done) -> StoreError {
     StoreError::Failed(format!("an op was answered with {done:?}"))
 }
 

@@ -4,6 +4,7 @@
 import { createRequire } from "node:module";
 import { Knock as Knock043 } from "knock-node-0.4.3";
 import * as exceptions from "knock-node-0.4.3/dist/src/common/exceptions.js";
+import { Knock as Knock0619 } from "knock-node-0.6.19";
 import Knock135 from "knock-node-1.35.0";
 
 const version = (name) => createRequire(import.meta.url)(`./node_modules/${name}/package.json`).version;
@@ -79,3 +80,9 @@ const current = {
 };
 
 export const sdks = [early, current];
+
+/** The SDKs of the first API, which differ from each other in what they can do and not in how. */
+export const firstSdks = [
+  { name: early.name, connect: (url, key) => new Knock043(key, { host: url }) },
+  { name: `node ${version("knock-node-0.6.19")}`, connect: (url, key) => new Knock0619(key, { host: url }) },
+];

@@ -6,7 +6,9 @@ use std::time::Duration;
 use belfry::base::clock::Timestamp;
 use belfry::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
 use belfry::model::engagement::Action;
+use belfry::model::flow::Flow;
 use belfry::model::message::{Attempt, AttemptResult, Content, EmailContent, Message, Status};
+use belfry::model::profile::Profile;
 use belfry::model::recipient::RecipientRef;
 use belfry::model::run::{Outcome, Phase, Run, RunEvent, RunEventKind};
 use belfry::model::trigger::{CancelHash, Trigger, TriggerSettings};
@@ -15,7 +17,8 @@ use belfry::store::op::{
     Accept, AddKey, Advance, BeginAttempt, Cancel, Change, EndAttempt, Idempotency, Identify, Mark, MarkFeeds,
     NewMessage, Next, Op, PublishVersion, StoredKey, StoredVersion,
 };
-use serde_json::{Map, Value, json};
+use serde_json::json;
+use uuid::Uuid;
 
 use crate::rng::Rng;
 
@@ -114,11 +117,13 @@ impl Author {
             settings: TriggerSettings::default(),
             inserted_at: self.at,
         };
-        let count = self.rng.pick(&[1, 3, 40]);
+        let count = self.rng.pick(&[1, 3, 40]) as u16;
+        let block = Uuid::from_u128(u128::from_be_bytes(self.id()) << 10);
         let runs: Vec<Run> = (0..count)
-            .map(|_| Run {
-                id: RunId::from(self.id()),
+            .map(|number| Run {
+                id: RunId::in_block(block, number),
                 trigger: id,
+                flow: Flow::default(),
                 recipient: self.user(),
                 data: None,
                 cancel: Some(CancelHash::of("w", "key")),
@@ -128,7 +133,7 @@ impl Author {
             })
             .collect();
         self.runs.extend(runs.iter().take(3).map(|run| (run.id, 0)));
-        let identify = vec![(self.user(), properties(self.rng.below(9)))];
+        let identify = vec![(self.user(), profile(self.rng.below(9)))];
         let key = self.rng.below(3) as u8;
         let idempotency = self.rng.percent(40).then(|| Idempotency {
             key: [key; 32],
@@ -214,8 +219,8 @@ impl Author {
     }
 
     fn identify(&mut self) -> Op {
-        let properties = properties(self.rng.below(9));
-        Op::Identify(Identify { recipient: self.user(), properties, at: self.at })
+        let people = vec![(self.user(), profile(self.rng.below(9)))];
+        Op::Identify(Identify { people, at: self.at, bytes: 0 })
     }
 
     fn publish_version(&mut self) -> Op {
@@ -231,9 +236,7 @@ impl Author {
     }
 }
 
-fn properties(number: u64) -> Map<String, Value> {
-    json!({"name": format!("n{number}"), "nested": {format!("k{number}"): number}})
-        .as_object()
-        .cloned()
-        .unwrap_or_default()
+fn profile(number: u64) -> Profile {
+    let properties = json!({"name": format!("n{number}"), "nested": {format!("k{number}"): number}});
+    Profile { properties: properties.as_object().cloned().unwrap_or_default() }
 }

@@ -1,0 +1,105 @@
+//! Recipients as the API reads and writes them: one op a call where that bounds it, portions where it does not.
+
+use futures_util::future::try_join_all;
+
+use super::op::{Done, Identify, MergeUsers, Op, Place, Remove, RemovePortion};
+use super::removal::Removal;
+use super::tables::TableId;
+use super::writer::unexpected;
+use super::{Reader, Store, StoreError};
+use crate::base::clock::Timestamp;
+use crate::model::page::{Page, PageRequest};
+use crate::model::profile::Profile;
+use crate::model::recipient::{Recipient, RecipientRef};
+
+/// Recipients of one write: 5 ms of the writer.
+const PORTION: usize = 250;
+
+impl Store {
+    /// Creates or merges recipients: those of one call in one commit.
+    pub async fn identify(&self, identify: Identify) -> Result<Vec<Recipient>, StoreError> {
+        match self.try_submit(Op::Identify(identify)).await? {
+            Done::Identified(recipients) => Ok(recipients),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Creates or merges many. When the process ends in between, the first of them are stored.
+    pub async fn identify_all(
+        &self,
+        people: Vec<(RecipientRef, Profile)>,
+        at: Timestamp,
+        bytes: usize,
+    ) -> Result<(), StoreError> {
+        let share = bytes / people.len().div_ceil(PORTION).max(1);
+        for people in people.chunks(PORTION) {
+            self.submit(Op::Identify(Identify { people: people.to_vec(), at, bytes: share })).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes recipients with all that belongs to them.
+    pub async fn remove(&self, recipients: Vec<RecipientRef>, at: Timestamp) -> Result<(), StoreError> {
+        for recipients in recipients.chunks(PORTION) {
+            self.submit(Op::Remove(Remove { recipients: recipients.to_vec(), at })).await?;
+        }
+        // Together, so that one commit serves many.
+        for recipients in recipients.chunks(PORTION) {
+            try_join_all(recipients.iter().map(|recipient| self.finish_removal(recipient.clone()))).await?;
+        }
+        Ok(())
+    }
+
+    /// Merges the user `from` into the user `into`.
+    pub async fn merge_users(
+        &self,
+        into: RecipientRef,
+        from: RecipientRef,
+        at: Timestamp,
+    ) -> Result<Recipient, StoreError> {
+        let merged = match self.submit(Op::MergeUsers(MergeUsers { into, from: from.clone(), at })).await? {
+            Done::Identified(mut merged) => merged.pop(),
+            other => return Err(unexpected(&other)),
+        };
+        self.finish_removal(from).await?;
+        merged.ok_or_else(|| StoreError::Failed("a merge answered with nobody".into()))
+    }
+
+    /// Goes on with the removals that the last process left.
+    pub async fn finish_removals(&self) -> Result<(), StoreError> {
+        let left = self.read()?.removals()?;
+        for removal in left {
+            self.finish_removal(removal.recipient).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish_removal(&self, recipient: RecipientRef) -> Result<(), StoreError> {
+        let mut next = Some(Place::default());
+        while let Some(from) = next {
+            let portion = RemovePortion { recipient: recipient.clone(), from };
+            next = match self.submit(Op::RemovePortion(portion)).await? {
+                Done::Portion(next) => next,
+                other => return Err(unexpected(&other)),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// A page of a collection, by id.
+    pub fn recipients(&self, collection: &str, request: &PageRequest) -> Result<Page<Recipient>, StoreError> {
+        let prefix = [collection.as_bytes(), &[0]].concat();
+        self.page(TableId::Recipients, &prefix, request, |_, recipient| Ok(Some(recipient)))
+    }
+
+    /// When a recipient was deleted last.
+    pub fn deleted(&self, recipient: &RecipientRef) -> Result<Option<Timestamp>, StoreError> {
+        self.get(TableId::Deleted, &recipient.key())
+    }
+
+    fn removals(&self) -> Result<Vec<Removal>, StoreError> {
+        self.all(TableId::Removals, &[])
+    }
+}
