@@ -34,6 +34,7 @@
 //! `cargo test`) makes a smoke run.
 
 mod figures;
+mod request;
 mod server;
 
 use std::fs::OpenOptions;
@@ -59,6 +60,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use figures::{Spread, is_quick, setting};
+use request::{HOLE, Request};
 use server::{Server, read_answer};
 
 // The same as the server's, so that the raw log has no worse one.
@@ -66,7 +68,6 @@ use server::{Server, read_answer};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const WORKFLOW: &str = "reminder";
-const KEY: &str = "sk_bench";
 const RAW_LOG: &str = "--raw-log";
 const CLIENTS: [usize; 4] = [1, 16, 64, 256];
 
@@ -222,7 +223,7 @@ impl Load {
 
 /// One client: requests one after the other until `span` is over; answers how many were answered with 200.
 async fn client(mut stream: TcpStream, first: usize, watch: Stopwatch, span: Duration) -> Result<usize> {
-    let mut request = Request::new();
+    let mut request = request();
     let mut buffer = vec![0; 4_096];
     let mut answered = 0;
     while watch.elapsed() < span {
@@ -233,37 +234,15 @@ async fn client(mut stream: TcpStream, first: usize, watch: Stopwatch, span: Dur
     Ok(answered)
 }
 
-/// The bytes of a trigger request with about 1 KiB of data, in which only a number changes.
-struct Request {
-    bytes: Vec<u8>,
-    places: Vec<usize>,
-}
-
-const DIGITS: usize = 12;
-
-impl Request {
-    fn new() -> Self {
-        let hole = "#".repeat(DIGITS);
-        let data: serde_json::Map<_, _> = (0..16).map(|n| (format!("field_{n:02}"), json!("x".repeat(50)))).collect();
-        let body =
-            json!({"recipients": [format!("user-{hole}")], "cancellation_key": format!("key-{hole}"), "data": data});
-        let body = body.to_string();
-        let text = format!(
-            "POST /v1/workflows/{WORKFLOW}/trigger HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {KEY}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let places = text.match_indices(&hole).map(|(at, _)| at).collect();
-        Self { bytes: text.into_bytes(), places }
-    }
-
-    fn number(&mut self, number: usize) -> &[u8] {
-        let digits = format!("{number:0width$}", width = DIGITS);
-        for at in &self.places {
-            self.bytes[*at..at + DIGITS].copy_from_slice(digits.as_bytes());
-        }
-        &self.bytes
-    }
+/// A trigger with about 1 KiB of data.
+fn request() -> Request {
+    let data: serde_json::Map<_, _> = (0..16).map(|n| (format!("field_{n:02}"), json!("x".repeat(50)))).collect();
+    let body = json!({
+        "recipients": [format!("user-{HOLE}")],
+        "cancellation_key": format!("key-{HOLE}"),
+        "data": data,
+    });
+    Request::post(&format!("/v1/workflows/{WORKFLOW}/trigger"), &body)
 }
 
 /// What the raw server's handlers share.

@@ -1,7 +1,5 @@
 //! One broadcast to many sessions of one user, beside the same of socket.io.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,8 +11,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::figures::{Spread, is_quick};
+use crate::figures::Spread;
 use crate::listener::{EVENT, Heard, Kind};
+use crate::node::node;
 use crate::server::{Server, read_answer};
 use crate::socket::{Socket, contains};
 use crate::{PATIENCE, belfry};
@@ -32,7 +31,7 @@ struct Round {
 /// One broadcast to many sessions of one user, against socket.io.
 pub async fn measure(sockets: usize, rounds: usize, broadcasts: usize) -> Result<()> {
     let (_dir, ours) = belfry()?;
-    let other = socket_io();
+    let other = node("fanout/socketio", "server.js").and_then(|node| Server::start(node).context("node is missing"));
     if let Err(why) = &other {
         println!("The comparison with socket.io is left out: {why:#}");
     }
@@ -71,21 +70,6 @@ pub async fn measure(sockets: usize, rounds: usize, broadcasts: usize) -> Result
         );
     }
     Ok(())
-}
-
-/// socket.io's server, its packages installed beside its code if need be.
-fn socket_io() -> Result<Server> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/fanout/socketio");
-    if !folder.join("node_modules").is_dir() {
-        // A test run fetches nothing.
-        ensure!(!is_quick(), "its packages are installed by `cargo bench --bench fanout`");
-        let mut npm = Command::new("npm");
-        let installed = npm.arg("ci").current_dir(&folder).stdout(Stdio::null()).status().context("npm is missing")?;
-        ensure!(installed.success(), "its packages could not be installed");
-    }
-    let mut node = Command::new("node");
-    node.arg("server.js").current_dir(&folder).env("NODE_ENV", "production");
-    Server::start(node).context("node is missing")
 }
 
 async fn one_round(kind: Kind, server: &Server, sockets: usize, broadcasts: usize, user: &str) -> Result<Round> {

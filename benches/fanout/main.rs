@@ -29,6 +29,10 @@
 
 #[path = "../figures/mod.rs"]
 mod figures;
+#[path = "../node/mod.rs"]
+mod node;
+#[path = "../resident/mod.rs"]
+mod resident;
 #[path = "../server/mod.rs"]
 mod server;
 

@@ -42,18 +42,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// The release binary, with everything it keeps under `dir` and one workflow: what `steps` do before a feed item.
-    pub fn belfry(dir: &Path, workflow: &str, mut steps: Vec<Value>) -> Result<Self> {
-        steps.push(json!({
-            "ref": "in_app_feed_1",
-            "type": "channel",
-            "channel_type": "in_app_feed",
-            "channel_key": "in-app",
-            "template": {"markdown_body": "Hello {{recipient.name}}", "action_url": "https://app.example"},
-        }));
-        let folder = dir.join("workflows").join(workflow);
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("workflow.json"), json!({"name": workflow, "steps": steps}).to_string())?;
+    /// The release binary, with everything it keeps under `dir` and one workflow, beside those that were published there
+    /// before.
+    pub fn belfry(dir: &Path, workflow: &str, steps: Vec<Value>) -> Result<Self> {
+        publish(dir, workflow, steps)?;
         let path = dir.join("belfry.toml");
         std::fs::write(&path, CONFIG)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_belfry"));
@@ -78,24 +70,55 @@ impl Server {
         }
     }
 
-    /// The time that its threads have run since it started. Linux counts it in hundredths of a second.
+    /// The time that its threads have run since it started.
     pub fn processor_micros(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // Behind the name, which may hold anything: the state is the 3rd field, user and system time the 14th and 15th.
-        let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).context("a strange stat")?;
-        let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        Ok(ticks.iter().sum::<f64>() * 10_000.0)
+        processor_micros(self.process.id())
     }
 
     /// One of its metrics, zero while it has none of this name.
     pub async fn metric(&self, name: &str) -> Result<f64> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\n\r\n").await?;
-        let mut buffer = vec![0; 65_536];
-        let text = std::str::from_utf8(read_answer(&mut stream, &mut buffer).await?)?;
+        let text = self.get("/metrics").await?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(value.map_or(Ok(0.0), str::parse)?)
     }
+
+    /// What it answers to a GET with the secret key.
+    pub async fn get(&self, path: &str) -> Result<String> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer sk_bench\r\n\r\n");
+        self.ask(request.as_bytes()).await
+    }
+
+    /// What it answers to `request` on a connection of its own.
+    pub async fn ask(&self, request: &[u8]) -> Result<String> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(request).await?;
+        let mut buffer = vec![0; 65_536];
+        Ok(std::str::from_utf8(read_answer(&mut stream, &mut buffer).await?)?.to_owned())
+    }
+}
+
+/// Lets the next start of a server under `dir` know one more workflow: what `steps` do before a feed item.
+pub fn publish(dir: &Path, workflow: &str, mut steps: Vec<Value>) -> Result<()> {
+    steps.push(json!({
+        "ref": "in_app_feed_1",
+        "type": "channel",
+        "channel_type": "in_app_feed",
+        "channel_key": "in-app",
+        "template": {"markdown_body": "Hello {{recipient.name}}", "action_url": "https://app.example"},
+    }));
+    let folder = dir.join("workflows").join(workflow);
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("workflow.json"), json!({"name": workflow, "steps": steps}).to_string())?;
+    Ok(())
+}
+
+/// The time that a process's threads have run since it started. Linux counts it in hundredths of a second.
+pub fn processor_micros(process: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // Behind the name, which may hold anything: the state is the 3rd field, user and system time the 14th and 15th.
+    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).context("a strange stat")?;
+    let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() * 10_000.0)
 }
 
 impl Drop for Server {
@@ -106,7 +129,7 @@ impl Drop for Server {
     }
 }
 
-/// Reads one answer with a `content-length`; anything but 200 ends the bench. Answers the body.
+/// Reads one answer; anything but 200 with a `content-length` and 204 ends the bench. Answers the body.
 pub async fn read_answer<'a>(stream: &mut TcpStream, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
     let mut filled = 0;
     loop {
@@ -119,10 +142,9 @@ pub async fn read_answer<'a>(stream: &mut TcpStream, buffer: &'a mut Vec<u8>) ->
         }
         filled += read;
         if let Some(head) = buffer[..filled].windows(4).position(|four| four == b"\r\n\r\n") {
-            let length = content_length(&buffer[..head])?;
-            let (start, end) = (head + 4, head + 4 + length);
+            let (start, end) = (head + 4, head + 4 + content_length(&buffer[..head])?);
             if filled >= end {
-                if !buffer.starts_with(b"HTTP/1.1 200") {
+                if !buffer.starts_with(b"HTTP/1.1 200") && !buffer.starts_with(b"HTTP/1.1 204") {
                     bail!("not answered with 200: {}", String::from_utf8_lossy(&buffer[..filled]));
                 }
                 return Ok(&buffer[start..end]);
@@ -133,6 +155,9 @@ pub async fn read_answer<'a>(stream: &mut TcpStream, buffer: &'a mut Vec<u8>) ->
 
 fn content_length(head: &[u8]) -> Result<usize> {
     let head = std::str::from_utf8(head)?;
+    if head.starts_with("HTTP/1.1 204") {
+        return Ok(0);
+    }
     let line = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     Ok(line.context("the answer has no content-length")?.parse()?)
 }
