@@ -157,7 +157,7 @@ async fn unknown_paths_methods_workflows_and_channels_are_answered_in_the_same_f
         (Method::GET, "/v1/../../etc/passwd", "resource_missing"),
         (Method::GET, "/v1/users/..%2f..%2fetc%2fpasswd", "resource_missing"),
         (Method::GET, TRIGGER, "resource_missing"),
-        (Method::DELETE, "/v1/users/u", "resource_missing"),
+        (Method::PATCH, "/v1/users/u", "resource_missing"),
         (Method::PATCH, "/healthz", "resource_missing"),
         (Method::POST, "/v1/workflows/unknown/trigger", "workflow_missing"),
         (Method::POST, "/v1/workflows/a%0Ab/trigger", "workflow_missing"),
