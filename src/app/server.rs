@@ -39,6 +39,7 @@ use crate::http::user_token::Verifier;
 use crate::http::{self, State, access_log, socket, upgrade};
 use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
+use crate::model::preferences::PreferenceSet;
 use crate::model::workflow::Engine as TemplateLanguage;
 use crate::model::workflow_file::WorkflowFiles;
 use crate::store::{self, Store};
@@ -108,6 +109,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         catalog,
         channels: config.channels.iter().map(engine_channel).collect(),
         vars: config.vars.clone(),
+        preferences: preferences(config)?,
         park_after: config.engine.park_after,
         max_active: config.engine.max_active_runs,
         deliver: courier.clone().recipient(),
@@ -203,6 +205,14 @@ fn finish_removals(store: &Store) {
             tracing::error!(%error, "what deleted recipients left rests until the next start");
         }
     });
+}
+
+/// The preferences of those who did not say otherwise.
+fn preferences(config: &Config) -> Result<PreferenceSet> {
+    let mut faults = Vec::new();
+    let set = PreferenceSet::from_json("preferences", &config.preferences.clone().into(), &mut faults);
+    let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
+    if faults.is_empty() { Ok(set) } else { bail!("{}", faults.join("\n")) }
 }
 
 /// What user tokens are checked with.

@@ -22,6 +22,7 @@ use crate::base::ids::{ChannelId, MessageId, RunId};
 use crate::base::work::WorkGuard;
 use crate::model::channel::ChannelType;
 use crate::model::flow::Flow;
+use crate::model::preferences::PreferenceSet;
 use crate::model::recipient::RecipientRef;
 use crate::store::Store;
 use catalog::Catalog;
@@ -34,6 +35,8 @@ pub struct Engine {
     pub channels: Vec<Channel>,
     /// Variables of the configuration, for templates.
     pub vars: Map<String, Value>,
+    /// What everybody prefers who did not say otherwise.
+    pub preferences: PreferenceSet,
     /// A run that will sleep longer than this is parked: it has no actor until it is due.
     pub park_after: Duration,
     /// Run actors that may be at work at once. A live one takes about 1.2 KB; what waits for a place is an id.

@@ -6,6 +6,8 @@ use jiff::tz::TimeZone;
 use super::Channel;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId};
+use crate::model::condition::Facts;
+use crate::model::consent::{Consent, Preferences, Subject};
 use crate::model::duration::Unit;
 use crate::model::message::{Content, Message, Status};
 use crate::model::recipient::Recipient;
@@ -23,6 +25,8 @@ pub struct Env<'a> {
     pub recipient: &'a Recipient,
     /// The recipient was deleted since the run was triggered.
     pub deleted: bool,
+    pub preferences: &'a Preferences,
+    pub facts: Facts<'a>,
     pub channels: &'a [Channel],
 }
 
@@ -115,27 +119,27 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
         return write(run, env, Next::End(Outcome::RecipientDeleted), None, Vec::new(), Effect::Stop);
     }
     match env.workflow.steps.get(usize::from(step)).map(|found| &found.kind) {
-        Some(StepKind::Channel(channel)) => match obstacle(channel, env) {
-            None => {
-                let id = MessageId::derive(env.now, run.id, &env.workflow.steps[usize::from(step)].reference);
-                Plan { write: None, then: vec![Effect::Render(Draft { id, step, at: env.now })] }
-            }
-            Some(why) => {
-                let skipped = event(env, step, RunEventKind::StepSkipped(why));
-                go_on(run, step.saturating_add(1), env, None, vec![skipped])
-            }
+        Some(StepKind::Channel(channel)) => match reach(channel, env) {
+            Err(why) => skip(run, step, env, why),
+            Ok(channel) => match consent(channel, env) {
+                Consent { given: true, .. } => {
+                    let id = MessageId::derive(env.now, run.id, &env.workflow.steps[usize::from(step)].reference);
+                    Plan { write: None, then: vec![Effect::Render(Draft { id, step, at: env.now })] }
+                }
+                refused => opt_out(run, step, env, refused),
+            },
         },
         Some(StepKind::Delay(_)) | None => go_on(run, step, env, None, Vec::new()),
     }
 }
 
-/// Why a channel step cannot reach its recipient.
-fn obstacle(step: &ChannelStep, env: &Env<'_>) -> Option<String> {
+/// The channel on which a channel step reaches its recipient, or why it cannot.
+fn reach<'a>(step: &ChannelStep, env: &Env<'a>) -> Result<&'a Channel, String> {
     let Some(channel) = env.channels.iter().find(|channel| channel.key == step.channel_key) else {
-        return Some(format!("channel `{}` is not configured", step.channel_key));
+        return Err(format!("channel `{}` is not configured", step.channel_key));
     };
     if channel.kind != step.template.channel_type() {
-        return Some(format!(
+        return Err(format!(
             "channel `{}` is now of type {}, the step is for {}",
             channel.key,
             channel.kind,
@@ -143,12 +147,39 @@ fn obstacle(step: &ChannelStep, env: &Env<'_>) -> Option<String> {
         ));
     }
     match step.template {
-        Template::Email(_) if env.recipient.email().is_none() => Some("the recipient has no email address".into()),
+        Template::Email(_) if env.recipient.email().is_none() => Err("the recipient has no email address".into()),
         Template::InAppFeed(_) if !env.recipient.reference.is_user() => {
-            Some("only users have an in-app feed, and the recipient is an object".into())
+            Err("only users have an in-app feed, and the recipient is an object".into())
         }
-        _ => None,
+        _ => Ok(channel),
     }
+}
+
+/// Whether the recipient wants the workflow's messages on `channel`.
+fn consent(channel: &Channel, env: &Env<'_>) -> Consent {
+    let settings = env.workflow.settings;
+    let subject = Subject {
+        workflow: &env.workflow.key,
+        categories: &env.workflow.categories,
+        channel_type: channel.kind,
+        channel: channel.id,
+        is_commercial: settings.is_commercial,
+        overrides: settings.override_preferences,
+    };
+    env.preferences.consent(&subject, &env.facts)
+}
+
+/// Leaves a step out, since the recipient does not want its message.
+fn opt_out(run: &Run, step: u16, env: &Env<'_>, refused: Consent) -> Plan {
+    let by = refused.settings.last().map_or_else(String::new, |setting| format!(": {setting}"));
+    let evaluated = event(env, step, RunEventKind::PreferencesEvaluated(refused.settings));
+    let skipped = event(env, step, RunEventKind::StepSkipped(format!("the recipient's preferences{by}")));
+    go_on(run, step.saturating_add(1), env, None, vec![evaluated, skipped])
+}
+
+/// Leaves a step out.
+fn skip(run: &Run, step: u16, env: &Env<'_>, why: String) -> Plan {
+    go_on(run, step.saturating_add(1), env, None, vec![event(env, step, RunEventKind::StepSkipped(why))])
 }
 
 fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env<'_>) -> Plan {
@@ -167,6 +198,11 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
         // The channel was there when rendering began; the step is looked at again.
         return Plan { write: None, then: vec![Effect::Continue] };
     };
+    // Asked again: it may have changed while the content was rendered.
+    let consent = consent(channel, env);
+    if !consent.given {
+        return opt_out(run, draft.step, env, consent);
+    }
     let in_app = matches!(content, Content::InApp { .. });
     let sandbox = env.trigger.settings.sandbox_mode;
     let message = Message {
@@ -198,8 +234,12 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
             (Some(Effect::Deliver { message: message.id, channel: channel.id }), NewMessage::Send(message))
         }
     };
-    let enqueued = event(env, draft.step, RunEventKind::MessageEnqueued);
-    let mut plan = go_on(run, draft.step.saturating_add(1), env, Some(message), vec![enqueued]);
+    let mut events = Vec::new();
+    if !consent.settings.is_empty() {
+        events.push(event(env, draft.step, RunEventKind::PreferencesEvaluated(consent.settings)));
+    }
+    events.push(event(env, draft.step, RunEventKind::MessageEnqueued));
+    let mut plan = go_on(run, draft.step.saturating_add(1), env, Some(message), events);
     plan.then.splice(0..0, effect);
     plan
 }
@@ -255,9 +295,11 @@ mod tests {
     use crate::base::config::ProviderName;
     use crate::base::ids::{RunId, TriggerId, VersionId};
     use crate::model::channel::ChannelType;
+    use crate::model::consent::Sets;
     use crate::model::duration::{Duration, Unit};
     use crate::model::flow::Flow;
     use crate::model::message::EmailContent;
+    use crate::model::preferences::PreferenceSet;
     use crate::model::recipient::RecipientRef;
     use crate::model::trigger::TriggerSettings;
     use crate::model::workflow::{EmailTemplate, InAppTemplate, Settings, Step};
@@ -272,6 +314,7 @@ mod tests {
         run: Run,
         now: Timestamp,
         deleted: bool,
+        preferences: Preferences,
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -350,7 +393,8 @@ mod tests {
             })
             .to_vec();
             let recipient = Recipient::stub(reference, START);
-            Self { trigger, workflow, recipient, channels, run, now: START, deleted: false }
+            let preferences = Preferences::default();
+            Self { trigger, workflow, recipient, channels, run, now: START, deleted: false, preferences }
         }
 
         fn next(&self, event: Event) -> Plan {
@@ -360,6 +404,8 @@ mod tests {
                 workflow: &self.workflow,
                 recipient: &self.recipient,
                 deleted: self.deleted,
+                preferences: &self.preferences,
+                facts: Facts { scope: &Value::Null, now: self.now, audiences: &[] },
                 channels: &self.channels,
             };
             next(&self.run, event, &env)
@@ -460,6 +506,34 @@ mod tests {
             prop_assert!(plan.write.is_none());
             prop_assert_eq!(plan.then, vec![Effect::Sleep(due)]);
         }
+    }
+
+    fn without(channel_type: &str) -> Preferences {
+        let set = json!({"channel_types": {channel_type: false}});
+        let recipient_default = Some(PreferenceSet::from_json("", &set, &mut Vec::new()));
+        Preferences::new(Sets { recipient_default, ..Sets::default() })
+    }
+
+    #[test]
+    fn what_the_recipient_opted_out_of_is_left_out_with_the_reason_and_the_rest_is_made() {
+        let mut world = World::new(&[Kind::Email, Kind::InApp], TriggerSettings::default(), true);
+        world.preferences = without("email");
+        let write = world.next(Event::Enter).write.unwrap();
+        let why = "the recipient's preferences: channel_types.email in the recipient's default preferences";
+        assert_eq!(write.events[1].kind, RunEventKind::StepSkipped(why.into()));
+        let RunEventKind::PreferencesEvaluated(settings) = &write.events[0].kind else { panic!("it says by what") };
+        assert!(!settings[0].allows);
+        assert_eq!(world.play(), [("step_1".to_owned(), START)]);
+    }
+
+    #[test]
+    fn an_opt_out_that_comes_while_the_content_is_rendered_counts() {
+        let mut world = World::new(&[Kind::Email], TriggerSettings::default(), true);
+        let [Effect::Render(draft)] = world.next(Event::Enter).then[..] else { panic!("it renders") };
+        world.preferences = without("email");
+        let write = world.next(Event::Rendered { draft, content: Ok(world.content(draft)) }).write.unwrap();
+        assert!(write.message.is_none());
+        assert_eq!(write.to, Next::End(Outcome::Finished));
     }
 
     #[test]

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Engine;
 use super::catalog::{Published, VersionError};
 use super::plan::{Draft, Env};
 use crate::base::clock::Timestamp;
+use crate::base::ids::MessageId;
+use crate::model::condition::{Facts, STANDING_SCOPES};
+use crate::model::consent::Preferences;
 use crate::model::message::Content;
+use crate::model::preferences::DEFAULT_SET;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::Run;
 use crate::model::trigger::Trigger;
@@ -28,6 +32,9 @@ pub struct Scene {
     actor: Option<Recipient>,
     tenant: Option<Recipient>,
     vars: serde_json::Map<String, Value>,
+    preferences: Preferences,
+    /// What conditions are judged by; `null` when there are none.
+    facts: Value,
 }
 
 /// Why a run's surroundings cannot be had.
@@ -55,7 +62,13 @@ impl Scene {
         if let Some(own) = &run.data {
             trigger.data.extend(own.clone());
         }
-        Ok(Self { trigger, published, recipient, deleted, actor, tenant, vars: engine.vars.clone() })
+        let preferences = reader.preferences(&run.recipient, tenant.as_ref(), &engine.preferences)?;
+        let (vars, facts) = (engine.vars.clone(), Value::Null);
+        let mut scene = Self { trigger, published, recipient, deleted, actor, tenant, vars, preferences, facts };
+        if scene.preferences.have_conditions() {
+            scene.facts = scene.facts(now);
+        }
+        Ok(scene)
     }
 
     /// The surroundings as `plan` takes them.
@@ -66,8 +79,44 @@ impl Scene {
             workflow: &self.published.workflow,
             recipient: &self.recipient,
             deleted: self.deleted,
+            preferences: &self.preferences,
+            facts: Facts { scope: &self.facts, now, audiences: &[] },
             channels: &engine.channels,
         }
+    }
+
+    /// What templates of the message can name.
+    fn scope(&self, message: MessageId, at: Timestamp) -> Value {
+        let mut recipient = self.recipient.to_scope();
+        let set = self.trigger.tenant.as_deref().unwrap_or(DEFAULT_SET);
+        recipient["preferences"] = self.preferences.merged().to_json(set);
+        let actor = self.actor.as_ref().map(Recipient::to_scope);
+        let tenant = self.tenant.as_ref().map(Recipient::to_scope);
+        Scope {
+            recipient: &recipient,
+            actor: actor.as_ref(),
+            tenant: tenant.as_ref(),
+            data: &self.trigger.data,
+            vars: &self.vars,
+            workflow: &self.published.workflow,
+            version: self.published.version,
+            cancellation_key: self.trigger.cancellation_key.as_deref(),
+            message,
+            at,
+        }
+        .to_value()
+    }
+
+    /// What conditions can name; there is no message yet.
+    fn facts(&self, now: Timestamp) -> Value {
+        let mut scope = self.scope(MessageId::from([0; 16]), now);
+        if let Value::Object(map) = &mut scope {
+            // Data lies beside the scopes too, and must not stand in for one.
+            map.retain(|name, _| STANDING_SCOPES.contains(&name.as_str()));
+            let actors = usize::from(self.actor.is_some());
+            map.insert("run".into(), json!({"total_activities": 1, "total_actors": actors}));
+        }
+        scope
     }
 
     /// Renders the content of `draft`. May take milliseconds; the error is for people.
@@ -75,22 +124,7 @@ impl Scene {
         let workflow = &self.published.workflow;
         let step = workflow.steps.get(usize::from(draft.step)).ok_or("the step is gone")?;
         let StepKind::Channel(channel) = &step.kind else { return Err("the step has no content".into()) };
-        let recipient = self.recipient.to_scope();
-        let actor = self.actor.as_ref().map(Recipient::to_scope);
-        let tenant = self.tenant.as_ref().map(Recipient::to_scope);
-        let scope = Scope {
-            recipient: &recipient,
-            actor: actor.as_ref(),
-            tenant: tenant.as_ref(),
-            data: &self.trigger.data,
-            vars: &self.vars,
-            workflow,
-            version: self.published.version,
-            cancellation_key: self.trigger.cancellation_key.as_deref(),
-            message: draft.id,
-            at: draft.at,
-        }
-        .to_value();
+        let scope = self.scope(draft.id, draft.at);
         let templates = &self.published.templates;
         match &channel.template {
             Template::Email(_) => {

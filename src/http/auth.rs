@@ -36,13 +36,33 @@ impl Subject {
         }
     }
 
+    /// An error unless the caller may use `right` on a user's, an object's or a tenant's. A token reaches objects and
+    /// tenants only where a grant names them.
+    pub fn require_of(&self, recipient: &RecipientRef, right: Right, state: &State) -> Result<(), ApiError> {
+        match self {
+            _ if recipient.is_user() => self.require(&recipient.id, right, state).map(drop),
+            Self::User(token) if !token.grants.reach(recipient, right) => {
+                Err(forbidden("authorization", format!("no grant gives `{}` on `{recipient}`", right.name())))
+            }
+            Self::User(_) => self.unexpired(state),
+            Self::Backend | Self::Browser => Ok(()),
+        }
+    }
+
+    /// A socket outlives the moment at which its token was checked.
+    fn unexpired(&self, state: &State) -> Result<(), ApiError> {
+        match self {
+            Self::User(token) if token.expires_at <= state.now() => {
+                Err(ApiError::unauthorized("invalid_user_token", "the user token has expired; sign a new one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whose items the caller may use `right` on, where a call does not name a user.
     pub fn reach(&self, right: Right, state: &State) -> Result<Reach, ApiError> {
         let Self::User(token) = self else { return Ok(Reach::EVERYTHING) };
-        // A socket outlives the moment at which its token was checked.
-        if token.expires_at <= state.now() {
-            return Err(ApiError::unauthorized("invalid_user_token", "the user token has expired; sign a new one"));
-        }
+        self.unexpired(state)?;
         let access = token.grants.access(right).ok_or_else(|| {
             forbidden("authorization", format!("the user token's grants do not include `{}`", right.name()))
         })?;
@@ -77,7 +97,7 @@ impl Reach {
     }
 }
 
-fn forbidden(code: &'static str, message: impl Into<String>) -> ApiError {
+pub(super) fn forbidden(code: &'static str, message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, code, message)
 }
 

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::model::access::Access;
+use crate::model::recipient::{RecipientRef, TENANTS};
 
 /// What a caller wants to do on behalf of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub enum Right {
     UserWrite,
     FeedRead,
     FeedWrite,
+    PreferencesRead,
+    PreferencesWrite,
+    ChannelDataRead,
+    ChannelDataWrite,
 }
 
 impl Right {
@@ -25,6 +30,10 @@ impl Right {
             Self::UserWrite => &["user/write"],
             Self::FeedRead => &["user/feed_read", "user_feed/read", "feed/read"],
             Self::FeedWrite => &["user/feed_write", "user_feed/write", "feed/write"],
+            Self::PreferencesRead => &["preferences/read"],
+            Self::PreferencesWrite => &["preferences/write"],
+            Self::ChannelDataRead => &["channel_data/read"],
+            Self::ChannelDataWrite => &["channel_data/write"],
         }
     }
 
@@ -35,14 +44,17 @@ impl Right {
 
     /// Whether tenants can limit it.
     fn has_tenants(self) -> bool {
-        matches!(self, Self::FeedRead | Self::FeedWrite)
+        LIMITED.contains(&self)
     }
 }
+
+/// What a grant on one tenant limits to the tenants that have one.
+const LIMITED: [Right; 4] = [Right::FeedRead, Right::FeedWrite, Right::PreferencesRead, Right::PreferencesWrite];
 
 /// The claim `grants`: entity URI, grant, and a value that is an array whatever it holds.
 pub type Claim = BTreeMap<String, BTreeMap<String, Value>>;
 
-/// The grants of one token that concern its own user.
+/// The grants of one token, on its own user and on tenants and objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grants {
     /// Only what is granted is allowed; else the user may do everything with what is the user's own.
@@ -50,17 +62,20 @@ pub struct Grants {
     /// On the user.
     user: BTreeSet<String>,
     tenants: BTreeMap<String, BTreeSet<String>>,
+    objects: BTreeMap<RecipientRef, BTreeSet<String>>,
 }
 
 impl Grants {
     /// The grants that `claim` gives to `user`.
     pub fn new(user: &str, explicit: bool, claim: Claim) -> Self {
-        let mut grants = Self { explicit, user: BTreeSet::new(), tenants: BTreeMap::new() };
+        let (user_grants, tenants, objects) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let mut grants = Self { explicit, user: user_grants, tenants, objects };
         for (uri, granted) in claim {
             let names = granted.into_iter().filter(|(_, value)| value.is_array()).map(|(name, _)| name);
             match Entity::of(&uri) {
                 Some(Entity::User(id)) if id == user => grants.user.extend(names),
                 Some(Entity::Tenant(id)) => grants.tenants.entry(id).or_default().extend(names),
+                Some(Entity::Object(object)) => grants.objects.entry(object).or_default().extend(names),
                 Some(Entity::User(_)) | None => {}
             }
         }
@@ -80,18 +95,31 @@ impl Grants {
         let tenantless = reaches(&self.user);
         (tenantless || !tenants.is_empty()).then_some(Access::Tenants { tenants, tenantless })
     }
+
+    /// Whether `right` was granted on an object or a tenant: nothing of them is the user's own.
+    pub fn reach(&self, object: &RecipientRef, right: Right) -> bool {
+        let granted = match object.collection.as_str() {
+            TENANTS => self.tenants.get(&object.id),
+            _ => self.objects.get(object),
+        };
+        granted.is_some_and(|granted| right.grants().iter().any(|name| granted.contains(*name)))
+    }
 }
 
 /// Whether these grants of a tenant are of the kinds that limit feeds and preferences to tenants that have one.
 fn limits(granted: &BTreeSet<String>) -> bool {
-    let of_feeds = || [Right::FeedRead, Right::FeedWrite].into_iter().flat_map(Right::grants).copied();
-    of_feeds().chain(["preferences/read", "preferences/write"]).any(|name| granted.contains(name))
+    LIMITED.into_iter().flat_map(Right::grants).any(|name| granted.contains(*name))
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_owned(), |text| text.into_owned())
 }
 
 /// What a grant is on.
 enum Entity {
     User(String),
     Tenant(String),
+    Object(RecipientRef),
 }
 
 impl Entity {
@@ -103,10 +131,15 @@ impl Entity {
         };
         let after = |prefixes: &[&str]| {
             let id = prefixes.iter().find_map(|prefix| path.strip_prefix(prefix)).filter(|id| !id.is_empty())?;
-            Some(percent_decode_str(id).decode_utf8().map_or_else(|_| id.to_owned(), |id| id.into_owned()))
+            Some(decoded(id))
         };
         let tenant = || after(&["/v1/objects/$tenants/", "/v1/objects/%24tenants/", "/v1/tenants/"]);
-        after(&["/v1/users/"]).map(Self::User).or_else(|| tenant().map(Self::Tenant))
+        let object = || {
+            let (collection, id) = path.strip_prefix("/v1/objects/")?.split_once('/')?;
+            let [collection, id] = [collection, id].map(decoded);
+            (!collection.is_empty() && !id.is_empty()).then_some(Self::Object(RecipientRef { collection, id }))
+        };
+        after(&["/v1/users/"]).map(Self::User).or_else(|| tenant().map(Self::Tenant)).or_else(object)
     }
 }
 
@@ -187,6 +220,21 @@ mod tests {
         for (explicit, claim, expected) in table {
             assert_eq!(reach(&grants(explicit, claim.clone())), expected, "explicit: {explicit}, {claim}");
         }
+    }
+
+    #[test]
+    fn objects_and_tenants_are_reached_only_where_a_grant_names_them() {
+        let claim =
+            json!({ACME: {"channel_data/read": []}, "https://x/v1/objects/pro%6Aects/p": {"channel_data/write": [{}]}});
+        let may = |collection: &str, id: &str, right| {
+            let object = RecipientRef { collection: collection.into(), id: id.into() };
+            [false, true].map(|explicit| grants(explicit, claim.clone()).reach(&object, right))
+        };
+        assert_eq!(may("$tenants", "acme", Right::ChannelDataRead), [true; 2]);
+        assert_eq!(may("$tenants", "acme", Right::ChannelDataWrite), [false; 2]);
+        assert_eq!(may("$tenants", "beta", Right::ChannelDataRead), [false; 2]);
+        assert_eq!(may("projects", "p", Right::ChannelDataWrite), [true; 2]);
+        assert_eq!(may("projects", "q", Right::ChannelDataWrite), [false; 2]);
     }
 
     #[test]

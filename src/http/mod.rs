@@ -6,6 +6,7 @@ pub mod advance;
 pub mod auth;
 pub mod body;
 pub mod bulk;
+pub mod channel_data;
 pub mod cors;
 pub mod demo;
 pub mod dev;
@@ -20,6 +21,7 @@ pub mod message_events;
 pub mod message_json;
 pub mod messages;
 pub mod page;
+pub mod preferences;
 pub mod recipients;
 pub mod runs;
 pub mod session;
@@ -27,6 +29,7 @@ pub mod socket;
 pub mod upgrade;
 pub mod user_token;
 pub mod users;
+pub mod whose;
 pub mod workflows;
 
 use std::sync::Arc;
@@ -81,6 +84,21 @@ impl State {
     }
 }
 
+/// What users and objects have alike, under the path of one of them.
+fn owned(routes: &mut ServiceConfig, path: &str) {
+    let at = |rest: &str| format!("{path}{rest}");
+    routes
+        .route(&at("/preferences"), web::get().to(preferences::list))
+        .route(&at("/preferences/{set}"), web::get().to(preferences::get))
+        .route(&at("/preferences/{set}"), web::put().to(preferences::put))
+        .route(&at("/preferences/{set}"), web::delete().to(preferences::unset))
+        .route(&at("/preferences/{set}/{section}"), web::put().to(preferences::put_section))
+        .route(&at("/preferences/{set}/{section}/{key}"), web::put().to(preferences::put_setting))
+        .route(&at("/channel_data/{channel}"), web::get().to(channel_data::get))
+        .route(&at("/channel_data/{channel}"), web::put().to(channel_data::set))
+        .route(&at("/channel_data/{channel}"), web::delete().to(channel_data::unset));
+}
+
 /// All routes. Whatever is not among them is answered with a 404 in the API's own form.
 pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
     let dev = web::scope("/dev")
@@ -103,10 +121,12 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/v1/users", web::get().to(users::list))
         .route("/v1/users/bulk/identify", web::post().to(users::bulk_identify))
         .route("/v1/users/bulk/delete", web::post().to(users::bulk_delete))
+        .route("/v1/users/bulk/preferences", web::post().to(preferences::bulk_set))
         .route("/v1/users/{id}", web::get().to(users::get))
         .route("/v1/users/{id}", web::put().to(users::identify))
         .route("/v1/users/{id}", web::delete().to(users::delete))
         .route("/v1/users/{id}/merge", web::post().to(users::merge))
+        .configure(|routes| owned(routes, "/v1/users/{id}"))
         .route("/v1/users/{id}/feeds/{channel}", web::get().to(feeds::list))
         .route("/ws/v1/websocket", web::get().to(socket::open))
         .route("/v1/users/{id}/feeds/{channel}/settings", web::get().to(feeds::settings))

@@ -9,6 +9,9 @@ use super::State;
 use super::body;
 use super::bulk;
 use super::error::ApiError;
+use super::feeds::blocking;
+use super::page::page_request;
+use super::preferences::{wants_preferences, with_preferences};
 use crate::base::mail::tell;
 use crate::feed::hub::FeedMarked;
 use crate::model::channel::ChannelType;
@@ -18,6 +21,21 @@ use crate::model::trigger::{FieldError, NamedRecipient};
 use crate::store::StoreError;
 use crate::store::op::Identify;
 
+/// A page of a collection, by id.
+pub async fn list(
+    state: &web::Data<State>,
+    collection: String,
+    query: &[(String, String)],
+) -> Result<HttpResponse, ApiError> {
+    let (asked, wanted) = (page_request(query)?, wants_preferences(query));
+    let page = blocking(state, move |state| {
+        let reader = state.intake.engine.store.read()?;
+        let page = reader.recipients(&collection, &asked)?;
+        page.to_json(&asked, |recipient| with_preferences(state, &reader, recipient, wanted))
+    });
+    Ok(HttpResponse::Ok().json(page.await?))
+}
+
 /// Creates `recipient`, or merges the body in.
 pub async fn identify(state: &State, recipient: RecipientRef, payload: web::Payload) -> Result<Recipient, ApiError> {
     let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
@@ -26,10 +44,20 @@ pub async fn identify(state: &State, recipient: RecipientRef, payload: web::Payl
         return Err(ApiError::invalid(vec![FieldError::new("", message)]));
     };
     let mut errors = Vec::new();
-    let profile = Profile::from_json("", &said, &mut errors);
+    let profile = Profile::from_json("", &said, &recipient, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
+    store(state, recipient, profile, bytes).await
+}
+
+/// Stores what is said of one recipient, who is created if there is none.
+pub async fn store(
+    state: &State,
+    recipient: RecipientRef,
+    profile: Profile,
+    bytes: usize,
+) -> Result<Recipient, ApiError> {
     let identify = Identify { people: vec![(recipient, profile)], at: state.now(), bytes };
     let identified = state.intake.engine.store.identify(identify).await?.pop();
     identified.ok_or_else(|| StoreError::Failed("an identify answered with nobody".into()).into())

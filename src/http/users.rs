@@ -8,11 +8,9 @@ use super::auth::{Right, authenticate, require_secret};
 use super::body;
 use super::bulk;
 use super::error::ApiError;
-use super::feeds::blocking;
-use super::page::page_request;
 use super::recipients;
 use crate::model::entries::{MAX_BULK, described, ids};
-use crate::model::recipient::{Recipient, RecipientRef, USERS, check_id};
+use crate::model::recipient::{RecipientRef, USERS, check_id};
 use crate::model::trigger::FieldError;
 
 /// `GET /v1/users`, by id.
@@ -22,12 +20,7 @@ pub async fn list(
     query: web::Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
-    let asked = page_request(&query)?;
-    let page = blocking(&state, move |state| {
-        let page = state.intake.engine.store.read()?.recipients(USERS, &asked)?;
-        Ok::<_, ApiError>(page.to_json(&asked, Recipient::to_json))
-    });
-    Ok(HttpResponse::Ok().json(page.await?))
+    recipients::list(&state, USERS.into(), &query).await
 }
 
 /// `GET /v1/users/{id}`.

@@ -17,6 +17,9 @@ pub enum ChannelType {
 }
 
 impl ChannelType {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Email, Self::InAppFeed, Self::Sms, Self::Push, Self::Chat, Self::Http];
+
     /// The name on the wire and in `workflow.json`.
     pub fn as_str(self) -> &'static str {
         match self {

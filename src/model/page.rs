@@ -76,17 +76,18 @@ impl<T> Page<T> {
     }
 
     /// The wire form, with the entries as `json` says.
-    pub fn to_json(&self, request: &PageRequest, json: impl FnMut(&T) -> Value) -> Value {
+    pub fn to_json<E>(&self, request: &PageRequest, json: impl FnMut(&T) -> Result<Value, E>) -> Result<Value, E> {
+        let entries = self.entries.iter().map(json).collect::<Result<Vec<_>, _>>()?;
         let cursor = |key: &Option<Vec<u8>>| key.as_ref().map(|key| URL_SAFE_NO_PAD.encode(key));
-        json!({
-            "entries": self.entries.iter().map(json).collect::<Vec<_>>(),
+        Ok(json!({
+            "entries": entries,
             "page_info": {
                 "__typename": "PageInfo",
                 "after": cursor(&self.after),
                 "before": cursor(&self.before),
                 "page_size": request.size,
             },
-        })
+        }))
     }
 }
 

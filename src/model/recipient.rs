@@ -6,6 +6,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::preferences::PreferenceSet;
 use crate::base::clock::Timestamp;
 
 /// The collection of users, on the wire `$users` only inside gids.
@@ -198,6 +199,21 @@ impl Recipient {
             }
         }
         self.updated_at = self.updated_at.max(now);
+    }
+
+    /// Of a tenant: the preferences that it has for all its users.
+    pub fn set_for_users(&self) -> Option<PreferenceSet> {
+        let set = self.properties.get("settings")?.get("preference_set")?;
+        set.as_object().cloned().map(PreferenceSet::stored)
+    }
+
+    /// Keeps them; `None`: there are none.
+    pub fn keep_set_for_users(&mut self, set: Option<PreferenceSet>) {
+        let settings = self.properties.entry("settings").or_insert(Value::Null);
+        if !settings.is_object() {
+            *settings = json!({});
+        }
+        settings["preference_set"] = set.map_or(Value::Null, |set| set.to_json(super::preferences::DEFAULT_SET));
     }
 
     /// This user with what only `other` has; where both say something, this one's stays.

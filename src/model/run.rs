@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::consent::Setting;
 use super::flow::Flow;
 use super::recipient::RecipientRef;
 use super::trigger::CancelHash;
@@ -93,4 +94,6 @@ pub enum RunEventKind {
     StepErrored(String),
     /// A cancel call ended the run.
     Cancelled,
+    /// Which preferences were looked at before a message was made or left out, in order.
+    PreferencesEvaluated(Vec<Setting>),
 }

@@ -109,7 +109,7 @@ impl NamedRecipient {
                 None
             }
         };
-        let profile = Profile::from_json(field, &said, errors);
+        let profile = Profile::from_json(field, &said, &reference, errors);
         if errors.len() > faults {
             return None;
         }
@@ -328,10 +328,19 @@ mod tests {
     }
 
     #[test]
-    fn preferences_that_would_not_be_honoured_are_refused() {
+    fn preferences_and_channel_data_are_told_apart_from_properties_and_their_faults_are_named() {
+        let channel = "6f1c2a94-3d7b-4e58-9a06-c41be8d3f715";
+        let inline = |preferences: Value, data: Value| {
+            json!({"recipients": [{"id": "u", "plan": "pro", "preferences": {"default": preferences},
+                                   "channel_data": {channel: data}}]})
+        };
+        let request = TriggerRequest::from_json(&inline(json!({"categories": {"c": false}}), json!({"tokens": ["t"]})));
+        let profile = request.unwrap().recipients.remove(0).inline.unwrap();
+        assert_eq!(json!(profile.properties), json!({"plan": "pro"}));
+        assert_eq!((profile.preferences.len(), profile.channel_data.len()), (1, 1));
         assert_eq!(
-            fields(json!({"recipients": [{"id": "u", "preferences": {"default": {}}}]})),
-            ["recipients[0].preferences"]
+            fields(inline(json!({"category": {}}), json!({"tokens": 1}))),
+            ["recipients[0].preferences.default.category", &format!("recipients[0].channel_data.{channel}.tokens")]
         );
     }
 

@@ -85,7 +85,7 @@ impl TriggerDataFilter {
     pub fn matches(&self, data: &TriggerData) -> bool {
         self.0.iter().all(|(key, wanted)| {
             data.0.get(key).is_some_and(|found| match (wanted, found) {
-                (Wanted::Exactly(Value::Number(wanted)), Value::Number(found)) => equal(wanted, found),
+                (Wanted::Exactly(Value::Number(wanted)), Value::Number(found)) => same_number(wanted, found),
                 (Wanted::Exactly(wanted), found) => wanted == found,
                 (Wanted::Text(wanted), Value::String(found)) => wanted.chars().take(MAX_CHARS).eq(found.chars()),
                 (Wanted::Text(wanted), found) => found.to_string().as_str() == wanted,
@@ -105,8 +105,8 @@ fn cut(value: &Value) -> Value {
     }
 }
 
-/// 1 and 1.0 are the same number to JSON.
-fn equal(a: &Number, b: &Number) -> bool {
+/// Whether two numbers are one: 1 and 1.0 are the same to JSON.
+pub fn same_number(a: &Number, b: &Number) -> bool {
     a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()
 }
 

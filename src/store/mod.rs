@@ -55,9 +55,10 @@ pub enum Refused {
     /// The idempotency key was used within a day for another request.
     #[error("the idempotency key was already used for a different request")]
     IdempotencyMismatch,
-    /// With what is stored already, a recipient's properties would take this many bytes.
+    /// With what is stored already, a recipient's properties or one of its preference sets would take this many bytes.
     #[error(
-        "with what is stored already, the properties of a recipient would take {0} bytes as JSON; at most {MAX_PROPERTIES_BYTES} are allowed"
+        "with what is stored already, the properties or a preference set of a recipient would take {0} bytes as JSON; at \
+         most {MAX_PROPERTIES_BYTES} are allowed"
     )]
     TooLarge(usize),
     /// What the op is about is not stored.

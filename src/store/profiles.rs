@@ -2,50 +2,83 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::codec::encode;
-use super::tables::{TableId, Tables};
+use super::tables::{TableId, Tables, owned, owned_prefix};
 use super::{Refused, StoreError};
 use crate::base::clock::Timestamp;
+use crate::model::channel_data::ChannelData;
+use crate::model::preferences::PreferenceSet;
 use crate::model::profile::{Profile, json_size};
 use crate::model::recipient::{MAX_PROPERTIES_BYTES, Recipient, RecipientRef};
 
 /// A record as it is stored is nearly never less than a quarter of its JSON: only a larger one is measured.
 const SURELY_SMALL: usize = MAX_PROPERTIES_BYTES / 4;
 
-/// Recipients as they will be, each with its record.
-pub type Merged = Vec<(Recipient, Vec<u8>)>;
+/// Recipients as they will be, and all writes that make them so: `None` removes.
+pub struct Merged {
+    pub recipients: Vec<Recipient>,
+    writes: Vec<(TableId, Vec<u8>, Option<Vec<u8>>)>,
+}
 
-/// What becomes of `people`, in their order, each once. Nothing is written yet: this may refuse.
+/// What becomes of `people`, each once in the order in which they are first named. Nothing is written yet: this may
+/// refuse.
 pub fn merged(
     tables: &mut Tables<'_>,
     people: &[(RecipientRef, Profile)],
     now: Timestamp,
 ) -> Result<Merged, StoreError> {
-    let (mut places, mut merged) = (BTreeMap::new(), Vec::<Recipient>::with_capacity(people.len()));
+    let (mut places, mut recipients) = (BTreeMap::new(), Vec::<Recipient>::with_capacity(people.len()));
+    let (mut sets, mut writes) = (BTreeMap::new(), Vec::with_capacity(people.len()));
     for (reference, profile) in people {
         let place = match places.get(reference) {
             Some(place) => *place,
             None => {
                 let known = tables.get(TableId::Recipients, &reference.key())?;
-                merged.push(known.unwrap_or_else(|| Recipient::stub(reference.clone(), now)));
-                places.insert(reference, merged.len() - 1);
-                merged.len() - 1
+                recipients.push(known.unwrap_or_else(|| Recipient::stub(reference.clone(), now)));
+                places.insert(reference, recipients.len() - 1);
+                recipients.len() - 1
             }
         };
-        merged[place].merge(&profile.properties, now);
+        recipients[place].merge(&profile.properties, now);
+        if let Some(write) = &profile.for_users {
+            let set = recipients[place].set_for_users();
+            recipients[place].keep_set_for_users(write.apply(set));
+        }
+        for (id, write) in &profile.preferences {
+            let key = owned(reference, id.as_bytes());
+            let stored = match sets.remove(&key) {
+                Some(earlier) => earlier,
+                None => tables.get::<PreferenceSet>(TableId::Preferences, &key)?,
+            };
+            sets.insert(key, write.apply(stored));
+        }
+        for (channel, data) in &profile.channel_data {
+            let record = data.as_ref().map(encode).transpose()?;
+            writes.push((TableId::ChannelData, owned(reference, channel.as_bytes()), record));
+        }
     }
-    let records = merged.into_iter().map(|recipient| {
-        let record = encoded(&recipient)?;
-        Ok((recipient, record))
-    });
-    records.collect()
+    for recipient in &recipients {
+        writes.push((TableId::Recipients, recipient.reference.key(), Some(encoded(recipient)?)));
+    }
+    for (key, set) in sets {
+        let record = set.map(|set| bounded(&set, || set.size())).transpose()?;
+        writes.push((TableId::Preferences, key, record));
+    }
+    Ok(Merged { recipients, writes })
 }
 
 /// The record of `recipient`; refused when it has grown too large.
 pub fn encoded(recipient: &Recipient) -> Result<Vec<u8>, StoreError> {
-    let record = encode(recipient)?;
+    bounded(recipient, || json_size(&recipient.properties))
+}
+
+fn bounded<T: Serialize>(value: &T, size: impl FnOnce() -> usize) -> Result<Vec<u8>, StoreError> {
+    let record = encode(value)?;
     if record.len() > SURELY_SMALL {
-        let bytes = json_size(&recipient.properties);
+        let bytes = size();
         if bytes > MAX_PROPERTIES_BYTES {
             return Err(Refused::TooLarge(bytes).into());
         }
@@ -55,9 +88,42 @@ pub fn encoded(recipient: &Recipient) -> Result<Vec<u8>, StoreError> {
 
 /// Writes them.
 pub fn keep(tables: &mut Tables<'_>, merged: Merged) -> Result<Vec<Recipient>, StoreError> {
-    let kept = merged.into_iter().map(|(recipient, record)| {
-        tables.put_encoded(TableId::Recipients, &recipient.reference.key(), &record)?;
-        Ok(recipient)
-    });
-    kept.collect()
+    for (table, key, record) in merged.writes {
+        match record {
+            Some(record) => tables.put_encoded(table, &key, &record)?,
+            None => tables.remove(table, &key)?,
+        }
+    }
+    Ok(merged.recipients)
+}
+
+/// Removes what belongs to a recipient and is little.
+pub fn forget(tables: &mut Tables<'_>, recipient: &RecipientRef) -> Result<(), StoreError> {
+    tables.remove(TableId::Recipients, &recipient.key())?;
+    for table in [TableId::Preferences, TableId::ChannelData] {
+        tables.remove_with_prefix(table, &owned_prefix(recipient))?;
+    }
+    Ok(())
+}
+
+/// Gives `heir` the preference sets and channel data that it lacks.
+pub fn bequeath(tables: &mut Tables<'_>, from: &RecipientRef, heir: &RecipientRef) -> Result<(), StoreError> {
+    bequeath_table::<PreferenceSet>(tables, TableId::Preferences, from, heir)?;
+    bequeath_table::<ChannelData>(tables, TableId::ChannelData, from, heir)
+}
+
+fn bequeath_table<T: Serialize + DeserializeOwned>(
+    tables: &mut Tables<'_>,
+    table: TableId,
+    from: &RecipientRef,
+    heir: &RecipientRef,
+) -> Result<(), StoreError> {
+    let prefix = owned_prefix(from);
+    for (key, value) in tables.with_prefix::<T>(table, &prefix)? {
+        let key = owned(heir, &key[prefix.len()..]);
+        if tables.get::<T>(table, &key)?.is_none() {
+            tables.put(table, &key, &value)?;
+        }
+    }
+    Ok(())
 }

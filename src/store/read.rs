@@ -80,6 +80,22 @@ impl Reader {
         Ok(())
     }
 
+    /// Hands what follows `prefix` in each key to `take`.
+    pub(super) fn each_key(
+        &self,
+        table: TableId,
+        prefix: &[u8],
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), StoreError> {
+        let table = self.0.open_table(table.definition()).map_err(storage)?;
+        for entry in table.range(prefix..).map_err(storage)? {
+            let (key, _) = entry.map_err(storage)?;
+            let Some(rest) = key.value().strip_prefix(prefix) else { break };
+            take(rest);
+        }
+        Ok(())
+    }
+
     pub(super) fn all<T: DeserializeOwned>(&self, table: TableId, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
         self.each(table, prefix, |value| {

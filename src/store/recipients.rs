@@ -4,11 +4,15 @@ use futures_util::future::try_join_all;
 
 use super::op::{Done, Identify, MergeUsers, Op, Place, Remove, RemovePortion};
 use super::removal::Removal;
-use super::tables::TableId;
+use super::tables::{TableId, owned, owned_prefix};
 use super::writer::unexpected;
 use super::{Reader, Store, StoreError};
 use crate::base::clock::Timestamp;
+use crate::base::ids::ChannelId;
+use crate::model::channel_data::ChannelData;
+use crate::model::consent::{Preferences, Sets};
 use crate::model::page::{Page, PageRequest};
+use crate::model::preferences::{DEFAULT_SET, PreferenceSet};
 use crate::model::profile::Profile;
 use crate::model::recipient::{Recipient, RecipientRef};
 
@@ -97,6 +101,41 @@ impl Reader {
     /// When a recipient was deleted last.
     pub fn deleted(&self, recipient: &RecipientRef) -> Result<Option<Timestamp>, StoreError> {
         self.get(TableId::Deleted, &recipient.key())
+    }
+
+    /// A preference set as it is stored.
+    pub fn preference_set(&self, of: &RecipientRef, id: &str) -> Result<Option<PreferenceSet>, StoreError> {
+        self.get(TableId::Preferences, &owned(of, id.as_bytes()))
+    }
+
+    /// The ids of all stored preference sets.
+    pub fn preference_ids(&self, of: &RecipientRef) -> Result<Vec<String>, StoreError> {
+        let mut ids = Vec::new();
+        self.each_key(TableId::Preferences, &owned_prefix(of), |id| {
+            ids.push(String::from_utf8_lossy(id).into_owned());
+        })?;
+        Ok(ids)
+    }
+
+    /// What the preferences of `recipient` come to, for `tenant` if there is one.
+    pub fn preferences(
+        &self,
+        recipient: &RecipientRef,
+        tenant: Option<&Recipient>,
+        environment: &PreferenceSet,
+    ) -> Result<Preferences, StoreError> {
+        let for_tenant = |tenant: &Recipient| self.preference_set(recipient, &tenant.reference.id);
+        Ok(Preferences::new(Sets {
+            environment: environment.clone(),
+            tenant: tenant.and_then(Recipient::set_for_users),
+            recipient_tenant: tenant.map(for_tenant).transpose()?.flatten(),
+            recipient_default: self.preference_set(recipient, DEFAULT_SET)?,
+        }))
+    }
+
+    /// A recipient's data for a channel.
+    pub fn channel_data(&self, of: &RecipientRef, channel: ChannelId) -> Result<Option<ChannelData>, StoreError> {
+        self.get(TableId::ChannelData, &owned(of, channel.as_bytes()))
     }
 
     fn removals(&self) -> Result<Vec<Removal>, StoreError> {

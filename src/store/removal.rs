@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::keep_message;
 use super::marks::Feed;
 use super::op::{Done, MergeUsers, Place, Remove, RemovePortion};
-use super::profiles::encoded;
+use super::profiles::{self, encoded};
 use super::tables::{TableId, Tables, outbox_key, owned, owned_prefix};
 use super::{Refused, StoreError};
 use crate::base::clock::Timestamp;
@@ -53,7 +53,7 @@ pub fn remove(tables: &mut Tables<'_>, remove: &Remove) -> Result<Done, StoreErr
 
 fn begin(tables: &mut Tables<'_>, removal: Removal) -> Result<(), StoreError> {
     let key = removal.recipient.key();
-    tables.remove(TableId::Recipients, &key)?;
+    profiles::forget(tables, &removal.recipient)?;
     tables.put(TableId::Deleted, &key, &removal.at)?;
     tables.put(TableId::Removals, &key, &removal)
 }
@@ -66,6 +66,7 @@ pub fn merge_users(tables: &mut Tables<'_>, merge: &MergeUsers) -> Result<Done, 
     let merged = into.inherit(from, merge.at);
     let record = encoded(&merged)?;
     tables.put_encoded(TableId::Recipients, &merge.into.key(), &record)?;
+    profiles::bequeath(tables, &merge.from, &merge.into)?;
     begin(tables, Removal { recipient: merge.from.clone(), at: merge.at, heir: Some(merge.into.clone()) })?;
     Ok(Done::Identified(vec![merged]))
 }
@@ -172,7 +173,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 3_600);
 
     async fn identify(bench: &Bench, id: &str, properties: serde_json::Value) {
-        let profile = Profile { properties: properties.as_object().unwrap().clone() };
+        let profile = Profile { properties: properties.as_object().unwrap().clone(), ..Profile::default() };
         let identify = Identify { people: vec![(RecipientRef::user(id), profile)], at: START, bytes: 0 };
         bench.store.identify(identify).await.unwrap();
     }

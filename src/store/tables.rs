@@ -64,9 +64,13 @@ pub enum TableId {
     Deleted,
     /// Collection, NUL, id: Removal. Who was deleted and left something that is still to be removed.
     Removals,
+    /// Collection, NUL, id, NUL, the set's id: PreferenceSet.
+    Preferences,
+    /// Collection, NUL, id, NUL, ChannelId: ChannelData.
+    ChannelData,
 }
 
-const COUNT: usize = 24;
+const COUNT: usize = 26;
 
 const NAMES: [&str; COUNT] = [
     "meta",
@@ -93,6 +97,8 @@ const NAMES: [&str; COUNT] = [
     "messages_of",
     "deleted",
     "removals",
+    "preferences",
+    "channel_data",
 ];
 
 impl TableId {

@@ -389,7 +389,7 @@ async fn feed_items_ascend_by_a_millisecond_whatever_the_clock_does() {
 async fn identify_merges_and_keeps_what_it_does_not_name() {
     let bench = Bench::new();
     let set = |properties: serde_json::Value| {
-        let profile = Profile { properties: properties.as_object().unwrap().clone() };
+        let profile = Profile { properties: properties.as_object().unwrap().clone(), ..Profile::default() };
         Identify { people: vec![(RecipientRef::user("u"), profile)], at: START, bytes: 0 }
     };
     bench.store.identify(set(json!({"name": "Ellie", "address": {"city": "Snakewater"}}))).await.unwrap();

@@ -22,6 +22,7 @@ use belfry::engine::catalog::Catalog;
 use belfry::engine::registry::{DrainRuns, Recovered, Registry};
 use belfry::engine::trigger::Intake;
 use belfry::feed::hub::Hub;
+use belfry::model::preferences::PreferenceSet;
 use belfry::model::workflow::Engine as TemplateEngine;
 use belfry::store::Store;
 use belfry::store::writer::{Committer, Request, gather};
@@ -287,6 +288,7 @@ impl World {
             catalog,
             channels: cast::channels(),
             vars: serde_json::Map::new(),
+            preferences: PreferenceSet::default(),
             park_after: self.script.park_after,
             max_active: self.script.max_active,
             deliver: courier.clone().recipient(),

@@ -50,6 +50,9 @@ pub struct Config {
     pub log: Log,
     /// `[vars]`: what templates see as `vars`.
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// `[preferences]`: what recipients prefer who did not say otherwise, in Knock's form. Whether it is one is seen
+    /// where it is used.
+    pub preferences: serde_json::Map<String, serde_json::Value>,
     /// `[[channels]]`, in the order of the file; their keys and ids are unique.
     pub channels: Vec<Channel>,
 }
@@ -109,7 +112,8 @@ impl Config {
             engine: root.section("engine", Engine::read),
             delivery: root.section("delivery", Delivery::read),
             log: root.section("log", Log::read),
-            vars: read_vars(root),
+            vars: read_open(root, "vars"),
+            preferences: read_open(root, "preferences"),
             channels: channel::read_all(root),
         }
     }
@@ -141,12 +145,13 @@ fn process_environment() -> Result<Vec<(String, String)>, ConfigErrors> {
     if errors.is_empty() { Ok(variables) } else { Err(ConfigErrors::new(errors)) }
 }
 
-fn read_vars(root: &mut Section<'_>) -> serde_json::Map<String, serde_json::Value> {
-    match root.take("vars") {
+/// A section with any keys.
+fn read_open(root: &mut Section<'_>, name: &'static str) -> serde_json::Map<String, serde_json::Value> {
+    match root.take(name) {
         None => serde_json::Map::new(),
         Some(Node { value: Value::Table(table), .. }) => json_object(&table),
         Some(node) => {
-            root.report("vars", node.value.is_not("a section, written [vars]"));
+            root.report(name, node.value.is_not(&format!("a section, written [{name}]")));
             serde_json::Map::new()
         }
     }
@@ -206,10 +211,12 @@ mod tests {
         text.replace("username = \"\"", "username = \"u\"").replace("password = \"\"", "password = \"p\"")
     }
 
-    /// The dotted keys of settings; those of all channels together, those of `vars` not at all.
+    /// The dotted keys of settings; those of all channels together, those of the open sections not at all.
     fn keys(value: &serde_json::Value) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();
-        for (section, value) in value.as_object().unwrap().iter().filter(|(section, _)| *section != "vars") {
+        for (section, value) in
+            value.as_object().unwrap().iter().filter(|(section, _)| !matches!(section.as_str(), "vars" | "preferences"))
+        {
             let tables = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
             for table in &tables {
                 keys.extend(table.as_object().unwrap().keys().map(|key| format!("{section}.{key}")));
