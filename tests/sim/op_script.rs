@@ -238,5 +238,5 @@ impl Author {
 
 fn profile(number: u64) -> Profile {
     let properties = json!({"name": format!("n{number}"), "nested": {format!("k{number}"): number}});
-    Profile { properties: properties.as_object().cloned().unwrap_or_default() }
+    Profile { properties: properties.as_object().cloned().unwrap_or_default(), ..Profile::default() }
 }
