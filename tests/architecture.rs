@@ -260,13 +260,14 @@ fn only_one_file_sends_to_actors() {
 
 #[test]
 fn crates_are_named_only_where_they_belong() {
-    let rules: [(&str, &[&str]); 8] = [
+    let rules: [(&str, &[&str]); 9] = [
         ("redb", &["store/"]),
         ("lettre", &["delivery/email.rs"]),
         ("handlebars", &["template/"]),
         ("pulldown_cmark", &["template/"]),
         ("ammonia", &["template/"]),
         ("html2text", &["template/"]),
+        ("actix_http", &["http/upgrade.rs", "app/server.rs"]),
         ("actix_web", &["http/", "app/", "main.rs"]),
         ("actix_web_actors", &["http/"]),
     ];

@@ -261,7 +261,7 @@ fn serve(config: &Config, listener: TcpListener, state: &web::Data<State>) -> Re
             })
             .client_disconnect_timeout(upgrade::LINGER)
             .on_connect_ext(|stream, _| end_when_unread(stream))
-            .upgrade(upgrade::upgrade(app()))
+            .upgrade(upgrade::service(app()))
             .finish(app())
             .tcp()
     })?;

@@ -30,7 +30,7 @@ pub const LINGER: Duration = Duration::from_secs(1);
 const PART: usize = 4 << 10;
 
 /// What actix-http hands such connections to.
-pub fn upgrade<A, B>(
+pub fn service<A, B>(
     app: A,
 ) -> impl ServiceFactory<(Request, Framed<TcpStream, Codec>), Config = (), Response = (), Error = Error, InitError = ()>
 where

@@ -202,7 +202,7 @@ async fn who_asks_for_a_socket_and_gets_none_is_answered_in_full_before_the_conn
     {
         let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
         // More than is read of it: that must not cost the answer.
-        stream.write_all(format!("{}{}", handshake(path), "x".repeat(20_000)).as_bytes()).await.unwrap();
+        stream.write_all(format!("{}{}", handshake(path), "x".repeat(300_000)).as_bytes()).await.unwrap();
         let mut answer = String::new();
         tokio::time::timeout(DEADLINE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
