@@ -469,7 +469,7 @@ mod tests {
     }
 
     fn channel(key: &str, template: Template) -> StepKind {
-        StepKind::Channel(ChannelStep { channel_key: key.into(), template })
+        StepKind::Channel(ChannelStep { channel_key: key.into(), engine: None, template })
     }
 
     fn kinds() -> impl Strategy<Value = Vec<Kind>> {

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use super::channel::ChannelType;
 use super::json_reader::{Reader, shown_text};
 use super::step_file::{COMMON_KEYS, Channels};
-use super::template_file::{read_email, read_in_app};
+use super::template_file::{read_email, read_engine, read_in_app};
 use super::workflow::{ChannelStep, Template};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list, sort_by_likeness};
 
@@ -33,7 +33,8 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<Chann
         step.field("channel_type").fault(problem, format!("Write {configured:?}, or name another channel."));
     }
     let template = read_template(step, declared.or(configured)?);
-    Some(ChannelStep { channel_key: channel_key?.to_owned(), template: template? })
+    let engine = read_engine(&step.field("template").field("template_engine"));
+    Some(ChannelStep { channel_key: channel_key?.to_owned(), engine, template: template? })
 }
 
 fn refuse_send_windows(windows: &Reader<'_>) {

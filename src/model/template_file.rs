@@ -1,8 +1,8 @@
 //! The `template` of a channel step: what the message says.
 
-use super::json_reader::Reader;
-use super::workflow::{ActionButton, EmailTemplate, InAppTemplate};
-use crate::base::nearest::quoted_list;
+use super::json_reader::{Reader, shown_text};
+use super::workflow::{ActionButton, EmailTemplate, Engine, InAppTemplate};
+use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The layout of an email that names none.
 const DEFAULT_LAYOUT: &str = "default";
@@ -10,12 +10,33 @@ const DEFAULT_LAYOUT: &str = "default";
 /// Where Knock looks for attachments in a trigger's data unless told otherwise: writing it asks for nothing.
 const DEFAULT_ATTACHMENT_KEY: &str = "attachments";
 
+const ENGINES: [(&str, Engine); 2] = [("handlebars", Engine::Handlebars), ("liquid", Engine::Liquid)];
+
 /// The most buttons of a feed item: primary and secondary.
 const MAX_BUTTONS: usize = 2;
 
+/// The language of templates that `field` names, if it names one.
+pub fn read_engine(field: &Reader<'_>) -> Option<Engine> {
+    let name = field.text()?;
+    let engine = ENGINES.iter().find(|(known, _)| *known == name).map(|(_, engine)| *engine);
+    if engine.is_none() {
+        let fix = did_you_mean(nearest(name, ENGINES.map(|(known, _)| known)), "Write \"handlebars\" or \"liquid\".");
+        field.fault(format!("{} is not a template engine", shown_text(name)), fix);
+    }
+    engine
+}
+
 /// An email's template. None after a fault.
 pub fn read_email(template: &Reader<'_>) -> Option<EmailTemplate> {
-    template.expect_keys(&["subject", "html_body", "text_body", "visual_blocks", "is_mjml", "settings"]);
+    template.expect_keys(&[
+        "template_engine",
+        "subject",
+        "html_body",
+        "text_body",
+        "visual_blocks",
+        "is_mjml",
+        "settings",
+    ]);
     refuse_mjml(template);
     let subject = template.field("subject").required_text("Write the subject line.");
     let html_body = read_html_body(template);
@@ -76,7 +97,7 @@ fn read_email_settings(settings: &Reader<'_>) -> Option<String> {
 
 /// A feed item's template. None after a fault.
 pub fn read_in_app(template: &Reader<'_>) -> Option<InAppTemplate> {
-    template.expect_keys(&["markdown_body", "action_url", "action_buttons"]);
+    template.expect_keys(&["template_engine", "markdown_body", "action_url", "action_buttons"]);
     let body = template.field("markdown_body");
     let markdown_body = body.required_text("Write the text, or markdown_body@ with the path of a Markdown file.");
     let action_url = template.field("action_url").text().map(str::trim).filter(|url| !url.is_empty());

@@ -60,6 +60,8 @@ pub enum StepKind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelStep {
     pub channel_key: String,
+    /// The language of the template, where it is not that of the workflow.
+    pub engine: Option<Engine>,
     pub template: Template,
 }
 

@@ -11,6 +11,7 @@ use super::json_reader::{LONGEST_NAME, Reader, shown_text};
 use super::notice::Notice;
 use super::pointer;
 use super::step_file::{read_conditions, read_steps};
+use super::template_file::read_engine;
 use super::workflow::{Engine, Settings, Workflow};
 use crate::base::nearest::{did_you_mean, nearest};
 
@@ -52,8 +53,6 @@ const READ_ONLY_KEYS: [&str; 10] = [
 ];
 
 const FREQUENCIES: [&str; 3] = ["every_trigger", "once_per_recipient", "once_per_recipient_per_tenant"];
-
-const ENGINES: [(&str, Engine); 2] = [("handlebars", Engine::Handlebars), ("liquid", Engine::Liquid)];
 
 /// Reads the workflow in `files`, or says everything that is wrong with it. `channels` are the configured ones by key;
 /// `default_engine` is the language of templates where the file names none. A notice is about something that is kept
@@ -192,18 +191,9 @@ fn read_settings(field: &Reader<'_>, default_engine: Engine) -> Settings {
     }
 }
 
-fn read_engine(field: &Reader<'_>) -> Option<Engine> {
-    let name = field.text()?;
-    let engine = ENGINES.iter().find(|(known, _)| *known == name).map(|(_, engine)| *engine);
-    if engine.is_none() {
-        let fix = did_you_mean(nearest(name, ENGINES.map(|(known, _)| known)), "Write \"handlebars\" or \"liquid\".");
-        field.fault(format!("{} is not a template engine", shown_text(name)), fix);
-    }
-    engine
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::workflow::StepKind;
     use super::super::workflow_sample::*;
     use super::*;
     use proptest::prelude::*;
@@ -225,6 +215,14 @@ mod tests {
         assert_eq!(workflow(&document()).settings.engine, Engine::Handlebars);
         let liquid = with("/settings/template_engine", json!("liquid"));
         assert_eq!(workflow(&liquid).settings.engine, Engine::Liquid);
+        let engine = |document: &Value| match &workflow(document).steps[0].kind {
+            StepKind::Channel(step) => step.engine,
+            StepKind::Delay(_) => panic!("a delay has no template"),
+        };
+        assert_eq!(engine(&document()), None);
+        assert_eq!(engine(&with("/steps/0/template/template_engine", json!("liquid"))), Some(Engine::Liquid));
+        let text = fault(&with("/steps/0/template/template_engine", json!("mustache")));
+        assert!(text.contains("steps[0].template.template_engine: \"mustache\" is not a template engine"), "{text}");
         let text = fault(&with("/settings/template_engine", json!("handelbars")));
         assert!(text.contains("Did you mean \"handlebars\"?"), "{text}");
     }

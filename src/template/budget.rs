@@ -87,6 +87,17 @@ impl Budget {
         self.surcharge.fetch_sub(raise, Ordering::Relaxed);
     }
 
+    /// Takes the steps of reading `bytes`.
+    pub(super) fn take_reading(&self, bytes: usize) -> Result<(), Limit> {
+        self.take(kib(bytes))
+    }
+
+    /// Takes the steps of making `bytes` that a template may keep: eight times those of reading, so that one rendering
+    /// holds at most 13 MB whatever it keeps.
+    pub(super) fn take_making(&self, bytes: usize) -> Result<(), Limit> {
+        self.take(kib(bytes.saturating_mul(8)))
+    }
+
     /// Takes the steps of reading or making `value`.
     pub(super) fn take_value(&self, value: &Value) -> Result<(), Limit> {
         self.take(kib(weight(value)))
@@ -145,12 +156,31 @@ pub(super) fn weight(value: &Value) -> usize {
 /// Collects a rendering and refuses the byte that is one too many.
 pub(super) struct BoundedText<'b> {
     text: String,
+    most: usize,
     budget: &'b Budget,
 }
 
 impl<'b> BoundedText<'b> {
     pub(super) fn new(budget: &'b Budget) -> Self {
-        Self { text: String::new(), budget }
+        Self { text: String::new(), most: budget.output, budget }
+    }
+
+    /// Collects what is not the rendering itself, such as a text inside it, up to `most` bytes.
+    pub(super) fn up_to(most: usize, budget: &'b Budget) -> Self {
+        Self { text: String::new(), most, budget }
+    }
+
+    /// What was collected so far.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn push(&mut self, piece: &str) -> Result<(), Limit> {
+        if self.text.len() + piece.len() > self.most {
+            return Err(self.budget.exceed(Limit::Output(self.most)));
+        }
+        self.text.push_str(piece);
+        Ok(())
     }
 
     pub(super) fn into_text(self) -> String {
@@ -160,11 +190,7 @@ impl<'b> BoundedText<'b> {
 
 impl Output for BoundedText<'_> {
     fn write(&mut self, piece: &str) -> Result<(), io::Error> {
-        if self.text.len() + piece.len() > self.budget.output {
-            return Err(io::Error::other(self.budget.exceed(Limit::Output(self.budget.output)).to_string()));
-        }
-        self.text.push_str(piece);
-        Ok(())
+        self.push(piece).map_err(|limit| io::Error::other(limit.to_string()))
     }
 }
 

@@ -17,20 +17,30 @@ pub(super) fn format(value: &Value, format: &Value, tz: Option<&Value>) -> Resul
     if value.is_empty() {
         return Ok(value);
     }
+    let at = parse(&value, zone(tz.map(text).as_deref())?);
+    strftime(&format, &at.ok_or("the value is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z")?)
+}
+
+/// The time zone of this name, else UTC.
+pub(super) fn zone(name: Option<&str>) -> Result<TimeZone, String> {
+    match name {
+        None | Some("") => Ok(TimeZone::UTC),
+        Some(name) => {
+            TimeZone::get(name).map_err(|_| "there is no such time zone; write one as Europe/Berlin".to_owned())
+        }
+    }
+}
+
+/// Formats `at` with strftime's letters.
+pub(super) fn strftime(format: &str, at: &ZonedDateTime) -> Result<String, String> {
     if format.len() > FORMAT_BYTES {
         return Err(format!("the format is longer than {FORMAT_BYTES} bytes"));
     }
-    let zone = match tz.map(text) {
-        Some(name) if !name.is_empty() => {
-            TimeZone::get(&name).map_err(|_| "there is no such time zone; write one as Europe/Berlin".to_owned())?
-        }
-        _ => TimeZone::UTC,
-    };
-    let at = parse(&value, zone).ok_or("the value is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z")?;
-    jiff::fmt::strtime::format(&format, &at).map_err(|error| format!("the format `{}`: {error}", cut(&format)))
+    jiff::fmt::strtime::format(format, at).map_err(|error| format!("the format `{}`: {error}", cut(format)))
 }
 
-fn parse(value: &str, zone: TimeZone) -> Option<ZonedDateTime> {
+/// The instant or the day that `value` names, as it is in `zone`.
+pub(super) fn parse(value: &str, zone: TimeZone) -> Option<ZonedDateTime> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Timestamp::from_second(seconds).ok()?.to_zoned_datetime(zone));

@@ -11,6 +11,16 @@ pub struct Position {
     pub column: usize,
 }
 
+impl Position {
+    /// Where the byte at `offset` stands.
+    pub(super) fn of(source: &str, offset: usize) -> Self {
+        let before = &source[..offset];
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+        Self { line, column }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
@@ -50,6 +60,12 @@ pub enum Cause {
     /// The workflow has no such step, or it is on another channel.
     #[error("the workflow has no {channel} step of this name; use the `ref` of one of its steps")]
     UnknownStep { channel: &'static str },
+}
+
+impl From<Limit> for Cause {
+    fn from(limit: Limit) -> Self {
+        Self::Budget(limit)
+    }
 }
 
 /// What is wrong in one template's source.

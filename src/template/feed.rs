@@ -4,10 +4,11 @@ use handlebars::Context;
 
 use super::budget::FEED_BYTES;
 use super::error::{Cause, Complaint, RenderError};
-use super::handlebars::{Escape, Source};
+use super::handlebars::Escape;
+use super::language::Source;
 use super::{line, markdown};
 use crate::model::message::{Block, Button};
-use crate::model::workflow::InAppTemplate;
+use crate::model::workflow::{Engine, InAppTemplate};
 
 /// A feed item's templates, parsed.
 #[derive(Debug)]
@@ -23,9 +24,13 @@ const BUTTONS: [&str; 2] = ["primary", "secondary"];
 
 impl InApp {
     /// Parses all sources; `complain` takes each complaint and the field that it is about.
-    pub(super) fn parse(template: &InAppTemplate, complain: &mut dyn FnMut(&str, Complaint)) -> Option<Self> {
+    pub(super) fn parse(
+        template: &InAppTemplate,
+        engine: Engine,
+        complain: &mut dyn FnMut(&str, Complaint),
+    ) -> Option<Self> {
         let mut parse = |field: &str, source: &str| {
-            Source::parse(source, Escape::None)
+            Source::parse(source, engine, Escape::None)
                 .map_err(|complaints| complaints.into_iter().for_each(|complaint| complain(field, complaint)))
                 .ok()
         };

@@ -16,6 +16,7 @@ use super::budget::{BoundedText, Budget, Limit};
 use super::error::{Cause, Complaint, Position, RenderError};
 use super::helper::{self, Kind, Spec, Work};
 use super::source;
+use super::wording::escape_html;
 
 /// Whether `{{name}}` is made safe for HTML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,23 +42,6 @@ fn registry(escape: fn(&str) -> String) -> Handlebars<'static> {
     let mut registry = Handlebars::new();
     registry.register_escape_fn(escape);
     registry
-}
-
-/// Escapes what ends text or an attribute in HTML. handlebars' own also escapes `=` and backticks, which makes links in
-/// the source of an email hard to read.
-pub(super) fn escape_html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() + text.len() / 8);
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
 }
 
 impl Source {

@@ -7,8 +7,8 @@ use handlebars::JsonTruthy;
 use serde_json::{Value, json};
 
 use super::block::Block;
-use super::budget::EMAIL_BYTES;
 use super::date;
+use super::wording;
 use crate::model::recipient::kind;
 
 /// A helper that templates can call.
@@ -93,21 +93,23 @@ pub(super) static ALL: &[Spec] = {
         spec("concat", "{{concat first_name \" \" last_name}}", 1, MANY, All, |v, _| concat(v)),
         spec("contains", "{{#if (contains tags \"new\")}}", 2, 2, All, |v, _| Ok(json!(contains(v[0], v[1])))),
         spec("json", "{{json data}}", 1, 1, All, |v, _| Ok(json!(v[0].to_string()))),
-        spec("capitalize", "{{capitalize name}}", 1, 1, All, |v, _| Ok(json!(capitalize(&text(v[0]))))),
-        spec("titlecase", "{{titlecase name}}", 1, 1, All, |v, _| Ok(json!(titlecase(&text(v[0]))))),
+        spec("capitalize", "{{capitalize name}}", 1, 1, All, |v, _| Ok(json!(wording::capitalize(&text(v[0]))))),
+        spec("titlecase", "{{titlecase name}}", 1, 1, All, |v, _| Ok(json!(wording::titlecase(&text(v[0]))))),
         spec("upcase", "{{upcase code}}", 1, 1, All, |v, _| Ok(json!(text(v[0]).to_uppercase()))),
         spec("downcase", "{{downcase code}}", 1, 1, All, |v, _| Ok(json!(text(v[0]).to_lowercase()))),
         spec("trim", "{{trim name}}", 1, 1, All, |v, _| Ok(json!(text(v[0]).trim()))),
         spec("append", "{{append name \"!\"}}", 2, 2, All, |v, _| Ok(json!(text(v[0]) + &text(v[1])))),
         spec("prepend", "{{prepend name \"@\"}}", 2, 2, All, |v, _| Ok(json!(text(v[1]) + &text(v[0])))),
         spec("replace", "{{replace name \"_\" \" \"}}", 3, 3, All, |v, _| {
-            replace(&text(v[0]), &text(v[1]), &text(v[2]))
+            wording::replace(&text(v[0]), &text(v[1]), &text(v[2])).map(Value::String)
         }),
         spec("truncate", "{{truncate title 40}}", 2, 3, All, |v, _| {
-            truncate(&text(v[0]), count(v[1])?, v.get(2).map_or("...".into(), |end| text(end)))
+            let end = v.get(2).map_or("...".into(), |end| text(end));
+            Ok(json!(wording::truncate(&text(v[0]), count(v[1])?, &end)))
         }),
         spec("truncatewords", "{{truncatewords title 8}}", 2, 3, All, |v, _| {
-            truncate_words(&text(v[0]), count(v[1])?, v.get(2).map_or("...".into(), |end| text(end)))
+            let end = v.get(2).map_or("...".into(), |end| text(end));
+            Ok(json!(wording::truncate_words(&text(v[0]), count(v[1])?, &end)))
         }),
         spec("plus", "{{plus total 1}}", 2, 2, All, |v, _| arithmetic(v, i64::checked_add, |a, b| a + b)),
         spec("minus", "{{minus total 1}}", 2, 2, All, |v, _| arithmetic(v, i64::checked_sub, |a, b| a - b)),
@@ -121,7 +123,7 @@ pub(super) static ALL: &[Spec] = {
             float((number(v[0])? * scale).round() / scale)
         }),
         spec("number", "{{number total 2}}", 1, 2, All, |v, _| grouped(v[0], v.get(1).copied())),
-        spec("url_encode", "{{url_encode email}}", 1, 1, All, |v, _| Ok(json!(url_encode(&text(v[0]))))),
+        spec("url_encode", "{{url_encode email}}", 1, 1, All, |v, _| Ok(json!(wording::url_encode(&text(v[0]))))),
     ]
 };
 
@@ -277,7 +279,7 @@ fn split(text: &str, separator: &str) -> Result<Value, String> {
 fn join(value: &Value, separator: Option<&Value>) -> Result<Value, String> {
     let Value::Array(items) = value else { return Ok(json!(text(value))) };
     let separator = separator.map_or_else(|| " ".to_owned(), text);
-    bounded(items.len().saturating_mul(separator.len()))?;
+    wording::bounded(items.len().saturating_mul(separator.len()))?;
     Ok(json!(items.iter().map(text).collect::<Vec<_>>().join(&separator)))
 }
 
@@ -302,52 +304,4 @@ fn contains(value: &Value, part: &Value) -> bool {
         Value::Object(fields) => fields.contains_key(&text(part)),
         _ => false,
     }
-}
-
-fn replace(value: &str, from: &str, to: &str) -> Result<Value, String> {
-    if from.is_empty() {
-        return Ok(json!(value));
-    }
-    bounded(value.matches(from).count().saturating_mul(to.len()))?;
-    Ok(json!(value.replace(from, to)))
-}
-
-/// Refuses what a few bytes of input would multiply beyond what any message can hold.
-fn bounded(bytes: usize) -> Result<(), String> {
-    if bytes > EMAIL_BYTES { Err("the result is longer than 1024 KiB".into()) } else { Ok(()) }
-}
-
-fn truncate(value: &str, most: usize, end: String) -> Result<Value, String> {
-    if value.chars().nth(most).is_none() {
-        return Ok(json!(value));
-    }
-    let kept: String = value.chars().take(most.saturating_sub(end.chars().count())).collect();
-    Ok(json!(kept + &end))
-}
-
-fn truncate_words(value: &str, most: usize, end: String) -> Result<Value, String> {
-    let mut words = value.split_whitespace();
-    let kept: Vec<&str> = words.by_ref().take(most.max(1)).collect();
-    if words.next().is_none() { Ok(json!(value)) } else { Ok(json!(kept.join(" ") + &end)) }
-}
-
-fn capitalize(value: &str) -> String {
-    let mut letters = value.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-fn titlecase(value: &str) -> String {
-    value.split_inclusive(char::is_whitespace).map(capitalize).collect()
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters.
-fn url_encode(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            byte => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }

@@ -12,11 +12,14 @@ pub mod error;
 mod feed;
 mod handlebars;
 mod helper;
+mod language;
 mod line;
+mod liquid;
 mod markdown;
 mod plain;
 pub mod scope;
 mod source;
+mod wording;
 
 use std::collections::HashMap;
 
@@ -25,7 +28,7 @@ use serde_json::Value;
 
 use crate::model::fault::Fault;
 use crate::model::message::{Block, EmailContent};
-use crate::model::workflow::{Engine, StepKind, Template, Workflow};
+use crate::model::workflow::{StepKind, Template, Workflow};
 
 use self::email::Email;
 use self::error::{Cause, Complaint};
@@ -45,14 +48,6 @@ impl Compiled {
     /// Parses all templates of `workflow`, and finds all that is wrong with them.
     pub fn new(workflow: &Workflow) -> Result<Self, Vec<Fault>> {
         let file = format!("{}/workflow.json", workflow.key);
-        if workflow.settings.engine == Engine::Liquid {
-            return Err(vec![Fault {
-                file,
-                path: "settings.engine".into(),
-                problem: "the Liquid engine is not in this version".into(),
-                fix: "Write the templates in handlebars, the default.".into(),
-            }]);
-        }
         let mut compiled = Self { emails: HashMap::new(), in_apps: HashMap::new() };
         let mut faults = Vec::new();
         for (index, step) in workflow.steps.iter().enumerate() {
@@ -65,13 +60,14 @@ impl Compiled {
                 };
                 faults.push(Fault { file: file.clone(), path, problem, fix: complaint.fix });
             };
+            let engine = channel.engine.unwrap_or(workflow.settings.engine);
             match &channel.template {
                 Template::Email(template) => {
-                    let email = Email::parse(template, &mut complain);
+                    let email = Email::parse(template, engine, &mut complain);
                     compiled.emails.extend(email.map(|email| (step.reference.clone(), email)));
                 }
                 Template::InAppFeed(template) => {
-                    let in_app = InApp::parse(template, &mut complain);
+                    let in_app = InApp::parse(template, engine, &mut complain);
                     compiled.in_apps.extend(in_app.map(|in_app| (step.reference.clone(), in_app)));
                 }
             }

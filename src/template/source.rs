@@ -114,10 +114,7 @@ impl Scan<'_> {
     }
 
     fn complaint(&self, offset: usize, problem: impl Into<String>, fix: &str) -> Complaint {
-        let before = &self.source[..offset];
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
-        Complaint::new(Some(Position { line, column }), problem, fix)
+        Complaint::new(Some(Position::of(self.source, offset)), problem, fix)
     }
 }
 

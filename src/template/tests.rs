@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use super::budget::{EMAIL_BYTES, FEED_BYTES, Limit};
 use super::*;
-use crate::model::workflow::{ActionButton, ChannelStep, EmailTemplate, InAppTemplate, Settings, Step};
+use crate::model::workflow::{ActionButton, ChannelStep, EmailTemplate, Engine, InAppTemplate, Settings, Step};
 
 fn workflow(templates: Vec<Template>) -> Workflow {
     let step = |(index, template)| Step {
         reference: format!("step_{}", index + 1),
         name: None,
         conditions: None,
-        kind: StepKind::Channel(ChannelStep { channel_key: "channel".into(), template }),
+        kind: StepKind::Channel(ChannelStep { channel_key: "channel".into(), engine: None, template }),
     };
     Workflow {
         key: "account-invite".into(),
@@ -78,6 +78,73 @@ fn an_invite_is_rendered_in_the_default_layout_as_html_and_text() {
         rendered.text,
         "Join Apollo\n\nHi Bob, Ann & Co invited you.\n\nAccept (https://app.example/invite?t=a=b&s=1)\n\n\
          -- \nAcme <Inc>\n"
+    );
+}
+
+#[test]
+fn a_workflow_in_liquid_is_an_email_and_a_feed_item_and_a_template_may_be_in_the_other_language() {
+    let mut invite = email(
+        "{{ actor.name | split: \" \" | first }} invited you\n to {{ project }}",
+        "{% assign preview_text = \"Join \" | append: project %}<p>{{ message }}</p>\n<p>{{ message | escape }}</p>",
+        None,
+    );
+    invite.layout = Some("default".into());
+    let item = InAppTemplate {
+        action_url: Some("/p/{{ project | downcase | url_encode }}".into()),
+        action_buttons: vec![ActionButton {
+            label: "{{ n | pluralize: 'a', 'b' }}".into(),
+            action: "{{ url }}".into(),
+        }],
+        ..in_app("{% if n > 1 %}\n  > {{ message }}\n{% endif %}")
+    };
+    let other = in_app("**{{upcase project}}**");
+    let mut workflow = workflow(vec![Template::Email(invite), Template::InAppFeed(item), Template::InAppFeed(other)]);
+    workflow.settings.engine = Engine::Liquid;
+    let StepKind::Channel(step) = &mut workflow.steps[2].kind else { panic!() };
+    step.engine = Some(Engine::Handlebars);
+    let compiled = Compiled::new(&workflow).unwrap();
+    let scope = json!({
+        "actor": {"name": "Ann Lee"}, "project": "Apollo 11", "message": "<b>1 & 2</b>", "n": 2, "url": "/x",
+        "vars": {"app_name": "Acme"},
+    });
+    let rendered = compiled.email("step_1", &scope).unwrap();
+    assert_eq!(rendered.subject, "Ann invited you to Apollo 11");
+    assert!(
+        rendered.html.contains("\n<p><b>1 & 2</b></p>\n<p>&lt;b&gt;1 &amp; 2&lt;/b&gt;</p>\n"),
+        "{}",
+        rendered.html
+    );
+    assert_eq!(rendered.text, "1 & 2\n\n<b>1 & 2</b>\n\n-- \nAcme\n");
+    assert_eq!(
+        serde_json::to_value(compiled.in_app("step_2", &scope).unwrap()).unwrap(),
+        json!([
+            {"type": "markdown", "name": "body", "content": "{% if n > 1 %}\n  > {{ message }}\n{% endif %}",
+             "rendered": "<blockquote>\n<p>&lt;b&gt;1 &amp; 2&lt;/b&gt;</p>\n</blockquote>"},
+            {"type": "text", "name": "action_url", "content": "/p/{{ project | downcase | url_encode }}", "rendered": "/p/apollo+11"},
+            {"type": "button_set", "name": "actions", "buttons": [{"name": "primary", "label": "b", "action": "/x"}]},
+        ])
+    );
+    let Block::Markdown { rendered, .. } = &compiled.in_app("step_3", &scope).unwrap()[0] else { panic!() };
+    assert_eq!(rendered, "<p><strong>APOLLO 11</strong></p>");
+    let hostile = json!({"url": "java\nscript:x"});
+    assert!(compiled.in_app("step_2", &hostile).unwrap_err().to_string().contains("must not start with `javascript:`"));
+}
+
+#[test]
+fn a_fault_in_liquid_names_its_place_and_what_would_be_right() {
+    let mut workflow = workflow(vec![Template::Email(email("{{ a | upcas }}", "<p>\n {% fi a %}</p>", None))]);
+    workflow.settings.engine = Engine::Liquid;
+    let found: Vec<String> = Compiled::new(&workflow).unwrap_err().iter().map(ToString::to_string).collect();
+    let file = "account-invite/workflow.json steps[0].template";
+    let usage = "Use it as {% if value %}..{% elsif other %}..{% else %}..{% endif %}.";
+    assert_eq!(
+        found,
+        [
+            format!(
+                "{file}.subject: line 1, column 8: there is no filter `upcas`. Did you mean `upcase`? Use it as {{{{ code | upcase }}}}."
+            ),
+            format!("{file}.html_body: line 2, column 5: there is no tag `fi`. Did you mean `if`? {usage}"),
+        ]
     );
 }
 
@@ -268,9 +335,6 @@ fn what_does_not_exist_is_found_when_loading() {
         let found = faults(vec![Template::InAppFeed(in_app(template))]);
         assert!(found[0].contains(expected), "{template}: {}", found[0]);
     }
-    let mut liquid = workflow(Vec::new());
-    liquid.settings.engine = Engine::Liquid;
-    assert!(Compiled::new(&liquid).unwrap_err()[0].problem.contains("Liquid"));
 }
 
 #[test]
@@ -427,13 +491,14 @@ fn template_text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-fn any_json() -> impl Strategy<Value = Value> {
+pub(super) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<f64>().prop_map(|number| json!(number)),
         any::<i64>().prop_map(Value::from),
         any::<String>().prop_map(Value::from),
+        Just(json!("2026-03-06T23:30:00Z")),
     ];
     leaf.prop_recursive(3, 32, 6, |inner| {
         prop_oneof![

@@ -1,0 +1,92 @@
+//! A parsed template: a tree of what is written, done, decided and repeated.
+
+use std::ops::Range;
+
+use super::expression::{Expression, Operand};
+
+pub(super) type Block = Vec<Node>;
+
+#[derive(Debug)]
+pub(super) enum Node {
+    /// A range of the source.
+    Text(Range<usize>),
+    Output(Expression),
+    Assign {
+        name: String,
+        value: Expression,
+    },
+    Capture {
+        name: String,
+        body: Block,
+    },
+    /// `if` and `unless`: the first arm that holds, else the last block.
+    If {
+        arms: Vec<Arm>,
+        otherwise: Block,
+    },
+    /// Every arm that has an equal value, else the last block.
+    Case {
+        value: Expression,
+        arms: Vec<When>,
+        otherwise: Block,
+    },
+    For(Box<Loop>),
+    Break,
+    Continue,
+    /// The values in turn; `group` tells cycles apart.
+    Cycle {
+        group: Option<Operand>,
+        values: Vec<Operand>,
+        text: String,
+    },
+    /// Adds to a counter; `prints_before` tells `increment` from `decrement`.
+    Count {
+        name: String,
+        by: i64,
+        prints_before: bool,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Arm {
+    /// Of `unless`.
+    pub(super) negated: bool,
+    pub(super) condition: Expression,
+    pub(super) body: Block,
+}
+
+#[derive(Debug)]
+pub(super) struct When {
+    pub(super) values: Vec<Operand>,
+    pub(super) body: Block,
+}
+
+/// `for` and `tablerow`.
+#[derive(Debug)]
+pub(super) struct Loop {
+    pub(super) name: String,
+    pub(super) list: Operand,
+    /// Tells loops apart for `offset: continue`.
+    pub(super) text: String,
+    pub(super) offset: Option<Offset>,
+    pub(super) limit: Option<Operand>,
+    pub(super) reversed: bool,
+    pub(super) body: Block,
+    /// When there is nothing to loop over.
+    pub(super) otherwise: Block,
+    pub(super) table: Option<Table>,
+    pub(super) at: usize,
+}
+
+/// `tablerow`: how many columns, if that is said.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) columns: Option<Operand>,
+}
+
+#[derive(Debug)]
+pub(super) enum Offset {
+    At(Operand),
+    /// Where the last loop of this name over this list ended.
+    Continue,
+}
