@@ -362,17 +362,17 @@ async fn a_socket_ends_with_its_token() {
 /// The routes of the server, as its source has them: method and pattern.
 fn routes() -> Vec<(Method, String)> {
     let source = include_str!("../../src/http/mod.rs");
-    let mut scope = "";
-    let route = |line: &'static str| {
-        if let Some((_, rest)) = line.split_once("web::scope(\"") {
-            scope = rest.split_once('"')?.0;
-        }
-        let (pattern, rest) = line.trim().strip_prefix(".route(\"")?.split_once("\", web::")?;
-        let method = Method::from_bytes(rest.split_once('(')?.0.to_uppercase().as_bytes()).unwrap();
-        Some((method, format!("{scope}{pattern}")))
-    };
-    let found: Vec<_> = source.lines().filter_map(route).collect();
-    assert_eq!(found.len(), source.matches(".route(").count(), "a route is written in another way");
+    let mut parts = source.split(".route(");
+    let scope_in = |part: &'static str| Some(part.rsplit_once("web::scope(\"")?.1.split_once('"')?.0);
+    let mut scope = parts.next().and_then(scope_in).unwrap_or_default();
+    let mut found = Vec::new();
+    for part in parts {
+        let (pattern, rest) = part.trim_start().strip_prefix('"').unwrap().split_once('"').unwrap();
+        let (_, rest) = rest.split_once("web::").unwrap();
+        let method = Method::from_bytes(rest.split_once('(').unwrap().0.to_uppercase().as_bytes()).unwrap();
+        found.push((method, format!("{scope}{pattern}")));
+        scope = scope_in(part).unwrap_or(scope);
+    }
     found
 }
 
