@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod housekeeping;
 pub mod keys;
 pub mod keys_command;
 pub mod logging;

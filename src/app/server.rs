@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Semaphore;
 
+use super::housekeeping::keep_trimming;
 use super::keys::{self, Shown};
 use super::watchdog::Watchdog;
 use super::{open_files, workflow_dir};
@@ -93,7 +94,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let recovered = Recovered::scan(&store).context("the pending runs could not be read")?;
     let waiting = recovered.len();
 
-    let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new()];
+    let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
     let providers = providers(config)?;
     let courier = {
         let (deps, store, concurrency) = (Arc::clone(&deps), store.clone(), config.delivery.concurrency);
@@ -136,7 +137,8 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         accepting: true.into(),
     });
     let watchdog = Watchdog::new(&state.intake, courier.clone(), config.engine.overdue_warning);
-    actix_web::rt::spawn(watchdog.watch());
+    arbiters[3].spawn(watchdog.watch());
+    arbiters[3].spawn(keep_trimming(store.clone(), deps.clock.clone(), config.retention.clone()));
     finish_removals(&store);
     let http = serve(config, listener, &state)?;
     Ok(Running {

@@ -40,7 +40,8 @@ impl Watchdog {
     /// Looks again and again, until the server ends.
     pub async fn watch(mut self) {
         loop {
-            self.intake.engine.deps.clock.pause(self.limit.min(PAUSE)).await;
+            let clock = &self.intake.engine.deps.clock;
+            clock.pause(clock.now(), self.limit.min(PAUSE)).await;
             // An actor that does not answer within the limit is itself late.
             match tokio::time::timeout(self.limit.max(PAUSE), self.look()).await {
                 Ok(Ok(())) => {}

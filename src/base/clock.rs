@@ -183,12 +183,12 @@ impl Clock {
 }
 
 impl Clock {
-    /// Lets `span` pass by this clock or by the machine's monotonic one, whichever is first: for what is done again and
-    /// again, which a clock that is set back must not hold up.
-    pub async fn pause(&self, span: Duration) {
+    /// Lets `span` pass, since `from` by this clock or by the machine's monotonic one, whichever is first: for what is done
+    /// again and again, which a clock that is set back must not hold up.
+    pub async fn pause(&self, from: Timestamp, span: Duration) {
         tokio::select! {
             biased;
-            () = self.sleep_until(self.now().plus(span)) => {}
+            () = self.sleep_until(from.plus(span)) => {}
             () = sleep(span) => {}
         }
     }

@@ -11,7 +11,7 @@ use super::op::{
     Next, Op, pending,
 };
 use super::tables::{TableId, Tables, instant_key, numbered, outbox_key, owned};
-use super::{Refused, StoreError, profiles, removal};
+use super::{Refused, StoreError, profiles, removal, trim};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
 use crate::model::engagement::Engagement;
@@ -45,9 +45,10 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
         Op::MarkFeeds(mark) => marks::mark_feeds(tables, &mark),
         Op::KeepBulkOperation(operation) => {
             tables.put(TableId::BulkOperations, operation.id.as_bytes(), &operation)?;
-            trim(tables, TableId::BulkOperations, BULK_OPERATIONS)?;
+            cap(tables, TableId::BulkOperations, BULK_OPERATIONS)?;
             Ok(Done::Written)
         }
+        Op::Trim(trim) => trim::trim(tables, trim),
         Op::Identify(identify) => {
             let merged = profiles::merged(tables, &identify.people, identify.at)?;
             profiles::keep(tables, merged).map(Done::Identified)
@@ -289,13 +290,13 @@ fn end_attempt(tables: &mut Tables<'_>, end: EndAttempt) -> Result<Done, StoreEr
     set_status(tables, end.message, status, at)?;
     if let Some(captured) = &end.captured {
         tables.put(TableId::Mailbox, captured.message.as_bytes(), captured)?;
-        trim(tables, TableId::Mailbox, MAILBOX_CAPACITY)?;
+        cap(tables, TableId::Mailbox, MAILBOX_CAPACITY)?;
     }
     Ok(Done::Written)
 }
 
 /// Removes the oldest record of `table` when one more than `capacity` was put in.
-fn trim(tables: &mut Tables<'_>, table: TableId, capacity: u64) -> Result<(), StoreError> {
+fn cap(tables: &mut Tables<'_>, table: TableId, capacity: u64) -> Result<(), StoreError> {
     if tables.len(table)? > capacity
         && let Some(oldest) = tables.first_key(table)?
     {

@@ -100,6 +100,17 @@ pub fn find<T: serde::de::DeserializeOwned>(bundle: &[u8], id: TriggerId) -> Res
     }
 }
 
+/// Hands every trigger of a stored bundle to `take`.
+pub fn each<T: serde::de::DeserializeOwned>(bundle: &[u8], mut take: impl FnMut(T)) -> Result<(), StoreError> {
+    let bundle: Bundle<'_> = decode(bundle)?;
+    bundle.triggers.iter().try_for_each(|(_, record)| decode(record).map(&mut take))
+}
+
+/// Removes the oldest bundles, `at_most` so many, whose triggers were all made before `below`; answers how many.
+pub fn trim(tables: &mut Tables<'_>, below: TriggerId, at_most: usize) -> Result<u64, StoreError> {
+    tables.remove_first(TableId::Triggers, below.as_bytes(), at_most)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

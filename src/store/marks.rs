@@ -141,7 +141,7 @@ pub fn mark_feeds(tables: &mut Tables<'_>, mark: &MarkFeeds) -> Result<Done, Sto
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::op::NewMessage;
+    use super::super::op::{NewMessage, Trim};
     use super::super::read::Order;
     use super::super::tests::{Bench, FEED, START};
     use super::*;
@@ -165,6 +165,10 @@ mod tests {
             items: Vec<u8>,
             change: Change,
         },
+        /// Messages go, as those do that are past their time.
+        Trim {
+            messages: Vec<u8>,
+        },
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -175,6 +179,7 @@ mod tests {
             3 => (0..READERS.len(), prop::bool::weighted(0.9)).prop_map(|(reader, feed)| Step::Publish { reader, feed }),
             3 => (some(), action()).prop_map(|(messages, action)| Step::Mark { messages, action }),
             2 => (some(), change).prop_map(|(items, change)| Step::MarkFeeds { items, change }),
+            1 => some().prop_map(|messages| Step::Trim { messages }),
         ];
         prop::collection::vec(step, 1..30)
     }
@@ -184,6 +189,7 @@ mod tests {
     struct Known {
         reader: usize,
         in_feed: bool,
+        trimmed: bool,
         engagement: Engagement,
     }
 
@@ -204,13 +210,19 @@ mod tests {
                         false => NewMessage::Keep(message),
                     };
                     bench.publish(number, READERS[*reader], place).await;
-                    known.push(Known { reader: *reader, in_feed: *in_feed, engagement: Engagement::default() });
+                    known.push(Known {
+                        reader: *reader,
+                        in_feed: *in_feed,
+                        trimmed: false,
+                        engagement: Engagement::default(),
+                    });
                 }
                 Step::Mark { messages, action } => {
                     let mark =
                         Mark { messages: messages.iter().map(|n| id(*n)).collect(), action: *action, data: None, at };
                     let marked = bench.store.mark(mark).await.unwrap();
-                    let found: Vec<u8> = messages.iter().copied().filter(|n| usize::from(*n) <= known.len()).collect();
+                    let is_there = |n: &u8| known.get(usize::from(*n) - 1).is_some_and(|one| !one.trimmed);
+                    let found: Vec<u8> = messages.iter().copied().filter(is_there).collect();
                     assert_eq!(marked.len(), found.len());
                     for (number, marked) in found.into_iter().zip(marked) {
                         let known = &mut known[usize::from(number) - 1];
@@ -223,7 +235,9 @@ mod tests {
                     let mut named = vec![(RecipientRef::user("nobody"), vec![START])];
                     let mut expected = 0;
                     for number in items {
-                        let Some(known) = known.get_mut(usize::from(*number) - 1) else { continue };
+                        let Some(known) = known.get_mut(usize::from(*number) - 1).filter(|one| !one.trimmed) else {
+                            continue;
+                        };
                         let message = reader.message(id(*number)).unwrap().unwrap();
                         if !known.in_feed {
                             // Its instant may be that of another message's item.
@@ -238,6 +252,16 @@ mod tests {
                     }
                     let mark = MarkFeeds { channel, items: named, change: *change, at };
                     assert_eq!(bench.store.mark_feeds(mark).await.unwrap(), expected);
+                }
+                Step::Trim { messages } => {
+                    let mut expected = 0;
+                    for number in messages {
+                        let Some(known) = known.get_mut(usize::from(*number) - 1) else { continue };
+                        expected += u64::from(!known.trimmed);
+                        (known.trimmed, known.in_feed) = (true, false);
+                    }
+                    let messages = messages.iter().map(|number| id(*number)).collect();
+                    assert_eq!(bench.store.trim(Trim::Messages(messages)).await, Ok(expected));
                 }
             }
         }
@@ -264,7 +288,12 @@ mod tests {
             assert_eq!(counts, FeedCounts { last_at: counts.last_at, ..recount });
         }
         for (number, one) in (1..).zip(known) {
-            let message = reader.message(id(number)).unwrap().unwrap();
+            let message = reader.message(id(number)).unwrap();
+            assert_eq!(message.is_none(), one.trimmed);
+            let Some(message) = message else {
+                assert!(reader.message_events(id(number)).unwrap().is_empty());
+                continue;
+            };
             assert_eq!(reader.engagement(&message).unwrap(), one.engagement);
             assert_eq!(reader.message_events(message.id).unwrap().len(), one.engagement.actions as usize);
         }

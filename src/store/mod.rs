@@ -13,9 +13,11 @@ mod profiles;
 pub mod read;
 pub mod recipients;
 pub mod removal;
+pub mod retention;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+mod trim;
 pub mod writer;
 
 use crate::model::recipient::MAX_PROPERTIES_BYTES;

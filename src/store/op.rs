@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::StoreError;
 use super::codec::encode;
 use super::cohort::Records;
+use super::trim::BATCH;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
 use crate::base::work::WorkGuard;
@@ -30,6 +31,7 @@ pub enum Op {
     Mark(Mark),
     MarkFeeds(MarkFeeds),
     KeepBulkOperation(BulkOperation),
+    Trim(Trim),
     Identify(Identify),
     PublishVersion(PublishVersion),
     AddKey(AddKey),
@@ -243,6 +245,23 @@ pub enum Change {
     Delete,
 }
 
+/// Forgets what is past its time, at most `trim::BATCH` records of it.
+#[derive(Clone, Debug)]
+pub enum Trim {
+    /// Ended runs, with what happened to them.
+    Runs(Vec<RunId>),
+    /// Messages that are not to be sent any more, with their attempts, their place in a feed and what was done with them.
+    Messages(Vec<MessageId>),
+    /// Triggers of before then, as far as no run needs them that is pending or kept.
+    Triggers(Timestamp),
+    /// Captured mail of before then.
+    Mailbox(Timestamp),
+    /// Bulk operations of before then.
+    BulkOperations(Timestamp),
+    /// Versions of workflows that no trigger names; what is published stays.
+    Versions(Vec<VersionId>),
+}
+
 /// Creates or deep-merges recipients.
 #[derive(Clone, Debug)]
 pub struct Identify {
@@ -318,6 +337,7 @@ impl Op {
             Self::Accept(accept) => accept.bytes + RECORD + accept.runs.bytes(),
             Self::EndAttempt(end) => RECORD + end.captured.as_ref().map_or(0, |captured| captured.raw.len() * 2),
             Self::PublishVersion(_) => 64 * RECORD,
+            Self::Trim(_) => BATCH * 2 * RECORD,
             Self::Mark(mark) => mark.messages.len() * 2 * RECORD,
             Self::Identify(identify) => identify.bytes + identify.people.len() * RECORD,
             Self::RemovePortion(_) => 256 * RECORD,

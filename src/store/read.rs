@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
@@ -64,20 +64,30 @@ impl Reader {
         }
     }
 
+    /// Hands keys and values of `table` from `first` on to `take`, until it answers `false`.
+    pub(super) fn walk(
+        &self,
+        table: TableId,
+        first: Bound<&[u8]>,
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let table = self.0.open_table(table.definition()).map_err(storage)?;
+        for entry in table.range::<&[u8]>((first, Bound::Unbounded)).map_err(storage)? {
+            let (key, value) = entry.map_err(storage)?;
+            if !take(key.value(), value.value())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn each<T: DeserializeOwned>(
         &self,
         table: TableId,
         prefix: &[u8],
         mut take: impl FnMut(T) -> bool,
     ) -> Result<(), StoreError> {
-        let table = self.0.open_table(table.definition()).map_err(storage)?;
-        for entry in table.range(prefix..).map_err(storage)? {
-            let (key, value) = entry.map_err(storage)?;
-            if !key.value().starts_with(prefix) || !take(decode(value.value())?) {
-                break;
-            }
-        }
-        Ok(())
+        self.walk(table, Bound::Included(prefix), |key, value| Ok(key.starts_with(prefix) && take(decode(value)?)))
     }
 
     /// Hands what follows `prefix` in each key to `take`.
@@ -87,13 +97,11 @@ impl Reader {
         prefix: &[u8],
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), StoreError> {
-        let table = self.0.open_table(table.definition()).map_err(storage)?;
-        for entry in table.range(prefix..).map_err(storage)? {
-            let (key, _) = entry.map_err(storage)?;
-            let Some(rest) = key.value().strip_prefix(prefix) else { break };
-            take(rest);
-        }
-        Ok(())
+        self.walk(table, Bound::Included(prefix), |key, _| {
+            let rest = key.strip_prefix(prefix);
+            rest.map(&mut take);
+            Ok(rest.is_some())
+        })
     }
 
     pub(super) fn all<T: DeserializeOwned>(&self, table: TableId, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
@@ -311,13 +319,12 @@ impl Reader {
 
     /// Everybody who has a feed on `channel`.
     pub fn feed_recipients(&self, channel: ChannelId) -> Result<Vec<RecipientRef>, StoreError> {
-        let table = self.0.open_table(TableId::FeedCounts.definition()).map_err(storage)?;
         let mut found = Vec::new();
-        for entry in table.range::<&[u8]>(channel.as_bytes().as_slice()..).map_err(storage)? {
-            let (key, _) = entry.map_err(storage)?;
-            let Some(feed) = key.value().strip_prefix(channel.as_bytes()) else { break };
+        self.walk(TableId::FeedCounts, Bound::Included(channel.as_bytes()), |key, _| {
+            let Some(feed) = key.strip_prefix(channel.as_bytes()) else { return Ok(false) };
             found.push(feed_recipient(feed).ok_or_else(|| StoreError::Failed("a feed belongs to nobody".into()))?);
-        }
+            Ok(true)
+        })?;
         Ok(found)
     }
 
@@ -366,14 +373,13 @@ impl Reader {
 
     /// Every API key at rest, by hash.
     pub fn keys(&self) -> Result<Vec<([u8; 32], StoredKey)>, StoreError> {
-        let table = self.0.open_table(TableId::Keys.definition()).map_err(storage)?;
         let mut found = Vec::new();
-        for entry in table.iter().map_err(storage)? {
-            let (key, value) = entry.map_err(storage)?;
-            if let Ok(hash) = key.value().try_into() {
-                found.push((hash, decode(value.value())?));
+        self.walk(TableId::Keys, Bound::Unbounded, |key, value| {
+            if let Ok(hash) = key.try_into() {
+                found.push((hash, decode(value)?));
             }
-        }
+            Ok(true)
+        })?;
         Ok(found)
     }
 

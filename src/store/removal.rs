@@ -107,18 +107,26 @@ fn remove_message(tables: &mut Tables<'_>, id: MessageId, removal: &Removal) -> 
     {
         return bequeath(tables, message, heir);
     }
-    take_from_feed(tables, &message)?;
+    forget_message(tables, &message)?;
+    forget_run(tables, message.run)
+}
+
+/// Forgets a message, its place in a feed, what was tried to send it and what was done with it.
+pub fn forget_message(tables: &mut Tables<'_>, message: &Message) -> Result<(), StoreError> {
+    let id = message.id;
+    take_from_feed(tables, message)?;
+    tables.remove(TableId::MessagesOf, &owned(&message.recipient, id.as_bytes()))?;
     tables.remove(TableId::Messages, id.as_bytes())?;
     tables.remove(TableId::Engagements, id.as_bytes())?;
     tables.remove(TableId::Outbox, &outbox_key(message.run, id))?;
     for table in [TableId::Attempts, TableId::MessageEvents] {
         tables.remove_with_prefix(table, id.as_bytes())?;
     }
-    forget_run(tables, message.run)
+    Ok(())
 }
 
-/// A run that is still pending ends when it goes on.
-fn forget_run(tables: &mut Tables<'_>, run: RunId) -> Result<(), StoreError> {
+/// Forgets a run that has ended, and what happened to it. One that is still pending ends when it goes on.
+pub fn forget_run(tables: &mut Tables<'_>, run: RunId) -> Result<(), StoreError> {
     if tables.get::<EndedRun>(TableId::EndedRuns, run.as_bytes())?.is_some() {
         tables.remove(TableId::EndedRuns, run.as_bytes())?;
         tables.remove_with_prefix(TableId::RunEvents, run.as_bytes())?;

@@ -162,6 +162,19 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
+    /// Removes the first values of `table`, of keys below `below` and `at_most` so many; answers how many.
+    pub fn remove_first(&mut self, table: TableId, below: &[u8], at_most: usize) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for _ in 0..at_most {
+            match self.first_key(table)? {
+                Some(key) if key.as_slice() < below => self.remove(table, &key)?,
+                _ => break,
+            }
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
     /// All keys and values whose key starts with `prefix`.
     pub fn with_prefix<T: DeserializeOwned>(
         &mut self,

@@ -57,7 +57,7 @@ impl Bench {
         self.accept_run(run(number), idempotency, at).await
     }
 
-    async fn accept_run(
+    pub(super) async fn accept_run(
         &self,
         run: Run,
         idempotency: Option<Idempotency>,
@@ -136,7 +136,7 @@ impl Bench {
     }
 }
 
-fn run(number: u8) -> Run {
+pub(super) fn run(number: u8) -> Run {
     Run {
         id: RunId::from([number; 16]),
         trigger: TriggerId::from([number; 16]),
@@ -150,7 +150,7 @@ fn run(number: u8) -> Run {
     }
 }
 
-fn message(number: u8, run: u8, at: Timestamp) -> Message {
+pub(super) fn message(number: u8, run: u8, at: Timestamp) -> Message {
     Message {
         id: MessageId::from([number; 16]),
         run: RunId::from([run; 16]),
@@ -171,7 +171,7 @@ fn message(number: u8, run: u8, at: Timestamp) -> Message {
     }
 }
 
-fn waiting() -> Next {
+pub(super) fn waiting() -> Next {
     Next::Phase(Phase::Waiting { step: 1, due: START.plus(Duration::from_secs(5)) })
 }
 

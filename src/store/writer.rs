@@ -17,7 +17,7 @@ use super::bundle::Fresh;
 use super::file::{self, OpenError, Opened};
 use super::op::{
     Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Mark, MarkFeeds,
-    Marked, Op, PublishVersion,
+    Marked, Op, PublishVersion, Trim,
 };
 use super::read::Reader;
 use super::tables::{Tables, storage};
@@ -267,6 +267,14 @@ impl Store {
     /// Keeps what a bulk operation came to.
     pub async fn keep_bulk_operation(&self, operation: BulkOperation) -> Result<(), StoreError> {
         self.submit(Op::KeepBulkOperation(operation)).await.map(drop)
+    }
+
+    /// Forgets some of what is past its time; answers how much.
+    pub async fn trim(&self, trim: Trim) -> Result<u64, StoreError> {
+        match self.submit(Op::Trim(trim)).await? {
+            Done::Changed(count) => Ok(count),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Keeps a workflow's document.

@@ -12,6 +12,7 @@ mod keys;
 mod operation;
 mod phoenix;
 mod recovery;
+mod retention;
 mod runs;
 mod server;
 mod smtp;

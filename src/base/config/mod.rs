@@ -7,6 +7,7 @@ mod channel;
 mod choice;
 mod environment;
 mod fault;
+mod keep;
 mod overrides;
 mod secret;
 mod section;
@@ -23,9 +24,12 @@ use serde::Serialize;
 
 pub use channel::{Channel, ChannelKind, Credentials, Provider, ProviderName, SmtpSettings, Tls};
 pub use fault::{ConfigError, ConfigErrors, Origin, Wrong};
+pub use keep::Keep;
 pub use overrides::Overrides;
 pub use secret::Secret;
-pub use sections::{Auth, Delivery, Engine, Http, Log, LogFormat, LogLevel, Server, TemplateEngine, Workflows};
+pub use sections::{
+    Auth, Delivery, Engine, Http, Log, LogFormat, LogLevel, Retention, Server, TemplateEngine, Workflows,
+};
 pub use sender::Sender;
 
 use section::Section;
@@ -46,6 +50,8 @@ pub struct Config {
     pub engine: Engine,
     /// `[delivery]`
     pub delivery: Delivery,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[log]`
     pub log: Log,
     /// `[vars]`: what templates see as `vars`.
@@ -111,6 +117,7 @@ impl Config {
             http: root.section("http", Http::read),
             engine: root.section("engine", Engine::read),
             delivery: root.section("delivery", Delivery::read),
+            retention: root.section("retention", Retention::read),
             log: root.section("log", Log::read),
             vars: read_open(root, "vars"),
             preferences: read_open(root, "preferences"),

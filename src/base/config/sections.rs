@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::choice::choice;
 use super::fault::Wrong;
+use super::keep::Keep;
 use super::secret::Secret;
 use super::section::Section;
 use super::setting::Setting;
@@ -242,6 +243,38 @@ impl Delivery {
             });
         }
         delivery
+    }
+}
+
+/// `[retention]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Retention {
+    /// Runs that have ended, from their end on, and what happened to them.
+    pub runs: Keep,
+    /// Messages, their attempts, what was done with them, and their places in feeds.
+    pub messages: Keep,
+    /// Captured mail.
+    pub captured_mail: Keep,
+    /// What bulk operations came to.
+    pub bulk_operations: Keep,
+}
+
+impl Retention {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let days = |days: u64| Keep::For(Duration::from_secs(days * 86_400));
+        let retention = Self {
+            runs: section.get_or("runs", days(90)),
+            messages: section.get_or("messages", days(90)),
+            captured_mail: section.get_or("captured_mail", days(7)),
+            bulk_operations: section.get_or("bulk_operations", days(1)),
+        };
+        section.check("runs", retention.runs >= retention.messages, || {
+            Wrong::new(
+                "shorter than retention.messages: messages are shown with the data of their runs",
+                "Keep runs at least as long as messages.",
+            )
+        });
+        retention
     }
 }
 

@@ -1,0 +1,73 @@
+//! Applies trims: history that is past its time goes, a bounded part of it in each op, so that no write waits long.
+
+use std::time::Duration;
+
+use super::op::{Done, StoredVersion, Trim};
+use super::tables::{TableId, Tables, outbox_key};
+use super::{StoreError, bundle, removal};
+use crate::base::clock::Timestamp;
+use crate::base::ids::{BulkOperationId, MessageId, RunId, TriggerId, VersionId};
+use crate::model::message::{Message, Pending};
+
+/// Records of one trim. A message takes about ten lookups and removals of 4 µs each, so that a trim holds the writer for
+/// about 4 ms, and 20,000 records a second can go.
+pub const BATCH: usize = 100;
+
+/// A run is made right after its trigger, but the ids of requests that are handled beside each other lie in between. No
+/// request is handled for so long.
+const BETWEEN_TRIGGER_AND_RUN: Duration = Duration::from_secs(3_600);
+
+/// Applies `trim`; answers how many records went.
+pub fn trim(tables: &mut Tables<'_>, trim: Trim) -> Result<Done, StoreError> {
+    let gone = match trim {
+        Trim::Runs(runs) => {
+            runs.iter().try_for_each(|id| removal::forget_run(tables, *id))?;
+            runs.len() as u64
+        }
+        Trim::Messages(messages) => {
+            let gone = messages.into_iter().map(|id| message(tables, id).map(u64::from));
+            gone.sum::<Result<u64, StoreError>>()?
+        }
+        Trim::Triggers(before) => {
+            let mut before = before;
+            for runs in [TableId::Runs, TableId::Cohorts, TableId::EndedRuns] {
+                before = before.min(oldest(tables, runs)?.unwrap_or(before));
+            }
+            bundle::trim(tables, TriggerId::least(before.minus(BETWEEN_TRIGGER_AND_RUN)), BATCH)?
+        }
+        Trim::Mailbox(before) => tables.remove_first(TableId::Mailbox, MessageId::least(before).as_bytes(), BATCH)?,
+        Trim::BulkOperations(before) => {
+            tables.remove_first(TableId::BulkOperations, BulkOperationId::least(before).as_bytes(), BATCH)?
+        }
+        Trim::Versions(versions) => {
+            let gone = versions.into_iter().map(|id| version(tables, id).map(u64::from));
+            gone.sum::<Result<u64, StoreError>>()?
+        }
+    };
+    Ok(Done::Changed(gone))
+}
+
+/// When the oldest run of `table` was made.
+fn oldest(tables: &mut Tables<'_>, table: TableId) -> Result<Option<Timestamp>, StoreError> {
+    let first = tables.first_key(table)?.and_then(|key| <[u8; 16]>::try_from(key).ok());
+    Ok(first.map(|id| RunId::from(id).made_at()))
+}
+
+/// Forgets a message, unless it is still to be sent.
+fn message(tables: &mut Tables<'_>, id: MessageId) -> Result<bool, StoreError> {
+    let Some(message) = tables.get::<Message>(TableId::Messages, id.as_bytes())? else { return Ok(false) };
+    if tables.get::<Pending>(TableId::Outbox, &outbox_key(message.run, id))?.is_some() {
+        return Ok(false);
+    }
+    removal::forget_message(tables, &message).map(|()| true)
+}
+
+/// Forgets a version, unless it was published again since somebody found that nobody needs it.
+fn version(tables: &mut Tables<'_>, id: VersionId) -> Result<bool, StoreError> {
+    let Some(stored) = tables.get::<StoredVersion>(TableId::Versions, id.as_bytes())? else { return Ok(false) };
+    if tables.get::<VersionId>(TableId::Published, stored.key.as_bytes())? == Some(id) {
+        return Ok(false);
+    }
+    tables.remove(TableId::Versions, id.as_bytes())?;
+    Ok(true)
+}
