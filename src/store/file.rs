@@ -8,17 +8,18 @@ use redb::{Database, DatabaseError, StorageBackend, TableHandle};
 
 use super::StoreError;
 use super::tables::{TableId, Tables, owned, storage};
+use super::upgrade::{self, LADDER, Ladder};
 use crate::model::message::Message;
 
-const FILE: &str = "belfry.redb";
+/// The data file.
+pub const FILE: &str = "belfry.redb";
 const NEW_FILE: &str = "belfry.redb.new";
 const LOCK: &str = "belfry.lock";
 /// What stands for the path of a store on storage of the caller's.
 pub const IN_MEMORY: &str = "(in memory)";
 
-/// Counts up when a stored shape changes in a way that an older binary would misread.
-const SCHEMA: u32 = 1;
-const SCHEMA_KEY: &[u8] = b"schema";
+/// redb's page cache, unless somebody says otherwise.
+pub const CACHE_BYTES: usize = 64 << 20;
 
 /// Why the data folder could not be opened, with the way out.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +35,8 @@ pub enum OpenError {
     )]
     NotWritable(PathBuf, #[source] io::Error),
     #[error(
-        "the data file {path} was written by a newer Belfry (schema {found}, this one reads up to {SCHEMA}). Start the newer \
-         version again", path = .0.display(), found = .1
+        "the data file {path} was written by a newer Belfry (schema {found}, this one reads up to {}). Start the newer \
+         version again", LADDER.top(), path = .0.display(), found = .1
     )]
     Newer(PathBuf, u32),
     #[error(
@@ -54,17 +55,23 @@ pub struct Opened {
     pub lock: Option<File>,
 }
 
-/// Opens the data folder `dir`, which is created when missing.
-pub fn open(dir: &Path, cache_bytes: usize) -> Result<Opened, OpenError> {
+/// Takes the data folder `dir`, which is created when missing, for this process alone.
+pub fn lock(dir: &Path) -> Result<File, OpenError> {
     let not_writable = |error| OpenError::NotWritable(dir.to_owned(), error);
     fs::create_dir_all(dir).map_err(not_writable)?;
     let lock =
         OpenOptions::new().create(true).write(true).truncate(false).open(dir.join(LOCK)).map_err(not_writable)?;
     match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(not_writable(error)),
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(not_writable(error)),
     }
+}
+
+/// Opens the data folder `dir`, which is created when missing. A file of an older schema is upgraded.
+pub fn open(dir: &Path, cache_bytes: usize, ladder: Ladder) -> Result<Opened, OpenError> {
+    let lock = lock(dir)?;
+    let not_writable = |error| OpenError::NotWritable(dir.to_owned(), error);
     let path = dir.join(FILE);
     if !path.try_exists().map_err(not_writable)? {
         create(dir, &path).map_err(|error| match error {
@@ -72,18 +79,30 @@ pub fn open(dir: &Path, cache_bytes: usize) -> Result<Opened, OpenError> {
             CreateError::Store(error) => OpenError::Unreadable(dir.join(NEW_FILE), error.to_string()),
         })?;
     }
-    let database = Database::builder().set_cache_size(cache_bytes).open(&path).map_err(|error| match error {
+    let unreadable = |error: StoreError| OpenError::Unreadable(path.clone(), error.to_string());
+    let mut database = open_file(dir, &path, cache_bytes)?;
+    let found = check_schema(&database, &path, ladder)?;
+    if found < ladder.top() {
+        drop(database);
+        let kept = upgrade::keep_aside(&path, found).map_err(not_writable)?;
+        database = open_file(dir, &path, cache_bytes)?;
+        ladder.climb(&database, found).map_err(unreadable)?;
+        tracing::info!(from = found, to = ladder.top(), kept = %kept.display(), "the data file was upgraded");
+    }
+    create_missing(&database).map_err(unreadable)?;
+    Ok(Opened { database, path: Some(path), lock: Some(lock) })
+}
+
+fn open_file(dir: &Path, path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+    Database::builder().set_cache_size(cache_bytes).open(path).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(dir.to_owned()),
         DatabaseError::Storage(redb::StorageError::Io(error))
             if error.kind() == io::ErrorKind::PermissionDenied || error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
         {
-            not_writable(error)
+            OpenError::NotWritable(dir.to_owned(), error)
         }
-        error => OpenError::Unreadable(path.clone(), error.to_string()),
-    })?;
-    check_schema(&database, &path)?;
-    create_missing(&database).map_err(|error| OpenError::Unreadable(path.clone(), error.to_string()))?;
-    Ok(Opened { database, path: Some(path), lock: Some(lock) })
+        error => OpenError::Unreadable(path.to_owned(), error.to_string()),
+    })
 }
 
 /// Opens a database on storage of the caller's: the simulation's disk, which loses what was not synced.
@@ -95,7 +114,7 @@ pub fn open_on(backend: impl StorageBackend) -> Result<Opened, OpenError> {
     if fresh {
         initialise(&database).map_err(|error| unreadable(error.to_string()))?;
     }
-    check_schema(&database, &here)?;
+    check_schema(&database, &here, LADDER)?;
     Ok(Opened { database, path: None, lock: None })
 }
 
@@ -123,7 +142,7 @@ fn initialise(database: &Database) -> Result<(), StoreError> {
     {
         let mut tables = Tables::new(&txn);
         tables.open_all()?;
-        tables.put(TableId::Meta, SCHEMA_KEY, &SCHEMA)?;
+        upgrade::mark(&mut tables, LADDER.top())?;
     }
     txn.commit().map_err(storage)
 }
@@ -159,14 +178,13 @@ fn index_messages(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     }
 }
 
-fn check_schema(database: &Database, path: &Path) -> Result<(), OpenError> {
-    let unreadable = |error: StoreError| OpenError::Unreadable(path.to_owned(), error.to_string());
-    let found: Option<u32> = super::read::Reader::begin(database)
-        .and_then(|reader| reader.get(TableId::Meta, SCHEMA_KEY))
-        .map_err(unreadable)?;
-    match found {
-        Some(SCHEMA) => Ok(()),
-        Some(newer) => Err(OpenError::Newer(path.to_owned(), newer)),
-        None => Err(unreadable(StoreError::Failed("it is not a Belfry data file".into()))),
+/// The schema of a database that can be opened or upgraded.
+fn check_schema(database: &Database, path: &Path, ladder: Ladder) -> Result<u32, OpenError> {
+    let unreadable = |error: String| OpenError::Unreadable(path.to_owned(), error);
+    match upgrade::schema(database).map_err(|error| unreadable(error.to_string()))? {
+        Some(found) if ladder.reaches(found) => Ok(found),
+        Some(newer) if newer > ladder.top() => Err(OpenError::Newer(path.to_owned(), newer)),
+        Some(older) => Err(unreadable(format!("its schema {older} is older than what this version can upgrade"))),
+        None => Err(unreadable("it is not a Belfry data file".into())),
     }
 }

@@ -18,6 +18,7 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 mod trim;
+mod upgrade;
 pub mod writer;
 
 use crate::model::recipient::MAX_PROPERTIES_BYTES;

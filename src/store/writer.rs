@@ -21,6 +21,7 @@ use super::op::{
 };
 use super::read::Reader;
 use super::tables::{Tables, storage};
+use super::upgrade::LADDER;
 use crate::base::clock::Stopwatch;
 use crate::model::bulk_operation::BulkOperation;
 
@@ -47,7 +48,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20 }
+        Self { cache_bytes: file::CACHE_BYTES }
     }
 }
 
@@ -85,7 +86,7 @@ pub struct Request {
 impl Store {
     /// Opens the data folder `dir` and starts the writer's thread.
     pub fn open(dir: &Path, settings: Settings) -> Result<Self, OpenError> {
-        Self::serve(file::open(dir, settings.cache_bytes)?, dir)
+        Self::serve(file::open(dir, settings.cache_bytes, LADDER)?, dir)
     }
 
     /// The same on storage of the caller's: a disk that fails.

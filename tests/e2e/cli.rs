@@ -67,6 +67,37 @@ async fn a_data_file_that_is_damaged_is_named_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_data_file_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let mut server = Setup::new().start().await;
+    server.process.signal("-TERM").await;
+    assert!(server.process.exit().await.success());
+    let file = server.setup.path("data/belfry.redb");
+    let meta: redb::TableDefinition<'static, &[u8], &[u8]> = redb::TableDefinition::new("meta");
+    let newer = belfry::store::codec::encode(&7_000_u32).unwrap();
+    let write = || {
+        let database = redb::Database::open(&file).unwrap();
+        let txn = database.begin_write().unwrap();
+        let before = txn
+            .open_table(meta)
+            .unwrap()
+            .insert(b"schema".as_slice(), newer.as_slice())
+            .unwrap()
+            .unwrap()
+            .value()
+            .to_vec();
+        txn.commit().unwrap();
+        before
+    };
+    write();
+    let (code, stdout, stderr) = run(server.setup.command()).await;
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    assert!(stderr.contains("was written by a newer Belfry (schema 7000, this one reads up to 1)"), "{stderr}");
+    assert!(stderr.contains("Start the newer version again"), "{stderr}");
+    assert_eq!(write(), newer, "the schema is what it was");
+    assert!(!server.setup.path("data/belfry.redb.schema-7000").exists());
+}
+
+#[tokio::test]
 async fn a_second_server_on_the_same_data_folder_is_refused_and_harms_nothing() {
     let server = Setup::new().start().await;
     let (code, stdout, stderr) = run(server.setup.command()).await;
