@@ -7,9 +7,11 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::backup_command::{self, Backup, Restore};
 use super::client::Client;
 use super::keys::DevKeys;
 use super::keys_command::{self, KeysCommand};
+use super::place::Folder;
 use super::runs_command::{self, RunsCommand};
 use super::{demo, logging, serve, server};
 use crate::base::config::{Config, LogLevel, Overrides};
@@ -66,6 +68,18 @@ enum Command {
     /// Runs that have not ended
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Write all data into a file, while the server runs or while it does not
+    ///
+    /// The file is a data file with what was committed at one instant; it holds people's data and the hashes of API keys,
+    /// and only its owner can read it. A running server is asked with --api-key (or BELFRY_API_KEY), or with the
+    /// developer's key beside the data of `belfry dev`.
+    Backup(Backup),
+    /// Make a backup the data of a server that does not run
+    ///
+    /// The file is read through first. Runs go on at the next start; what was due by then is done at once.
+    Restore(Restore),
+    /// Give the disk back what the data file does not use any more; no server may use it meanwhile
+    Compact(Folder),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -188,6 +202,9 @@ pub fn run() -> Result<()> {
         Command::Cancel(args) => block_on(cancel(args)),
         Command::Keys(command) => block_on(keys_command::run(command)),
         Command::Runs(command) => block_on(runs_command::run(command)),
+        Command::Backup(args) => block_on(backup_command::back_up(args)),
+        Command::Restore(args) => backup_command::restore(args),
+        Command::Compact(args) => backup_command::compact(&args),
         Command::Config(ConfigCommand::Default) => {
             print!("{}", Config::default_toml());
             Ok(())

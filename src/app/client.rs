@@ -1,5 +1,7 @@
 //! A client of a running server, for the command line and the demo.
 
+use std::fs::File;
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -8,6 +10,8 @@ use serde_json::{Value, json};
 
 /// Longer than any call takes: advancing the clock waits for all that became due.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than a backup takes: 100 GB over a slow line.
+const DOWNLOAD: Duration = Duration::from_secs(24 * 3_600);
 
 /// Calls one server with one key.
 pub struct Client {
@@ -37,14 +41,29 @@ impl Client {
         Ok(serde_json::from_str(&text).unwrap_or(json!({"message": text})))
     }
 
+    /// Writes what `path` answers into `file`, all of it or with an error.
+    pub async fn download(&self, path: &str, file: &mut File) -> Result<()> {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).timeout(DOWNLOAD);
+        let mut response = request.send().await.with_context(|| self.nobody())?;
+        if !response.status().is_success() {
+            return refused(response.status(), response.text().await?);
+        }
+        while let Some(chunk) = response.chunk().await.context("the connection broke off")? {
+            file.write_all(&chunk)?;
+        }
+        Ok(())
+    }
+
+    fn nobody(&self) -> String {
+        format!("no Belfry answers at {}: start one with `belfry dev`, or name it with --url", self.url)
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response> {
         let mut request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.json(body);
         }
-        request.send().await.with_context(|| {
-            format!("no Belfry answers at {}: start one with `belfry dev`, or name it with --url", self.url)
-        })
+        request.send().await.with_context(|| self.nobody())
     }
 
     /// Triggers a workflow; answers the id of its run.

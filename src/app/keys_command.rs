@@ -162,7 +162,7 @@ enum Keys {
 
 impl Keys {
     fn open(place: &Place) -> Result<Self> {
-        let config = place.load()?;
+        let config = place.folder.load()?;
         Ok(match place.reach(&config)? {
             Reached::Served(client) => Self::Served(client),
             Reached::Folder(store) => {

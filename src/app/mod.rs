@@ -1,6 +1,7 @@
 //! The program: the command line, and the wiring of all floors into a server. It may name every floor, and nothing
 //! names it.
 
+pub mod backup_command;
 pub mod cli;
 pub mod client;
 pub mod demo;

@@ -11,15 +11,22 @@ use super::keys::DevKeys;
 use crate::base::config::{Config, Overrides};
 use crate::store::{OpenError, Settings, Store};
 
-/// The flags that name it.
+/// The flags that name a data folder.
 #[derive(Args)]
-pub struct Place {
+pub struct Folder {
     /// The configuration file, for the data folder [default: belfry.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The data folder [default: server.data_dir]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+}
+
+/// The flags that name a data folder, or the server that holds it.
+#[derive(Args)]
+pub struct Place {
+    #[command(flatten)]
+    pub folder: Folder,
     /// A running server [default: at server.listen]
     #[arg(long, value_name = "URL", env = "BELFRY_URL")]
     url: Option<String>,
@@ -36,13 +43,15 @@ pub enum Reached {
     Folder(Store),
 }
 
-impl Place {
-    /// The configuration of the place.
+impl Folder {
+    /// Its configuration.
     pub fn load(&self) -> Result<Config> {
         let overrides = Overrides { data_dir: self.data_dir.clone(), ..Overrides::default() };
         Ok(Config::load(file_or_default(self.config.clone()).as_deref(), &overrides)?)
     }
+}
 
+impl Place {
     /// Goes there: to the server if one is named or holds the folder, else to the folder.
     pub fn reach(&self, config: &Config) -> Result<Reached> {
         let folder = &config.server.data_dir;

@@ -73,7 +73,7 @@ pub async fn run(RunsCommand::List(list): RunsCommand) -> Result<()> {
 impl List {
     /// Page by page, until there are enough or no more.
     async fn read(&self) -> Result<(Vec<Value>, Option<String>)> {
-        let config = self.place.load()?;
+        let config = self.place.folder.load()?;
         let reached = self.place.reach(&config)?;
         let catalog = Catalog::new(server::channel_types(&config), server::language(&config));
         let (mut entries, mut after) = (Vec::new(), self.after.map(|id| id.to_string()));

@@ -131,6 +131,8 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         enhanced_security: config.auth.enhanced_security,
         allowed_origins: AllowedOrigins::new(&config.http.allowed_origins),
         max_body_bytes: config.http.max_body_bytes,
+        data_dir: config.server.data_dir.clone(),
+        backups: Arc::new(Semaphore::new(1)),
         dev: config.server.dev,
         demo_key: config.auth.public_keys.first().or(shown.public.as_ref()).cloned(),
         metrics: metrics_recorder(),

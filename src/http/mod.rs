@@ -4,6 +4,7 @@
 pub mod access_log;
 pub mod advance;
 pub mod auth;
+pub mod backup;
 pub mod body;
 pub mod bulk;
 pub mod channel_data;
@@ -32,6 +33,7 @@ pub mod users;
 pub mod whose;
 pub mod workflows;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -63,6 +65,10 @@ pub struct State {
     pub enhanced_security: bool,
     pub allowed_origins: AllowedOrigins,
     pub max_body_bytes: usize,
+    /// Where the store is.
+    pub data_dir: PathBuf,
+    /// The place for the one backup that may be under way.
+    pub backups: Arc<Semaphore>,
     /// The developer's endpoints and the demo page are served.
     pub dev: bool,
     /// The key that the demo page uses, if one is known in the clear.
@@ -140,6 +146,7 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/admin/keys", web::get().to(keys::list))
         .route("/admin/keys", web::post().to(keys::create))
         .route("/admin/keys/{id}", web::delete().to(keys::revoke))
+        .route("/admin/backup", web::get().to(backup::stream))
         .route("/admin/runs", web::get().to(runs::list))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))

@@ -105,6 +105,20 @@ fn open_file(dir: &Path, path: &Path, cache_bytes: usize) -> Result<Database, Op
     })
 }
 
+/// Gives the disk back what the data file of `dir` does not use any more; answers its bytes before and after.
+pub fn compact(dir: &Path) -> Result<(u64, u64), OpenError> {
+    let _lock = lock(dir)?;
+    let path = dir.join(FILE);
+    let size =
+        || fs::metadata(&path).map(|file| file.len()).map_err(|error| OpenError::NotWritable(dir.to_owned(), error));
+    let before = size()?;
+    let mut database = open_file(dir, &path, CACHE_BYTES)?;
+    let unreadable = |error: StoreError| OpenError::Unreadable(path.clone(), error.to_string());
+    database.compact().map_err(|error| unreadable(storage(error)))?;
+    drop(database);
+    Ok((before, size()?))
+}
+
 /// Opens a database on storage of the caller's: the simulation's disk, which loses what was not synced.
 pub fn open_on(backend: impl StorageBackend) -> Result<Opened, OpenError> {
     let here = PathBuf::from(IN_MEMORY);

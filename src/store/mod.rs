@@ -3,7 +3,9 @@
 //! inside this folder.
 
 pub mod apply;
+pub mod backup;
 mod bundle;
+pub mod check;
 pub mod codec;
 mod cohort;
 pub mod file;

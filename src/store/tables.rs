@@ -102,9 +102,44 @@ const NAMES: [&str; COUNT] = [
 ];
 
 impl TableId {
+    /// Every table.
+    pub const ALL: [Self; COUNT] = [
+        Self::Meta,
+        Self::Triggers,
+        Self::Runs,
+        Self::EndedRuns,
+        Self::RunEvents,
+        Self::Recipients,
+        Self::Messages,
+        Self::Attempts,
+        Self::Outbox,
+        Self::Feed,
+        Self::FeedCounts,
+        Self::Engagements,
+        Self::MessageEvents,
+        Self::BulkOperations,
+        Self::Idempotency,
+        Self::IdempotencyAge,
+        Self::Versions,
+        Self::Published,
+        Self::Keys,
+        Self::Mailbox,
+        Self::Cohorts,
+        Self::MessagesOf,
+        Self::Deleted,
+        Self::Removals,
+        Self::Preferences,
+        Self::ChannelData,
+    ];
+
+    /// Its name in the file.
+    pub fn name(self) -> &'static str {
+        NAMES[self as usize]
+    }
+
     /// How redb knows it.
     pub fn definition(self) -> Bytes {
-        TableDefinition::new(NAMES[self as usize])
+        TableDefinition::new(self.name())
     }
 }
 

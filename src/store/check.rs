@@ -1,0 +1,153 @@
+//! Reads every record of a store, and looks whether what must agree does.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use serde::de::DeserializeOwned;
+
+use super::codec::decode;
+use super::cohort::Cohort;
+use super::op::{Idempotent, StoredKey, StoredVersion};
+use super::read::Reader;
+use super::removal::Removal;
+use super::tables::TableId;
+use super::{StoreError, bundle};
+use crate::base::clock::Timestamp;
+use crate::base::ids::VersionId;
+use crate::model::bulk_operation::BulkOperation;
+use crate::model::channel_data::ChannelData;
+use crate::model::engagement::{Engagement, MessageEvent};
+use crate::model::feed::{FeedCounts, FeedEntry};
+use crate::model::message::{Attempt, Captured, Message, Pending};
+use crate::model::preferences::PreferenceSet;
+use crate::model::recipient::Recipient;
+use crate::model::run::{EndedRun, Run, RunEvent};
+use crate::model::trigger::Trigger;
+
+/// Bytes of an instant at the end of a feed item's key.
+const INSTANT: usize = 8;
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    pub records: u64,
+    pub pending_runs: u64,
+    pub ended_runs: u64,
+    pub messages: u64,
+}
+
+/// Reads everything; the error names the first record that cannot be read or contradicts another.
+pub fn check(reader: &Reader) -> Result<Contents, StoreError> {
+    let mut contents = Contents::default();
+    for table in TableId::ALL {
+        let mut records = 0;
+        reader.walk(table, Bound::Unbounded, |key, value| {
+            records += 1;
+            readable(table, value).map_err(|error| at(table, key, &error))?;
+            Ok(true)
+        })?;
+        contents.records += records;
+        match table {
+            TableId::EndedRuns => contents.ended_runs = records,
+            TableId::Messages => contents.messages = records,
+            _ => {}
+        }
+    }
+    contents.pending_runs = pending_runs_have_triggers(reader)?;
+    queued_messages_exist(reader)?;
+    feeds_are_counted(reader)?;
+    Ok(contents)
+}
+
+fn at(table: TableId, key: &[u8], problem: &dyn std::fmt::Display) -> StoreError {
+    let key: String = key.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
+    StoreError::Failed(format!("table {}, key {key}: {problem}", table.name()))
+}
+
+fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
+    match table {
+        TableId::Meta => is::<u32>(value),
+        TableId::Triggers => bundle::each::<Trigger>(value, drop),
+        TableId::Runs => is::<Run>(value),
+        TableId::EndedRuns => is::<EndedRun>(value),
+        TableId::RunEvents => is::<RunEvent>(value),
+        TableId::Recipients => is::<Recipient>(value),
+        TableId::Messages => is::<Message>(value),
+        TableId::Attempts => is::<Attempt>(value),
+        TableId::Outbox => is::<Pending>(value),
+        TableId::Feed => is::<FeedEntry>(value),
+        TableId::FeedCounts => is::<FeedCounts>(value),
+        TableId::Engagements => is::<Engagement>(value),
+        TableId::MessageEvents => is::<MessageEvent>(value),
+        TableId::BulkOperations => is::<BulkOperation>(value),
+        TableId::Idempotency => is::<Idempotent>(value),
+        TableId::IdempotencyAge => is::<()>(value),
+        TableId::Versions => is::<StoredVersion>(value),
+        TableId::Published => is::<VersionId>(value),
+        TableId::Keys => is::<StoredKey>(value),
+        TableId::Mailbox => is::<Captured>(value),
+        TableId::Cohorts => decode::<Cohort>(value)?.runs().try_for_each(|run| run.map(drop)),
+        TableId::MessagesOf => is::<()>(value),
+        TableId::Deleted => is::<Timestamp>(value),
+        TableId::Removals => is::<Removal>(value),
+        TableId::Preferences => is::<PreferenceSet>(value),
+        TableId::ChannelData => is::<ChannelData>(value),
+    }
+}
+
+fn is<T: DeserializeOwned>(value: &[u8]) -> Result<(), StoreError> {
+    decode::<T>(value).map(drop)
+}
+
+/// Counts them.
+fn pending_runs_have_triggers(reader: &Reader) -> Result<u64, StoreError> {
+    // The runs of one trigger lie beside each other.
+    let (mut count, mut known, mut wrong) = (0, None, None);
+    reader.each_run_after(None, |run| {
+        count += 1;
+        if known != Some(run.trigger) {
+            wrong = match reader.trigger(run.trigger) {
+                Ok(Some(_)) => None,
+                Ok(None) => {
+                    Some(StoreError::Failed(format!("the trigger {} of run {} is not there", run.trigger, run.id)))
+                }
+                Err(error) => Some(error),
+            };
+        }
+        known = Some(run.trigger);
+        wrong.is_none()
+    })?;
+    wrong.map_or(Ok(count), Err)
+}
+
+fn queued_messages_exist(reader: &Reader) -> Result<(), StoreError> {
+    reader.walk(TableId::Outbox, Bound::Unbounded, |key, value| {
+        let pending: Pending = decode(value)?;
+        match reader.message(pending.message)? {
+            Some(_) => Ok(true),
+            None => Err(at(TableId::Outbox, key, &"its message is not there")),
+        }
+    })
+}
+
+fn feeds_are_counted(reader: &Reader) -> Result<(), StoreError> {
+    let mut counted: BTreeMap<Vec<u8>, FeedCounts> = BTreeMap::new();
+    reader.walk(TableId::Feed, Bound::Unbounded, |key, value| {
+        let feed = &key[..key.len().saturating_sub(INSTANT)];
+        counted.entry(feed.to_vec()).or_default().add(&decode::<FeedEntry>(value)?.engagement);
+        Ok(true)
+    })?;
+    reader.walk(TableId::FeedCounts, Bound::Unbounded, |key, value| {
+        let stored: FeedCounts = decode(value)?;
+        let found = counted.remove(key).unwrap_or_default();
+        if (FeedCounts { last_at: stored.last_at, ..found }) == stored {
+            Ok(true)
+        } else {
+            Err(at(TableId::FeedCounts, key, &"the feed's counts are not those of its items"))
+        }
+    })?;
+    match counted.into_keys().next() {
+        None => Ok(()),
+        Some(feed) => Err(at(TableId::Feed, &feed, &"the feed has no counts")),
+    }
+}
