@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::backup_command::{self, Backup, Restore};
 use super::client::Client;
+use super::doctor::{self, Doctor};
 use super::keys::DevKeys;
 use super::keys_command::{self, KeysCommand};
 use super::place::Folder;
@@ -80,6 +81,11 @@ enum Command {
     Restore(Restore),
     /// Give the disk back what the data file does not use any more; no server may use it meanwhile
     Compact(Folder),
+    /// Look whether everything that a server needs is in order, and say what to do where it is not
+    ///
+    /// Configuration, keys, data folder and disk, every record of the data file (or the server that holds it), port, clock,
+    /// limits, workflows, and the login at each mail server. Changes and sends nothing. Exits with 1 if a check fails.
+    Doctor(Doctor),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -205,6 +211,7 @@ pub fn run() -> Result<()> {
         Command::Backup(args) => block_on(backup_command::back_up(args)),
         Command::Restore(args) => backup_command::restore(args),
         Command::Compact(args) => backup_command::compact(&args),
+        Command::Doctor(args) => block_on(doctor::examine(args)),
         Command::Config(ConfigCommand::Default) => {
             print!("{}", Config::default_toml());
             Ok(())

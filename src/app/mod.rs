@@ -5,6 +5,7 @@ pub mod backup_command;
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod doctor;
 pub mod housekeeping;
 pub mod keys;
 pub mod keys_command;

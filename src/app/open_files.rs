@@ -21,6 +21,12 @@ pub fn raise(sockets: usize) {
     }
 }
 
+/// For how many sockets there is room with the most that the system lets this process have, if that is fewer than
+/// `sockets`.
+pub fn room_if_too_few(sockets: usize) -> Option<u64> {
+    too_few(getrlimit(Resource::Nofile).maximum, sockets)
+}
+
 /// For how many sockets there is room if it is fewer than `sockets`; no limit is room for all.
 fn too_few(limit: Option<u64>, sockets: usize) -> Option<u64> {
     let room = limit?.saturating_sub(OTHERS);

@@ -30,7 +30,7 @@ use crate::delivery::EmailProvider;
 use crate::delivery::courier::{Courier, Drain};
 use crate::delivery::email::{Limits, Smtp};
 use crate::delivery::mailbox::Mailbox;
-use crate::engine::catalog::Catalog;
+use crate::engine::catalog::{Catalog, Checked};
 use crate::engine::registry::{DrainRuns, Recovered, Registry};
 use crate::engine::trigger::Intake;
 use crate::engine::{self, Engine};
@@ -220,7 +220,7 @@ fn preferences(config: &Config) -> Result<PreferenceSet> {
 }
 
 /// What user tokens are checked with.
-fn user_tokens(config: &Config) -> Result<Option<Verifier>> {
+pub fn user_tokens(config: &Config) -> Result<Option<Verifier>> {
     let Some(path) = &config.auth.signing_public_key else { return Ok(None) };
     let wrong = || format!("auth.signing_public_key: {}", path.display());
     let pem = std::fs::read_to_string(path).with_context(wrong)?;
@@ -392,21 +392,35 @@ fn log_faults(faults: &[Fault]) {
     }
 }
 
-/// Checks the workflows under `config.workflows.dir` without a server; prints what it finds, and fails on faults.
-pub fn validate(config: &Config) -> Result<()> {
+/// What came of checking the workflows of a directory.
+pub struct CheckedWorkflows {
+    pub valid: Vec<Checked>,
+    pub faults: Vec<Fault>,
+}
+
+/// Checks the workflows under `config.workflows.dir` without a server.
+pub fn check_workflows(config: &Config) -> CheckedWorkflows {
     let catalog = Catalog::new(channel_types(config), language(config));
-    let (found, mut faults) = workflow_dir::read(&config.workflows.dir);
-    if found.is_empty() && faults.is_empty() {
-        bail!("there is no workflow under {}: each is a folder with a workflow.json", config.workflows.dir.display());
-    }
+    let (found, faults) = workflow_dir::read(&config.workflows.dir);
+    let mut checked = CheckedWorkflows { valid: Vec::new(), faults };
     for files in &found {
         match catalog.check(files) {
-            Ok(checked) => {
-                println!("{}: valid, {} steps", files.key, checked.published.workflow.steps.len());
-                checked.notices.iter().for_each(|notice| println!("  note: {notice}"));
-            }
-            Err(found) => faults.extend(found),
+            Ok(valid) => checked.valid.push(valid),
+            Err(faults) => checked.faults.extend(faults),
         }
+    }
+    checked
+}
+
+/// Checks the same and prints what it finds; fails on faults.
+pub fn validate(config: &Config) -> Result<()> {
+    let CheckedWorkflows { valid, faults } = check_workflows(config);
+    if valid.is_empty() && faults.is_empty() {
+        bail!("there is no workflow under {}: each is a folder with a workflow.json", config.workflows.dir.display());
+    }
+    for Checked { published, notices } in &valid {
+        println!("{}: valid, {} steps", published.workflow.key, published.workflow.steps.len());
+        notices.iter().for_each(|notice| println!("  note: {notice}"));
     }
     faults.iter().for_each(|fault| println!("fault: {fault}"));
     match faults.len() {

@@ -177,6 +177,18 @@ impl Smtp {
         self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Whether the server lets us in: connects, logs in, and takes leave. Nothing is sent.
+    pub async fn try_login(&self) -> Result<(), String> {
+        let enter = async {
+            let mut connection = self.connect().await.map_err(|error| said(&error))?;
+            let works = connection.test_connected().await;
+            connection.abort().await;
+            works.then_some(()).ok_or_else(|| "it did not answer NOOP".to_owned())
+        };
+        let no_answer = |_| Err(format!("no answer within {:?}", self.limits.timeout));
+        tokio::time::timeout(self.limits.timeout, enter).await.unwrap_or_else(no_answer)
+    }
+
     async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpError> {
         let (server, hello) = ((self.host.as_str(), self.port), ClientId::default());
         let from_the_start = match &self.encryption {

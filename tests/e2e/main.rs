@@ -6,6 +6,7 @@ mod bad_input;
 mod cli;
 mod cors;
 mod demo;
+mod doctor;
 mod fairness;
 mod feed;
 mod idempotency;
