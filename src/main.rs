@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("belfry: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(belfry::app::exit_code::of(&error))
         }
     }
 }

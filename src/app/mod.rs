@@ -6,6 +6,7 @@ pub mod cli;
 pub mod client;
 pub mod demo;
 pub mod doctor;
+pub mod exit_code;
 pub mod housekeeping;
 pub mod keys;
 pub mod keys_command;

@@ -5,15 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::exit_code;
 use super::keys::DevKeys;
 use super::server::{self, Running, Workflows};
 use super::signing_key;
 use crate::base::config::{Config, Secret};
-
-/// The exit code of a process whose disk failed: `EX_TEMPFAIL`, restart me.
-const DISK_FAILED: i32 = 75;
-/// The exit code of a process that has a fault of its own: `EX_SOFTWARE`.
-const PANICKED: i32 = 70;
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(config: Config) -> Result<()> {
@@ -107,6 +103,8 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self> {
+        // Once somebody has listened for it, a file that may not grow is an error of its write, not the process's end.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
@@ -123,12 +121,12 @@ async fn until_ended(running: Running, mut signals: Signals) -> Result<()> {
         why = running.store.failed() => {
             tracing::error!(why, "the disk failed: the process ends, and the next start reads what is really there");
             eprintln!("belfry: the disk failed: {why}. Make room or repair it, then start Belfry again");
-            std::process::exit(DISK_FAILED);
+            std::process::exit(exit_code::DISK_FAILED.into());
         }
         who = running.crippled() => {
             tracing::error!(who, "a central actor panicked: the process ends, and the next start goes on");
             eprintln!("belfry: the {who} panicked, which is a fault of Belfry's. Start it again; nothing accepted is lost");
-            std::process::exit(PANICKED);
+            std::process::exit(exit_code::PANICKED.into());
         }
         () = signals.recv() => {}
     }

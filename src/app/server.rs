@@ -43,7 +43,7 @@ use crate::model::fault::Fault;
 use crate::model::preferences::PreferenceSet;
 use crate::model::workflow::Engine as TemplateLanguage;
 use crate::model::workflow_file::WorkflowFiles;
-use crate::store::{self, Store};
+use crate::store::{self, OpenError, Store, StoreError};
 
 /// How long a shutdown waits for requests, steps and sends that are under way.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -91,7 +91,10 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let (keys, shown) = keys::accepted(config, &store, deps.clock.now()).await?;
     let catalog = Catalog::new(channel_types(config), language(config));
     publish_all(&catalog, &store, config, workflows).await?;
-    let recovered = Recovered::scan(&store).context("the pending runs could not be read")?;
+    let recovered = store::readable(&config.server.data_dir, || {
+        let unreadable = |error: StoreError| OpenError::Unreadable(config.server.data_dir.clone(), error.to_string());
+        Recovered::scan(&store).map_err(unreadable)
+    })?;
     let waiting = recovered.len();
 
     let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];

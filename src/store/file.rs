@@ -1,7 +1,9 @@
 //! The data folder: one lock, one database file, created so that a crash at any instant leaves a folder that opens.
 
+use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, StorageBackend, TableHandle};
@@ -9,6 +11,7 @@ use redb::{Database, DatabaseError, StorageBackend, TableHandle};
 use super::StoreError;
 use super::tables::{TableId, Tables, owned, storage};
 use super::upgrade::{self, LADDER, Ladder};
+use crate::base::deps::panic_text;
 use crate::model::message::Message;
 
 /// The data file.
@@ -30,8 +33,8 @@ pub enum OpenError {
     )]
     InUse(PathBuf),
     #[error(
-        "the data folder {path} cannot be written: {error}. Give its owner to the user that runs Belfry, or choose another with \
-         --data-dir or server.data_dir", path = .0.display(), error = .1
+        "the data folder {path} cannot be written: {error}. Make room in it, let the user that runs Belfry write to it, or choose \
+         another with --data-dir or server.data_dir", path = .0.display(), error = .1
     )]
     NotWritable(PathBuf, #[source] io::Error),
     #[error(
@@ -55,6 +58,12 @@ pub struct Opened {
     pub lock: Option<File>,
 }
 
+/// What `read` answers; redb panics at some damaged pages.
+pub fn readable<T>(file: &Path, read: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let damaged = |panic: Box<dyn Any + Send>| OpenError::Unreadable(file.to_owned(), panic_text(panic.as_ref()));
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| Err(damaged(panic)))
+}
+
 /// Takes the data folder `dir`, which is created when missing, for this process alone.
 pub fn lock(dir: &Path) -> Result<File, OpenError> {
     let not_writable = |error| OpenError::NotWritable(dir.to_owned(), error);
@@ -70,14 +79,15 @@ pub fn lock(dir: &Path) -> Result<File, OpenError> {
 
 /// Opens the data folder `dir`, which is created when missing. A file of an older schema is upgraded.
 pub fn open(dir: &Path, cache_bytes: usize, ladder: Ladder) -> Result<Opened, OpenError> {
+    readable(&dir.join(FILE), || open_folder(dir, cache_bytes, ladder))
+}
+
+fn open_folder(dir: &Path, cache_bytes: usize, ladder: Ladder) -> Result<Opened, OpenError> {
     let lock = lock(dir)?;
     let not_writable = |error| OpenError::NotWritable(dir.to_owned(), error);
     let path = dir.join(FILE);
     if !path.try_exists().map_err(not_writable)? {
-        create(dir, &path).map_err(|error| match error {
-            CreateError::Io(error) => not_writable(error),
-            CreateError::Store(error) => OpenError::Unreadable(dir.join(NEW_FILE), error.to_string()),
-        })?;
+        create(dir, &path).map_err(not_writable)?;
     }
     let unreadable = |error: StoreError| OpenError::Unreadable(path.clone(), error.to_string());
     let mut database = open_file(dir, &path, cache_bytes)?;
@@ -89,16 +99,14 @@ pub fn open(dir: &Path, cache_bytes: usize, ladder: Ladder) -> Result<Opened, Op
         ladder.climb(&database, found).map_err(unreadable)?;
         tracing::info!(from = found, to = ladder.top(), kept = %kept.display(), "the data file was upgraded");
     }
-    create_missing(&database).map_err(unreadable)?;
+    create_missing(&database).map_err(|error| not_writable(io::Error::other(error)))?;
     Ok(Opened { database, path: Some(path), lock: Some(lock) })
 }
 
 fn open_file(dir: &Path, path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
     Database::builder().set_cache_size(cache_bytes).open(path).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(dir.to_owned()),
-        DatabaseError::Storage(redb::StorageError::Io(error))
-            if error.kind() == io::ErrorKind::PermissionDenied || error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
-        {
+        DatabaseError::Storage(redb::StorageError::Io(error)) if is_refusal(&error) => {
             OpenError::NotWritable(dir.to_owned(), error)
         }
         error => OpenError::Unreadable(path.to_owned(), error.to_string()),
@@ -119,8 +127,18 @@ pub fn compact(dir: &Path) -> Result<(u64, u64), OpenError> {
     Ok((before, size()?))
 }
 
+/// Whether the system would not let us write, which says nothing against the file.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// Opens a database on storage of the caller's: the simulation's disk, which loses what was not synced.
 pub fn open_on(backend: impl StorageBackend) -> Result<Opened, OpenError> {
+    readable(Path::new(IN_MEMORY), || open_backend(backend))
+}
+
+fn open_backend(backend: impl StorageBackend) -> Result<Opened, OpenError> {
     let here = PathBuf::from(IN_MEMORY);
     let unreadable = |error: String| OpenError::Unreadable(here.clone(), error);
     let fresh = backend.len().map_err(|error| unreadable(format!("{error:?}")))? == 0;
@@ -132,23 +150,18 @@ pub fn open_on(backend: impl StorageBackend) -> Result<Opened, OpenError> {
     Ok(Opened { database, path: None, lock: None })
 }
 
-enum CreateError {
-    Io(io::Error),
-    Store(StoreError),
-}
-
 /// redb's own creation is not atomic under a crash: a file is made whole under another name, then renamed.
-fn create(dir: &Path, path: &Path) -> Result<(), CreateError> {
+fn create(dir: &Path, path: &Path) -> io::Result<()> {
     let new = dir.join(NEW_FILE);
     match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(CreateError::Io(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let database = Database::create(&new).map_err(|error| CreateError::Store(storage(error)))?;
-    initialise(&database).map_err(CreateError::Store)?;
+    let database = Database::create(&new).map_err(io::Error::other)?;
+    initialise(&database).map_err(io::Error::other)?;
     drop(database);
     let sync = |path: &Path| File::open(path)?.sync_all();
-    sync(&new).and_then(|()| fs::rename(&new, path)).and_then(|()| sync(dir)).map_err(CreateError::Io)
+    sync(&new).and_then(|()| fs::rename(&new, path)).and_then(|()| sync(dir))
 }
 
 fn initialise(database: &Database) -> Result<(), StoreError> {

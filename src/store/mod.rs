@@ -26,7 +26,7 @@ pub mod writer;
 use crate::model::recipient::MAX_PROPERTIES_BYTES;
 pub use cohort::Waiting;
 
-pub use file::OpenError;
+pub use file::{OpenError, readable};
 pub use read::Reader;
 pub use writer::{Settings, Store};
 
