@@ -19,7 +19,7 @@ cargo fmt --check
 step "Lints (clippy, warnings are errors)"
 cargo clippy --locked --all-targets -- -D warnings
 
-step "Rust tests: properties, simulation, architecture, the real binary with a real SMTP server"
+step "Rust tests: properties, simulation, failing disks, architecture; the real binary with a real SMTP server, also killed"
 cargo test --locked
 
 target="$(cargo metadata --format-version 1 --no-deps | node -e '

@@ -7,11 +7,18 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use belfry::store::op::{Done, Op};
-use belfry::store::{Store, StoreError};
+use belfry::base::clock::Timestamp;
+use belfry::base::ids::TriggerId;
+use belfry::model::profile::Profile;
+use belfry::model::recipient::RecipientRef;
+use belfry::store::op::{Done, Identify, Op};
+use belfry::store::writer::gather;
+use belfry::store::{OpenError, Store, StoreError};
+use futures_util::FutureExt;
 use redb::{ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, TableHandle};
 
 use crate::disk::{Backend, Crash, Disk, Entry, Fault};
+use crate::figures::{self, Row, row};
 use crate::op_script::OpScript;
 use crate::rng::Rng;
 use crate::world::Flaw;
@@ -40,10 +47,10 @@ impl Course {
         let script = OpScript::of(seed);
         let disk = base.fork();
         let store = Store::serve_on(disk.plug()).unwrap();
-        let (mut answers, mut contents) = (Vec::new(), vec![content(&disk.fork())]);
+        let (mut answers, mut contents) = (Vec::new(), vec![content(&disk.fork(), &script.triggers).unwrap()]);
         for op in &script.ops {
             answers.extend(send(&store, std::slice::from_ref(op)));
-            contents.push(content(&disk.fork()));
+            contents.push(content(&disk.fork(), &script.triggers).unwrap());
         }
         store.close();
         let mut course = Self { script, base, answers, contents, tape: Vec::new() };
@@ -100,8 +107,7 @@ impl Course {
 
     /// Opens what `disk` holds, which must be what there was after one of the numbers of ops that `allowed` says.
     fn verify(&self, disk: &Disk, allowed: RangeInclusive<usize>) -> Result<usize, String> {
-        Store::serve_on(disk.plug()).map_err(|error| format!("it does not open: {error}"))?.close();
-        let found = content(disk);
+        let found = content(disk, &self.script.triggers).map_err(|error| format!("it does not open: {error}"))?;
         let after = allowed.clone().find(|ops| self.contents[*ops] == found);
         after.ok_or_else(|| match self.contents.iter().position(|content| *content == found) {
             Some(ops) => format!("it holds the first {ops} ops, not {allowed:?}"),
@@ -112,8 +118,12 @@ impl Course {
     /// The rest of the script on `disk`, which holds that many ops.
     fn go_on(&self, disk: &Disk, from: usize) -> Result<(), String> {
         let played = self.play(disk, from)?;
-        let whole = !played.failed && Some(&content(disk)) == self.contents.last();
-        if whole { Ok(()) } else { Err("it opened and does not go on".into()) }
+        let found = content(disk, &self.script.triggers).map_err(|error| error.to_string())?;
+        if !played.failed && Some(&found) == self.contents.last() {
+            Ok(())
+        } else {
+            Err("it opened and does not go on".into())
+        }
     }
 
     /// Plays with a disk whose operation number `at` fails, then ends the process, and the machine. Answers whether there
@@ -215,11 +225,22 @@ fn apply(backend: &Backend, entry: &Entry) {
     done.unwrap();
 }
 
-fn content(disk: &Disk) -> Content {
+/// What a store on `disk` holds. `triggers` are asked for by their ids, since it depends on the commits how they lie
+/// there.
+fn content(disk: &Disk, triggers: &[TriggerId]) -> Result<Content, OpenError> {
+    let store = Store::serve_on(disk.plug())?;
+    let reader = store.read().unwrap();
+    let mut content = Content::new();
+    for id in triggers {
+        let found = reader.trigger(*id).unwrap();
+        let of = |trigger| (("triggers".to_owned(), id.as_bytes().to_vec()), serde_json::to_vec(&trigger).unwrap());
+        content.extend(found.map(of));
+    }
+    drop(reader);
+    store.close();
     let database = redb::Database::builder().create_with_backend(disk.plug()).unwrap();
     let reader = database.begin_read().unwrap();
-    let mut content = Content::new();
-    for table in reader.list_tables().unwrap() {
+    for table in reader.list_tables().unwrap().filter(|table| table.name() != "triggers") {
         let name = table.name().to_owned();
         let table = reader.open_table(TableDefinition::<&[u8], &[u8]>::new(&name)).unwrap();
         for entry in table.iter().unwrap() {
@@ -227,7 +248,7 @@ fn content(disk: &Disk) -> Content {
             content.insert((name.clone(), key.value().to_vec()), value.value().to_vec());
         }
     }
-    content
+    Ok(content)
 }
 
 /// Calls `part` with 0 and 1 on a thread each.
@@ -236,6 +257,10 @@ fn halves<T: Send>(part: impl Fn(usize) -> T + Sync) -> [T; 2] {
         let other = scope.spawn(|| part(1));
         [part(0), other.join().unwrap()]
     })
+}
+
+fn publish<const N: usize>(section: &str, rows: [Row; N]) {
+    figures::publish(section, &format!("BELFRY_FAULT_ROUNDS={} cargo test --test sim faults", rounds()), &rows, "");
 }
 
 fn rounds() -> u64 {
@@ -277,8 +302,14 @@ fn whatever_operation_of_the_disk_fails_what_was_answered_is_there_and_the_file_
             tried += fail_each(&course, fault).unwrap_or_else(|wrong| panic!("script {seed}: {wrong}"));
         }
     }
-    println!("{tried} operations failed");
     assert!(tried > 1_000, "too few operations of the disk failed");
+    publish(
+        "faults",
+        [row(
+            "an operation of the disk that fails: an answered op lost, half an op, a file that does not open",
+            tried as usize,
+        )],
+    );
 }
 
 #[test]
@@ -288,11 +319,81 @@ fn wherever_the_power_is_cut_what_was_answered_is_there_and_the_file_opens() {
         let cuts = cut_each(&Course::of(seed), None).unwrap_or_else(|wrong| panic!("script {seed}: {wrong}"));
         all = Cuts { first: all.first + cuts.first, again: all.again + cuts.again };
     }
-    println!("{} power cuts, {} of them followed by one during recovery", all.first, all.again);
     assert!(all.again > 100, "too few cuts came during recovery");
+    publish(
+        "cuts",
+        [
+            row("a power cut: an answered op lost, half an op, a file that does not open", all.first as usize),
+            row("and another one in the middle of its recovery", all.again as usize),
+        ],
+    );
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_what_it_refused_is_not_done() {
+    let disk = Disk::new(false);
+    let (store, mut committer, queue) = Store::open_on(disk.plug()).unwrap();
+    let identify = |number: usize| {
+        let people = vec![(RecipientRef::user(format!("u{number}")), Profile::default())];
+        Op::Identify(Identify { people, at: Timestamp::from_millis(1), bytes: 0 })
+    };
+    // Nobody takes anything out of the queue yet.
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let mut call = Box::pin(store.try_submit(identify(waiting.len())));
+        match call.as_mut().now_or_never() {
+            None => waiting.push(call),
+            Some(answer) => break answer,
+        }
+        assert!(waiting.len() < 20_000, "the queue has no end");
+    };
+    assert_eq!(refused, Err(StoreError::Overloaded));
+    while let Ok(first) = queue.try_recv() {
+        committer.commit(gather(first, &queue)).unwrap();
+    }
+    let taken = waiting.len();
+    assert!(waiting.into_iter().all(|call| matches!(call.now_or_never(), Some(Ok(_)))));
+    let there = |number| store.read().unwrap().recipient(&RecipientRef::user(format!("u{number}"))).unwrap().is_some();
+    assert!(there(0) && there(taken - 1) && !there(taken));
+    assert!(store.try_submit(identify(taken)).now_or_never().is_none(), "there is room again");
 }
 
 /// Whether a flaw of the store alone is noticed where the power is cut.
 pub fn notices(flaw: Flaw) -> bool {
     cut_each(&Course::of(0), Some(flaw)).is_err()
+}
+
+/// Flips a bit of `disk` at `at`; answers what a store on it holds then. An error or a panic is a refusal.
+fn flipped(disk: &Disk, at: u64, triggers: &[TriggerId]) -> Option<Content> {
+    let damaged = disk.fork();
+    let (backend, mut byte) = (damaged.plug(), [0]);
+    backend.read(at, &mut byte).unwrap();
+    backend.write(at, &[byte[0] ^ 0x40]).unwrap();
+    std::panic::catch_unwind(|| content(&damaged, triggers).ok()).ok().flatten()
+}
+
+#[test]
+fn a_damaged_file_is_never_taken_for_an_empty_one() {
+    let course = Course::of(0);
+    let disk = course.base.fork();
+    course.play(&disk, 0).unwrap();
+    let (whole, triggers) = (course.contents.last().unwrap(), &course.script.triggers);
+    let len = disk.fork().plug().len().unwrap();
+    let (mut refused, mut tried) = (0, 0);
+    // The header's fields byte by byte; of each page some.
+    for at in (0..512).chain((512..len).step_by(1_709)) {
+        tried += 1;
+        match flipped(&disk, at, triggers) {
+            None => refused += 1,
+            Some(found) => assert!(found.len() + 2 > whole.len(), "byte {at}: {} of {}", found.len(), whole.len()),
+        }
+    }
+    assert!(refused > 100);
+    println!("{refused} of {tried} flipped bytes were noticed when the file was opened");
+    publish("damage", [row("a flipped bit: a file that is taken for an empty one", tried)]);
+    for keep in [len - 1, len / 2, 4_096, 511, 1] {
+        let cut = disk.fork();
+        cut.plug().set_len(keep).unwrap();
+        assert!(Store::serve_on(cut.plug()).is_err(), "cut to {keep} bytes");
+    }
 }

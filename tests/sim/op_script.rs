@@ -15,7 +15,7 @@ use belfry::model::trigger::{CancelHash, Trigger, TriggerSettings};
 use belfry::model::trigger_data::TriggerData;
 use belfry::store::op::{
     Accept, AddKey, Advance, BeginAttempt, Cancel, Change, EndAttempt, Idempotency, Identify, Mark, MarkFeeds,
-    NewMessage, Next, Op, PublishVersion, StoredKey, StoredVersion,
+    MergeUsers, NewMessage, Next, Op, Place, PublishVersion, Remove, RemovePortion, StoredKey, StoredVersion,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -31,6 +31,8 @@ const OPS: usize = 48;
 pub struct OpScript {
     pub ops: Vec<Op>,
     pub turns: Vec<Turn>,
+    /// The triggers that it accepts.
+    pub triggers: Vec<TriggerId>,
 }
 
 /// Ops that are sent at once.
@@ -44,23 +46,34 @@ pub struct Turn {
 
 impl OpScript {
     pub fn of(seed: u64) -> Self {
-        let mut author = Author { rng: Rng::of(seed, "ops", 0), runs: Vec::new(), items: Vec::new(), at: START };
+        let mut author = Author {
+            rng: Rng::of(seed, "ops", 0),
+            triggers: Vec::new(),
+            runs: Vec::new(),
+            fresh: Vec::new(),
+            items: Vec::new(),
+            at: START,
+        };
         let mut ops: Vec<Op> = (0..2).map(|_| author.accept()).collect();
         let mut turns = vec![Turn { end: ops.len(), restart: false }];
         while ops.len() < OPS {
+            author.runs.append(&mut author.fresh);
             let burst = author.rng.pick(&[1, 1, 2, 5]);
             ops.extend((0..burst).map(|_| author.op()));
             turns.push(Turn { end: ops.len(), restart: author.rng.percent(6) });
         }
-        Self { ops, turns }
+        Self { ops, turns, triggers: author.triggers }
     }
 }
 
 /// Who writes a script, and what was written about so far.
 struct Author {
     rng: Rng,
+    triggers: Vec<TriggerId>,
     /// Each run with the revision that it has if nothing was refused.
     runs: Vec<(RunId, u32)>,
+    /// Those of this burst: nobody knows of them before they were answered.
+    fresh: Vec<(RunId, u32)>,
     /// The messages, and whose they are.
     items: Vec<(MessageId, RunId)>,
     at: Timestamp,
@@ -78,7 +91,8 @@ impl Author {
             15 => self.mark(),
             16 => self.mark_feed(),
             17 => self.identify(),
-            18 => self.publish_version(),
+            18 => self.remove(),
+            _ if self.rng.percent(50) => self.publish_version(),
             _ => self.key(),
         }
     }
@@ -132,7 +146,8 @@ impl Author {
                 begun: None,
             })
             .collect();
-        self.runs.extend(runs.iter().take(3).map(|run| (run.id, 0)));
+        self.triggers.push(id);
+        self.fresh.extend(runs.iter().take(3).map(|run| (run.id, 0)));
         let identify = vec![(self.user(), profile(self.rng.below(9)))];
         let key = self.rng.below(3) as u8;
         let idempotency = self.rng.percent(40).then(|| Idempotency {
@@ -221,6 +236,15 @@ impl Author {
     fn identify(&mut self) -> Op {
         let people = vec![(self.user(), profile(self.rng.below(9)))];
         Op::Identify(Identify { people, at: self.at, bytes: 0 })
+    }
+
+    fn remove(&mut self) -> Op {
+        let (recipient, into, at) = (self.user(), self.user(), self.at);
+        match self.rng.below(3) {
+            0 => Op::Remove(Remove { recipients: vec![recipient], at }),
+            1 => Op::MergeUsers(MergeUsers { into, from: recipient, at }),
+            _ => Op::RemovePortion(RemovePortion { recipient, from: Place::default() }),
+        }
     }
 
     fn publish_version(&mut self) -> Op {
