@@ -123,6 +123,11 @@ pub struct SmtpServer {
 enum Serving {
     Up(JoinHandle<()>),
     Down(TcpSocket),
+    /// Its queue of connections is full, and nobody takes one out.
+    Full {
+        _listener: TcpListener,
+        _queued: Vec<TcpStream>,
+    },
 }
 
 impl SmtpServer {
@@ -152,10 +157,27 @@ impl SmtpServer {
     pub fn up(&mut self) {
         let socket = match std::mem::replace(&mut self.serving, Serving::Up(tokio::spawn(async {}))) {
             Serving::Down(socket) => socket,
-            Serving::Up(_) => panic!("it is up already"),
+            Serving::Up(_) | Serving::Full { .. } => panic!("it listens already"),
         };
         let listener = socket.listen(1_024).unwrap();
         self.serving = Serving::Up(tokio::spawn(serve(listener, Arc::clone(&self.shared))));
+    }
+
+    /// A server that neither takes nor refuses a connection, as behind a wall that drops packets.
+    pub async fn black_hole() -> Self {
+        let mut server = Self::down();
+        let socket = match std::mem::replace(&mut server.serving, Serving::Up(tokio::spawn(async {}))) {
+            Serving::Down(socket) => socket,
+            Serving::Up(_) | Serving::Full { .. } => panic!("it is down"),
+        };
+        let listener = socket.listen(1).unwrap();
+        let mut queued = Vec::new();
+        let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, server.port));
+        while let Ok(stream) = tokio::time::timeout(Duration::from_millis(300), connect()).await {
+            queued.push(stream.unwrap());
+        }
+        server.serving = Serving::Full { _listener: listener, _queued: queued };
+        server
     }
 
     /// Drops all connections, and refuses new ones.
@@ -163,8 +185,10 @@ impl SmtpServer {
         if let Serving::Up(task) = &mut self.serving {
             task.abort();
             let _ = task.await;
-            self.serving = Serving::Down(bind(self.port));
         }
+        // What still listens goes before the port is taken again.
+        self.serving = Serving::Up(tokio::spawn(async {}));
+        self.serving = Serving::Down(bind(self.port));
     }
 
     /// Follows `script` from now on.

@@ -218,6 +218,51 @@ async fn a_server_that_connects_and_says_nothing_is_given_up_in_time() {
 }
 
 #[tokio::test]
+async fn a_server_behind_a_wall_that_drops_packets_is_given_up_in_time_and_holds_up_nobody() {
+    let mut smtp = SmtpServer::black_hole().await;
+    let limits = Setup::new().set("delivery.connect_timeout", "300ms").set("delivery.concurrency", 2);
+    let server = limits.smtp(&smtp).start().await;
+    let everyone: Vec<String> = (0..6).map(|n| format!("u{n}@x.test")).collect();
+    server.trigger("both", json!({"recipients": everyone})).await;
+    // Two at a time, each until its own limit: settled when all six were given up.
+    server.settle().await;
+    assert_eq!(server.metric("belfry_attempts_total", "retry").await, 6);
+    for user in &everyone {
+        assert_eq!(server.feed(user).await["meta"]["total_count"], 1, "their items came");
+    }
+    smtp.stop().await;
+    smtp.up();
+    server.advance("1m").await;
+    assert_eq!(smtp.mails().len(), 6);
+}
+
+#[tokio::test]
+async fn a_storm_of_4xx_comes_back_spread_out_and_each_mail_arrives_once() {
+    let smtp = SmtpServer::scripted(|step| match step {
+        Step::Message(_) => Answer::Reply("451 too busy"),
+        _ => Answer::Accept,
+    });
+    let server = server(&smtp).await;
+    let everyone: Vec<String> = (0..150).map(|n| format!("u{n}@x.test")).collect();
+    server.trigger("both", json!({"recipients": everyone})).await;
+    server.settle().await;
+    assert_eq!((smtp.offered().len(), smtp.mails().len()), (150, 0));
+    smtp.script(|_| Answer::Accept);
+    // The first retries lie within a fifth of 14 seconds on either side.
+    let mut came = Vec::new();
+    while came.iter().sum::<usize>() < 150 && came.len() < 60 {
+        server.advance("500ms").await;
+        came.push(smtp.mails().len() - came.iter().sum::<usize>());
+    }
+    let spread = came.iter().filter(|count| **count > 0).count();
+    assert!(spread >= 6 && came.iter().all(|count| *count < 75), "so many came in each half second: {came:?}");
+    let mut got: Vec<String> = smtp.mails().into_iter().map(|mail| mail.to).collect();
+    got.sort();
+    got.dedup();
+    assert_eq!((smtp.mails().len(), got.len()), (150, 150));
+}
+
+#[tokio::test]
 async fn a_slow_server_is_waited_for() {
     let smtp = SmtpServer::scripted(|_| Answer::AcceptAfter(Duration::from_millis(300)));
     let server = server(&smtp).await;
