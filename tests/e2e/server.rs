@@ -78,9 +78,12 @@ impl Process {
         fs::read_to_string(&self.stderr).unwrap()
     }
 
+    pub fn id(&self) -> String {
+        self.child.id().expect("it has ended").to_string()
+    }
+
     pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it has ended").to_string();
-        assert!(Command::new("kill").args([name, &id]).status().await.unwrap().success());
+        assert!(Command::new("kill").args([name, &self.id()]).status().await.unwrap().success());
     }
 
     /// Waits until it has ended, and for all that it printed.

@@ -362,15 +362,22 @@ async fn a_socket_ends_with_its_token() {
 /// The routes of the server, as its source has them: method and pattern.
 fn routes() -> Vec<(Method, String)> {
     let source = include_str!("../../src/http/mod.rs");
+    let quoted = |text: &'static str| text.split('"').nth(1).unwrap();
+    // What several kinds of recipients have alike is written once.
+    let owners: Vec<_> = source.split("owned(routes, ").skip(1).map(quoted).collect();
     let mut parts = source.split(".route(");
-    let scope_in = |part: &'static str| Some(part.rsplit_once("web::scope(\"")?.1.split_once('"')?.0);
+    let scope_in = |part: &'static str| Some(quoted(part.rsplit_once("web::scope(")?.1));
     let mut scope = parts.next().and_then(scope_in).unwrap_or_default();
     let mut found = Vec::new();
     for part in parts {
-        let (pattern, rest) = part.trim_start().strip_prefix('"').unwrap().split_once('"').unwrap();
-        let (_, rest) = rest.split_once("web::").unwrap();
+        let (_, rest) = part.split_once("web::").unwrap();
         let method = Method::from_bytes(rest.split_once('(').unwrap().0.to_uppercase().as_bytes()).unwrap();
-        found.push((method, format!("{scope}{pattern}")));
+        let pattern = quoted(part);
+        if part.trim_start().starts_with("&at(") {
+            found.extend(owners.iter().map(|owner| (method.clone(), format!("{owner}{pattern}"))));
+        } else {
+            found.push((method, format!("{scope}{pattern}")));
+        }
         scope = scope_in(part).unwrap_or(scope);
     }
     found
