@@ -333,6 +333,11 @@ fn engine_channel(channel: &Channel) -> engine::Channel {
         id: channel.id,
         kind: channel_type(channel.kind()),
         provider: channel.provider.name(),
+        from: match &channel.provider {
+            Provider::Smtp(settings) => Some(settings.from.to_string()),
+            Provider::Mailbox { from } => Some(from.to_string()),
+            Provider::InAppFeed => None,
+        },
     }
 }
 

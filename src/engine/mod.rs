@@ -52,6 +52,8 @@ pub struct Channel {
     pub id: ChannelId,
     pub kind: ChannelType,
     pub provider: ProviderName,
+    /// Who its emails are from.
+    pub from: Option<String>,
 }
 
 /// A message lies in the outbox: send it. A hint; what is lost of it is found in the outbox.

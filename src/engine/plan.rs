@@ -389,7 +389,7 @@ mod tests {
             ]
             .map(|(key, kind, provider)| {
                 let id = ChannelId::from([key.len() as u8; 16]);
-                Channel { key: key.into(), id, kind, provider }
+                Channel { key: key.into(), id, kind, provider, from: None }
             })
             .to_vec();
             let recipient = Recipient::stub(reference, START);

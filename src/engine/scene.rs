@@ -17,8 +17,8 @@ use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::Run;
 use crate::model::trigger::Trigger;
 use crate::model::workflow::{StepKind, Template};
+use crate::store::StoreError;
 use crate::store::removal::is_before;
-use crate::store::{Reader, StoreError};
 use crate::template::scope::Scope;
 
 /// Everything that a step of `run` may look at, loaded afresh for each step: a property that was set during a delay
@@ -54,10 +54,10 @@ impl Scene {
         let reader = engine.store.read()?;
         let mut trigger = reader.trigger(run.trigger)?.ok_or(SceneError::NoTrigger)?;
         let published = engine.catalog.version(&engine.store, trigger.version)?;
-        let recipient = known_or_stub(&reader, &run.recipient, now)?;
+        let recipient = reader.known_or_stub(&run.recipient, now)?;
         let deleted = reader.deleted(&run.recipient)?.is_some_and(|at| is_before(run.trigger, at));
-        let actor = trigger.actor.as_ref().map(|actor| known_or_stub(&reader, actor, now)).transpose()?;
-        let tenant = trigger.tenant.as_ref().map(|id| known_or_stub(&reader, &RecipientRef::tenant(id), now));
+        let actor = trigger.actor.as_ref().map(|actor| reader.known_or_stub(actor, now)).transpose()?;
+        let tenant = trigger.tenant.as_ref().map(|id| reader.known_or_stub(&RecipientRef::tenant(id), now));
         let tenant = tenant.transpose()?;
         if let Some(own) = &run.data {
             trigger.data.extend(own.clone());
@@ -138,8 +138,4 @@ impl Scene {
             }
         }
     }
-}
-
-fn known_or_stub(reader: &Reader, reference: &RecipientRef, now: Timestamp) -> Result<Recipient, StoreError> {
-    Ok(reader.recipient(reference)?.unwrap_or_else(|| Recipient::stub(reference.clone(), now)))
 }

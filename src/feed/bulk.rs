@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::query::{ARCHIVED, ArchivedFilter, FeedFilter, HAS_TENANT, STATUSES, StatusFilter};
-use super::query::{choice, instant, span, trigger_data};
+use super::query::{ARCHIVED, ArchivedFilter, FeedFilter, HAS_TENANT};
 use crate::base::clock::Timestamp;
 use crate::base::ids::ChannelId;
 use crate::model::access::Access;
+use crate::model::engagement::{STATUSES, StatusFilter};
 use crate::model::feed::FeedEntry;
-use crate::model::query::{Query, pairs};
+use crate::model::query::{Query, choice, pairs};
 use crate::model::recipient::RecipientRef;
+use crate::model::span::{instant, span};
 use crate::model::trigger::FieldError;
+use crate::model::trigger_data::TriggerDataFilter;
 use crate::store::op::{Change, MarkFeeds};
 use crate::store::read::Order;
 use crate::store::{Reader, Store, StoreError};
@@ -76,7 +78,7 @@ impl BulkFilter {
             has_tenant: choice(query, "has_tenant", &HAS_TENANT, &mut errors),
             workflows: owned("workflows"),
             workflow_categories: Vec::new(),
-            trigger_data: trigger_data(query, &mut errors),
+            trigger_data: TriggerDataFilter::read(query, &mut errors),
             inserted_at: span(newer, None, older, None),
             access: Access::Everything,
         };

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::query::{FeedFilter, StatusFilter};
+use super::query::FeedFilter;
 use crate::base::ids::ChannelId;
+use crate::model::engagement::StatusFilter;
 use crate::model::feed::FeedCounts;
 use crate::model::recipient::RecipientRef;
 use crate::store::read::Order;

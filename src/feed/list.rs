@@ -10,7 +10,7 @@ use super::query::{FeedQuery, Page};
 use crate::base::ids::ChannelId;
 use crate::model::feed::FeedEntry;
 use crate::model::message::{Content, Message};
-use crate::model::recipient::{Recipient, RecipientRef};
+use crate::model::recipient::RecipientRef;
 use crate::store::read::Order;
 use crate::store::{Reader, StoreError};
 
@@ -111,10 +111,7 @@ fn select(reader: &Reader, channel: ChannelId, user: &RecipientRef, query: &Feed
 
 fn item(reader: &Reader, entry: &FeedEntry, message: Message, compact: bool) -> Result<Value, StoreError> {
     let trigger = reader.trigger_of(&message)?;
-    let person = |reference: &RecipientRef| -> Result<Value, StoreError> {
-        let known = reader.recipient(reference)?;
-        Ok(known.unwrap_or_else(|| Recipient::stub(reference.clone(), message.inserted_at)).to_json())
-    };
+    let person = |reference| Ok::<_, StoreError>(reader.known_or_stub(reference, message.inserted_at)?.to_json());
     let actor = trigger.as_ref().and_then(|trigger| trigger.actor.as_ref()).map(person).transpose()?;
     let mut data = trigger.as_ref().map(|trigger| trigger.data.clone()).unwrap_or_default();
     if compact {

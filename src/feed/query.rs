@@ -5,9 +5,11 @@ use std::ops::{Bound, RangeBounds};
 use super::cursor;
 use crate::base::clock::Timestamp;
 use crate::model::access::Access;
+use crate::model::engagement::{STATUSES, StatusFilter};
 use crate::model::feed::FeedEntry;
 use crate::model::page::page_size;
-use crate::model::query::Query;
+use crate::model::query::{Query, choice};
+use crate::model::span::{self, Span};
 use crate::model::trigger::FieldError;
 use crate::model::trigger_data::TriggerDataFilter;
 
@@ -33,35 +35,6 @@ pub struct FeedFilter {
     pub access: Access,
 }
 
-/// When items were inserted.
-pub type Span = (Bound<Timestamp>, Bound<Timestamp>);
-
-/// By engagement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatusFilter {
-    All,
-    Unread,
-    Read,
-    Unseen,
-    Seen,
-    Archived,
-    Unarchived,
-    LinkClicked,
-    Interacted,
-}
-
-/// The statuses on the wire.
-pub const STATUSES: [(&str, StatusFilter); 9] = [
-    ("all", StatusFilter::All),
-    ("unread", StatusFilter::Unread),
-    ("read", StatusFilter::Read),
-    ("unseen", StatusFilter::Unseen),
-    ("seen", StatusFilter::Seen),
-    ("archived", StatusFilter::Archived),
-    ("unarchived", StatusFilter::Unarchived),
-    ("link_clicked", StatusFilter::LinkClicked),
-    ("interacted", StatusFilter::Interacted),
-];
 /// How many of them a feed can be asked for: the first.
 const FEED_STATUSES: usize = 5;
 
@@ -90,10 +63,6 @@ impl FeedFilter {
     }
 
     fn read(query: Query<'_>, errors: &mut Vec<FieldError>) -> Self {
-        let [gt, gte, lt, lte] = ["gt", "gte", "lt", "lte"].map(|side| {
-            let text = query.field("inserted_at", side)?;
-            instant(&format!("inserted_at.{side}"), text, errors)
-        });
         Self {
             status: choice(query, "status", &STATUSES[..FEED_STATUSES], errors).unwrap_or(StatusFilter::All),
             archived: choice(query, "archived", &ARCHIVED, errors).unwrap_or(ArchivedFilter::Exclude),
@@ -101,8 +70,8 @@ impl FeedFilter {
             has_tenant: choice(query, "has_tenant", &HAS_TENANT, errors),
             workflows: query.text("source").map(str::to_owned).into_iter().collect(),
             workflow_categories: query.list("workflow_categories").map(str::to_owned).collect(),
-            trigger_data: trigger_data(query, errors),
-            inserted_at: span(gt, gte, lt, lte),
+            trigger_data: TriggerDataFilter::read(query, errors),
+            inserted_at: span::inserted_at(query, errors),
             access: Access::Everything,
         }
     }
@@ -133,18 +102,7 @@ impl FeedFilter {
     }
 
     fn has_status(&self, entry: &FeedEntry) -> bool {
-        let done = &entry.engagement;
-        match self.status {
-            StatusFilter::All => true,
-            StatusFilter::Unread => done.read_at.is_none(),
-            StatusFilter::Read => done.read_at.is_some(),
-            StatusFilter::Unseen => done.seen_at.is_none(),
-            StatusFilter::Seen => done.seen_at.is_some(),
-            StatusFilter::Archived => done.archived_at.is_some(),
-            StatusFilter::Unarchived => done.archived_at.is_none(),
-            StatusFilter::LinkClicked => done.link_clicked_at.is_some(),
-            StatusFilter::Interacted => done.interacted_at.is_some(),
-        }
+        self.status.covers(&entry.engagement)
     }
 
     /// Whether everything that is not archived is in scope: then the stored counts are its counts.
@@ -160,62 +118,9 @@ impl FeedFilter {
     }
 }
 
-/// The value of `name` among `known`; `None` when it is absent, or wrong.
-pub(super) fn choice<T: Copy>(
-    query: Query<'_>,
-    name: &str,
-    known: &[(&str, T)],
-    errors: &mut Vec<FieldError>,
-) -> Option<T> {
-    let text = query.text(name)?;
-    let found = known.iter().find(|(key, _)| *key == text).map(|(_, value)| *value);
-    if found.is_none() {
-        let known: Vec<&str> = known.iter().map(|(key, _)| *key).collect();
-        errors.push(FieldError::new(name, format!("is `{text}`, which is none of {}", known.join(", "))));
-    }
-    found
-}
-
 /// Whether `one` is among `wanted`, or nothing is wanted in particular.
 fn among(wanted: &[String], one: &String) -> bool {
     wanted.is_empty() || wanted.contains(one)
-}
-
-/// The scalars that are asked for.
-pub(super) fn trigger_data(query: Query<'_>, errors: &mut Vec<FieldError>) -> TriggerDataFilter {
-    TriggerDataFilter::from_query(&query).unwrap_or_else(|message| {
-        errors.push(FieldError::new("trigger_data", message));
-        TriggerDataFilter::default()
-    })
-}
-
-/// The instant at `field`.
-pub(super) fn instant(field: &str, text: &str, errors: &mut Vec<FieldError>) -> Option<Timestamp> {
-    let at = text.parse().map(Timestamp::from_jiff);
-    if at.is_err() {
-        errors.push(FieldError::new(field, format!("`{text}` is no instant; write it as 2026-01-31T17:12:59Z")));
-    }
-    at.ok()
-}
-
-/// What lies within all bounds; of two on one side the narrower counts.
-pub(super) fn span(
-    gt: Option<Timestamp>,
-    gte: Option<Timestamp>,
-    lt: Option<Timestamp>,
-    lte: Option<Timestamp>,
-) -> Span {
-    let lower = match (gt, gte) {
-        (Some(gt), gte) if gte.is_none_or(|gte| gte <= gt) => Bound::Excluded(gt),
-        (_, Some(gte)) => Bound::Included(gte),
-        _ => Bound::Unbounded,
-    };
-    let upper = match (lt, lte) {
-        (Some(lt), lte) if lte.is_none_or(|lte| lte >= lt) => Bound::Excluded(lt),
-        (_, Some(lte)) => Bound::Included(lte),
-        _ => Bound::Unbounded,
-    };
-    (lower, upper)
 }
 
 /// A page of a feed.

@@ -18,8 +18,12 @@ pub mod health;
 pub mod idempotency;
 pub mod key_ring;
 pub mod keys;
+pub mod message_activities;
+pub mod message_content;
+pub mod message_delivery_logs;
 pub mod message_events;
 pub mod message_json;
+pub mod message_list;
 pub mod messages;
 pub mod page;
 pub mod preferences;
@@ -102,7 +106,8 @@ fn owned(routes: &mut ServiceConfig, path: &str) {
         .route(&at("/preferences/{set}/{section}/{key}"), web::put().to(preferences::put_setting))
         .route(&at("/channel_data/{channel}"), web::get().to(channel_data::get))
         .route(&at("/channel_data/{channel}"), web::put().to(channel_data::set))
-        .route(&at("/channel_data/{channel}"), web::delete().to(channel_data::unset));
+        .route(&at("/channel_data/{channel}"), web::delete().to(channel_data::unset))
+        .route(&at("/messages"), web::get().to(message_list::list_of));
 }
 
 /// All routes. Whatever is not among them is answered with a 404 in the API's own form.
@@ -136,8 +141,13 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/v1/users/{id}/feeds/{channel}", web::get().to(feeds::list))
         .route("/ws/v1/websocket", web::get().to(socket::open))
         .route("/v1/users/{id}/feeds/{channel}/settings", web::get().to(feeds::settings))
+        .route("/v1/messages", web::get().to(message_list::list))
+        .route("/v1/messages/batch/content", web::get().to(message_content::batch))
         .route("/v1/messages/batch/{status}", web::post().to(messages::batch))
         .route("/v1/messages/{id}", web::get().to(messages::get))
+        .route("/v1/messages/{id}/activities", web::get().to(message_activities::list))
+        .route("/v1/messages/{id}/content", web::get().to(message_content::get))
+        .route("/v1/messages/{id}/delivery_logs", web::get().to(message_delivery_logs::list))
         .route("/v1/messages/{id}/events", web::get().to(message_events::list))
         .route("/v1/messages/{id}/{status}", web::put().to(messages::set))
         .route("/v1/messages/{id}/{status}", web::delete().to(messages::clear))

@@ -124,6 +124,50 @@ impl Engagement {
     }
 }
 
+/// Which messages, by what was done with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusFilter {
+    All,
+    Unread,
+    Read,
+    Unseen,
+    Seen,
+    Archived,
+    Unarchived,
+    LinkClicked,
+    Interacted,
+}
+
+/// The statuses on the wire.
+pub const STATUSES: [(&str, StatusFilter); 9] = [
+    ("all", StatusFilter::All),
+    ("unread", StatusFilter::Unread),
+    ("read", StatusFilter::Read),
+    ("unseen", StatusFilter::Unseen),
+    ("seen", StatusFilter::Seen),
+    ("archived", StatusFilter::Archived),
+    ("unarchived", StatusFilter::Unarchived),
+    ("link_clicked", StatusFilter::LinkClicked),
+    ("interacted", StatusFilter::Interacted),
+];
+
+impl StatusFilter {
+    /// Whether what was done with a message is asked for.
+    pub fn covers(self, done: &Engagement) -> bool {
+        match self {
+            StatusFilter::All => true,
+            StatusFilter::Unread => done.read_at.is_none(),
+            StatusFilter::Read => done.read_at.is_some(),
+            StatusFilter::Unseen => done.seen_at.is_none(),
+            StatusFilter::Seen => done.seen_at.is_some(),
+            StatusFilter::Archived => done.archived_at.is_some(),
+            StatusFilter::Unarchived => done.archived_at.is_none(),
+            StatusFilter::LinkClicked => done.link_clicked_at.is_some(),
+            StatusFilter::Interacted => done.interacted_at.is_some(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

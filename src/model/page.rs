@@ -75,20 +75,48 @@ impl<T> Page<T> {
         Self { entries: rows.into_iter().map(|(_, row)| row).collect(), after, before }
     }
 
+    /// The page of `all`, which are few and in order, each with its key.
+    pub fn within(all: Vec<(Vec<u8>, T)>, request: &PageRequest) -> Self {
+        let rows = match &request.from {
+            From::Start => all,
+            From::After(cursor) => all.into_iter().skip_while(|(key, _)| key != cursor).skip(1).collect(),
+            From::Before(cursor) => {
+                let mut rows: Vec<_> = all.into_iter().take_while(|(key, _)| key != cursor).collect();
+                rows.reverse();
+                rows
+            }
+        };
+        Self::of(rows, request)
+    }
+
     /// The wire form, with the entries as `json` says.
     pub fn to_json<E>(&self, request: &PageRequest, json: impl FnMut(&T) -> Result<Value, E>) -> Result<Value, E> {
+        self.to_json_named("entries", request, json)
+    }
+
+    /// The same where the API calls the entries by another name.
+    pub fn to_json_named<E>(
+        &self,
+        name: &str,
+        request: &PageRequest,
+        json: impl FnMut(&T) -> Result<Value, E>,
+    ) -> Result<Value, E> {
         let entries = self.entries.iter().map(json).collect::<Result<Vec<_>, _>>()?;
-        let cursor = |key: &Option<Vec<u8>>| key.as_ref().map(|key| URL_SAFE_NO_PAD.encode(key));
         Ok(json!({
-            "entries": entries,
+            name: entries,
             "page_info": {
                 "__typename": "PageInfo",
-                "after": cursor(&self.after),
-                "before": cursor(&self.before),
+                "after": self.after.as_deref().map(cursor),
+                "before": self.before.as_deref().map(cursor),
                 "page_size": request.size,
             },
         }))
     }
+}
+
+/// The cursor of the row with this key.
+pub fn cursor(key: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(key)
 }
 
 /// How many entries a page has.
@@ -140,6 +168,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pages_of_a_list_in_memory_are_those_of_a_table(
+            rows in prop::collection::btree_set(prop::collection::vec(any::<u8>(), 1..4), 0..20), size in 1usize..9,
+            at in 0usize..20, backwards: bool
+        ) {
+            let all: Vec<_> = rows.iter().map(|key| (key.clone(), key.clone())).collect();
+            let from = match all.get(at) {
+                None => From::Start,
+                Some((key, _)) if backwards => From::Before(key.clone()),
+                Some((key, _)) => From::After(key.clone()),
+            };
+            let request = PageRequest { from, size };
+            prop_assert_eq!(Page::within(all, &request), read(&rows, &request));
+        }
+
         #[test]
         fn pages_show_each_row_once_forwards_and_backwards(
             rows in prop::collection::btree_set(prop::collection::vec(any::<u8>(), 1..4), 0..40), size in 1usize..9

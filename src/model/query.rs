@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::trigger::FieldError;
+
 /// The decoded pairs of a query string. Empty values count as absent, since clients send options that are unset.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a>(&'a [(String, String)]);
@@ -53,6 +55,25 @@ pub fn pairs(body: &Map<String, Value>) -> Vec<(String, String)> {
         other => vec![(key.clone(), text(other))],
     });
     pairs.collect()
+}
+
+/// The value of `name` among `known`; `None` when it is absent, or wrong.
+pub fn choice<T: Copy>(query: Query<'_>, name: &str, known: &[(&str, T)], errors: &mut Vec<FieldError>) -> Option<T> {
+    known_value(name, query.text(name)?, known, errors)
+}
+
+/// The values of the list `name` among `known`; the faults of the others are told.
+pub fn choices<T: Copy>(query: Query<'_>, name: &str, known: &[(&str, T)], errors: &mut Vec<FieldError>) -> Vec<T> {
+    query.list(name).filter_map(|text| known_value(name, text, known, errors)).collect()
+}
+
+fn known_value<T: Copy>(name: &str, text: &str, known: &[(&str, T)], errors: &mut Vec<FieldError>) -> Option<T> {
+    let found = known.iter().find(|(key, _)| *key == text).map(|(_, value)| *value);
+    if found.is_none() {
+        let known: Vec<&str> = known.iter().map(|(key, _)| *key).collect();
+        errors.push(FieldError::new(name, format!("is `{text}`, which is none of {}", known.join(", "))));
+    }
+    found
 }
 
 /// What stands in the brackets of `name[...]`.

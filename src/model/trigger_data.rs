@@ -5,6 +5,7 @@ use serde_json::{Map, Number, Value};
 
 use super::query::Query;
 use super::recipient::kind;
+use super::trigger::FieldError;
 
 /// Longer strings are compared up to here, in characters.
 const MAX_CHARS: usize = 256;
@@ -50,6 +51,14 @@ impl TriggerDataFilter {
                 query.fields("trigger_data").map(|(key, text)| (key.into(), Wanted::Text(text.into()))).collect(),
             )),
         }
+    }
+
+    /// The same, with a fault told by name and nothing asked for then.
+    pub fn read(query: Query<'_>, errors: &mut Vec<FieldError>) -> Self {
+        Self::from_query(&query).unwrap_or_else(|message| {
+            errors.push(FieldError::new("trigger_data", message));
+            Self::default()
+        })
     }
 
     /// Reads a JSON object from a string.

@@ -10,6 +10,7 @@ pub mod codec;
 mod cohort;
 pub mod file;
 mod marks;
+mod messages;
 pub mod op;
 mod profiles;
 pub mod read;

@@ -104,6 +104,25 @@ impl Reader {
         })
     }
 
+    /// Hands the keys and values within `span` to `take`, until it answers `false`.
+    pub(super) fn walk(
+        &self,
+        table: TableId,
+        span: (Bound<&[u8]>, Bound<&[u8]>),
+        order: Order,
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let table = self.0.open_table(table.definition()).map_err(storage)?;
+        let mut range = table.range::<&[u8]>(span).map_err(storage)?;
+        while let Some(entry) = order.next(&mut range) {
+            let (key, value) = entry.map_err(storage)?;
+            if !take(key.value(), value.value())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn all<T: DeserializeOwned>(&self, table: TableId, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
         self.each(table, prefix, |value| {
@@ -345,15 +364,8 @@ impl Reader {
         let feed = feed_key(channel, recipient);
         let first = edge(&feed, span.start_bound(), Timestamp::default());
         let last = edge(&feed, span.end_bound(), Timestamp::MAX);
-        let table = self.0.open_table(TableId::Feed.definition()).map_err(storage)?;
-        let (first, last) = (first.as_ref().map(Vec::as_slice), last.as_ref().map(Vec::as_slice));
-        let mut range = table.range::<&[u8]>((first, last)).map_err(storage)?;
-        loop {
-            let Some(entry) = order.next(&mut range) else { return Ok(()) };
-            if !take(decode(entry.map_err(storage)?.1.value())?) {
-                return Ok(());
-            }
-        }
+        let span = (first.as_ref().map(Vec::as_slice), last.as_ref().map(Vec::as_slice));
+        self.walk(TableId::Feed, span, order, |_, entry| Ok(take(decode(entry)?)))
     }
 
     /// The answer that is kept for an idempotency key.

@@ -98,6 +98,11 @@ impl Reader {
         self.page(TableId::Recipients, &prefix, request, |_, recipient| Ok(Some(recipient)))
     }
 
+    /// A recipient as it is known, or of whom only the name is.
+    pub fn known_or_stub(&self, reference: &RecipientRef, now: Timestamp) -> Result<Recipient, StoreError> {
+        Ok(self.recipient(reference)?.unwrap_or_else(|| Recipient::stub(reference.clone(), now)))
+    }
+
     /// When a recipient was deleted last.
     pub fn deleted(&self, recipient: &RecipientRef) -> Result<Option<Timestamp>, StoreError> {
         self.get(TableId::Deleted, &recipient.key())

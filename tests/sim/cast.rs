@@ -23,8 +23,20 @@ pub fn feed() -> ChannelId {
 
 pub fn channels() -> Vec<Channel> {
     vec![
-        Channel { key: "email".into(), id: email(), kind: ChannelType::Email, provider: ProviderName::Mailbox },
-        Channel { key: "in-app".into(), id: feed(), kind: ChannelType::InAppFeed, provider: ProviderName::InAppFeed },
+        Channel {
+            key: "email".into(),
+            id: email(),
+            kind: ChannelType::Email,
+            provider: ProviderName::Mailbox,
+            from: None,
+        },
+        Channel {
+            key: "in-app".into(),
+            id: feed(),
+            kind: ChannelType::InAppFeed,
+            provider: ProviderName::InAppFeed,
+            from: None,
+        },
     ]
 }
 

@@ -1,0 +1,71 @@
+//! What messages say (`knock-api.md` section 2.6.3).
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::State;
+use super::auth::{Reach, require_secret};
+use super::error::ApiError;
+use super::messages::find;
+use crate::engine::Channel;
+use crate::model::message::{Content, Message};
+use crate::model::message_filter::message_ids;
+use crate::model::query::Query;
+use crate::model::trigger::FieldError;
+
+/// `GET /v1/messages/{id}/content`.
+pub async fn get(
+    state: web::Data<State>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let message = find(&state, &id, &Reach::EVERYTHING)?;
+    Ok(HttpResponse::Ok().json(content_json(&message, &state.intake.engine.channels)))
+}
+
+/// `GET /v1/messages/batch/content?message_ids[]=..`: in the order of the ids; those that no message has are left out.
+pub async fn batch(
+    state: web::Data<State>,
+    request: HttpRequest,
+    query: web::Query<Vec<(String, String)>>,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let (query, mut errors) = (Query::new(&query), Vec::new());
+    let ids = message_ids(query, &mut errors);
+    if query.list("message_ids").next().is_none() {
+        errors.push(FieldError::new("message_ids", "is required: message_ids[]=<id>, up to 50 times"));
+    }
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(errors));
+    }
+    let reader = state.intake.engine.store.read()?;
+    let messages = ids.into_iter().map(|id| reader.message(id)).collect::<Result<Vec<_>, _>>()?;
+    let contents = messages.iter().flatten().map(|message| content_json(message, &state.intake.engine.channels));
+    Ok(HttpResponse::Ok().json(contents.collect::<Vec<_>>()))
+}
+
+fn content_json(message: &Message, channels: &[Channel]) -> Value {
+    let data = match &message.content {
+        Content::Email { to, email } => json!({
+            "__typename": "MessageEmailContent",
+            // Of the channel as it is configured now; none when it is no more.
+            "from": channels.iter().find(|channel| channel.id == message.channel).and_then(|channel| channel.from.as_deref())
+                .unwrap_or_default(),
+            "to": to,
+            "cc": null,
+            "bcc": null,
+            "reply_to": null,
+            "subject_line": email.subject,
+            "html_body": email.html,
+            "text_body": email.text,
+        }),
+        Content::InApp { blocks } => json!({"__typename": "MessageInAppFeedContent", "blocks": blocks}),
+    };
+    json!({
+        "__typename": "MessageContent",
+        "message_id": message.id,
+        "data": data,
+        "inserted_at": message.inserted_at,
+    })
+}

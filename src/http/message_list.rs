@@ -1,0 +1,100 @@
+//! Lists of messages, newest first.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::State;
+use super::auth::require_secret;
+use super::error::ApiError;
+use super::feeds::blocking;
+use super::message_json::message_json;
+use super::whose::Whose;
+use crate::model::message::Message;
+use crate::model::message_filter::MessageFilter;
+use crate::model::page::{Page, PageRequest, cursor};
+use crate::model::query::Query;
+use crate::model::recipient::RecipientRef;
+use crate::model::trigger_data::TriggerData;
+use crate::store::{Reader, StoreError};
+
+/// `GET /v1/messages`.
+pub async fn list(
+    state: web::Data<State>,
+    request: HttpRequest,
+    query: web::Query<Vec<(String, String)>>,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    answer(&state, None, &query).await
+}
+
+/// `GET /v1/users/{id}/messages` and `GET /v1/objects/{collection}/{id}/messages`, with the same filters.
+pub async fn list_of(
+    state: web::Data<State>,
+    request: HttpRequest,
+    whose: web::Path<Whose>,
+    query: web::Query<Vec<(String, String)>>,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    answer(&state, Some(whose.recipient()?), &query).await
+}
+
+async fn answer(
+    state: &web::Data<State>,
+    of: Option<RecipientRef>,
+    query: &[(String, String)],
+) -> Result<HttpResponse, ApiError> {
+    let (query, mut errors) = (Query::new(query), Vec::new());
+    let filter = MessageFilter::from_query(query, &mut errors);
+    let asked = PageRequest::from_query(query, &mut errors);
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(errors));
+    }
+    let page = blocking(state, move |state| {
+        let reader = state.intake.engine.store.read()?;
+        let page = page(state, &reader, of.as_ref(), &filter, &asked)?;
+        page.to_json_named("items", &asked, |message| Ok::<_, StoreError>(message.clone()))
+    });
+    Ok(HttpResponse::Ok().json(page.await?))
+}
+
+/// A page of messages as they are on the wire.
+fn page(
+    state: &State,
+    reader: &Reader,
+    of: Option<&RecipientRef>,
+    filter: &MessageFilter,
+    asked: &PageRequest,
+) -> Result<Page<Value>, StoreError> {
+    let Some(ids) = filter.ids() else {
+        return reader.messages_page(of, filter.made(), asked, |message| row(state, reader, filter, &message));
+    };
+    let mut ids = ids.to_vec();
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    let mut rows = Vec::new();
+    for id in ids {
+        let message = reader.message(id)?.filter(|message| of.is_none_or(|of| message.recipient == *of));
+        let row = message.map(|message| row(state, reader, filter, &message)).transpose()?.flatten();
+        rows.extend(row.map(|row| (id.as_bytes().to_vec(), row)));
+    }
+    Ok(Page::within(rows, asked))
+}
+
+/// The message on the wire, if it is asked for.
+fn row(state: &State, reader: &Reader, filter: &MessageFilter, message: &Message) -> Result<Option<Value>, StoreError> {
+    if !filter.covers(message) {
+        return Ok(None);
+    }
+    let done = reader.engagement(message)?;
+    if !filter.covers_engagement(&done) {
+        return Ok(None);
+    }
+    if !filter.data.is_empty() {
+        let data = reader.trigger_of(message)?.map(|trigger| TriggerData::of(&trigger.data)).unwrap_or_default();
+        if !filter.data.matches(&data) {
+            return Ok(None);
+        }
+    }
+    let mut row = message_json(reader, &state.intake.engine.channels, message, &done)?;
+    row["__cursor"] = json!(cursor(message.id.as_bytes()));
+    Ok(Some(row))
+}
