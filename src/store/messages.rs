@@ -39,7 +39,7 @@ impl Reader {
         };
         let (mut rows, mut looked_at, mut stopped_at) = (Vec::new(), 0, None);
         let span = (first.as_ref().map(Vec::as_slice), Bound::Excluded(end.as_slice()));
-        self.walk(table, span, order, |key, value| {
+        self.walk_within(table, span, order, |key, value| {
             let id = key.get(prefix.len()..).unwrap_or_default();
             let message = match of {
                 None => Some(decode(value)?),

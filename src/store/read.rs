@@ -69,16 +69,9 @@ impl Reader {
         &self,
         table: TableId,
         first: Bound<&[u8]>,
-        mut take: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+        take: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        let table = self.0.open_table(table.definition()).map_err(storage)?;
-        for entry in table.range::<&[u8]>((first, Bound::Unbounded)).map_err(storage)? {
-            let (key, value) = entry.map_err(storage)?;
-            if !take(key.value(), value.value())? {
-                break;
-            }
-        }
-        Ok(())
+        self.walk_within(table, (first, Bound::Unbounded), Order::OldestFirst, take)
     }
 
     fn each<T: DeserializeOwned>(
@@ -105,7 +98,7 @@ impl Reader {
     }
 
     /// Hands the keys and values within `span` to `take`, until it answers `false`.
-    pub(super) fn walk(
+    pub(super) fn walk_within(
         &self,
         table: TableId,
         span: (Bound<&[u8]>, Bound<&[u8]>),
@@ -365,7 +358,7 @@ impl Reader {
         let first = edge(&feed, span.start_bound(), Timestamp::default());
         let last = edge(&feed, span.end_bound(), Timestamp::MAX);
         let span = (first.as_ref().map(Vec::as_slice), last.as_ref().map(Vec::as_slice));
-        self.walk(TableId::Feed, span, order, |_, entry| Ok(take(decode(entry)?)))
+        self.walk_within(TableId::Feed, span, order, |_, entry| Ok(take(decode(entry)?)))
     }
 
     /// The answer that is kept for an idempotency key.
