@@ -82,6 +82,8 @@ pub struct Running {
 /// Starts a server. Must be called inside an actix system.
 pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     open_files::raise(config.http.max_sockets);
+    // Before any actor: what it counts as it starts would be lost.
+    let metrics = metrics_recorder();
     // The port first: a second server on it must fail before it touches anything.
     let listener = bind(config.server.listen)?;
     let address = listener.local_addr()?;
@@ -138,7 +140,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         backups: Arc::new(Semaphore::new(1)),
         dev: config.server.dev,
         demo_key: config.auth.public_keys.first().or(shown.public.as_ref()).cloned(),
-        metrics: metrics_recorder(),
+        metrics,
         accepting: true.into(),
     });
     let watchdog = Watchdog::new(&state.intake, courier.clone(), config.engine.overdue_warning);
