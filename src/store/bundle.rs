@@ -75,7 +75,8 @@ fn put_in_order(tables: &mut Tables<'_>, mut triggers: &[(TriggerId, Vec<u8>)]) 
     Ok(())
 }
 
-fn put_bundle(tables: &mut Tables<'_>, late: bool, triggers: &[(TriggerId, Vec<u8>)]) -> Result<(), StoreError> {
+/// Writes `triggers`, which ascend, as one bundle.
+pub fn put_bundle(tables: &mut Tables<'_>, late: bool, triggers: &[(TriggerId, Vec<u8>)]) -> Result<(), StoreError> {
     let Some((last, _)) = triggers.last() else { return Ok(()) };
     let bundle = Bundle { late, triggers: triggers.iter().map(|(id, record)| (*id, Bytes::new(record))).collect() };
     tables.put(TableId::Triggers, last.as_bytes(), &bundle)

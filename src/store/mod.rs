@@ -9,6 +9,7 @@ pub mod check;
 pub mod codec;
 mod cohort;
 pub mod file;
+mod from_1;
 mod marks;
 mod messages;
 pub mod op;

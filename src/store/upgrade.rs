@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use redb::Database;
 
 use super::StoreError;
+use super::from_1;
 use super::read::Reader;
 use super::tables::{TableId, Tables, storage};
 
@@ -22,7 +23,7 @@ pub struct Ladder {
 }
 
 /// This version's. A step is added when a stored shape changes in a way that an older binary would misread.
-pub const LADDER: Ladder = Ladder { oldest: 1, steps: &[] };
+pub const LADDER: Ladder = Ladder { oldest: 1, steps: &[from_1::climb] };
 
 const SCHEMA: &[u8] = b"schema";
 
@@ -156,8 +157,8 @@ mod tests {
         let folder = folder(0);
         let refused = file::open(folder.path(), file::CACHE_BYTES, LADDER).err().unwrap();
         assert!(matches!(&refused, OpenError::Unreadable(_, why) if why.contains("schema 0 is older")), "{refused}");
-        let folder = self::folder(2);
-        assert!(matches!(file::open(folder.path(), file::CACHE_BYTES, LADDER), Err(OpenError::Newer(_, 2))));
+        let folder = self::folder(LADDER.top() + 1);
+        assert!(matches!(file::open(folder.path(), file::CACHE_BYTES, LADDER), Err(OpenError::Newer(_, 3))));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is put aside");
     }
 }
