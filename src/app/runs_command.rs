@@ -9,10 +9,8 @@ use serde_json::Value;
 
 use super::client::segment;
 use super::place::{Place, Reached};
-use super::server;
 use crate::base::clock::Clock;
 use crate::base::ids::RunId;
-use crate::engine::catalog::Catalog;
 use crate::engine::pending::{self, Filter};
 use crate::http::runs::{page_json, recipient};
 
@@ -75,7 +73,6 @@ impl List {
     async fn read(&self) -> Result<(Vec<Value>, Option<String>)> {
         let config = self.place.folder.load()?;
         let reached = self.place.reach(&config)?;
-        let catalog = Catalog::new(server::channel_types(&config), server::language(&config));
         let (mut entries, mut after) = (Vec::new(), self.after.map(|id| id.to_string()));
         loop {
             let size = (self.limit - entries.len()).min(PAGE);
@@ -83,7 +80,7 @@ impl List {
                 Reached::Served(client) => client.call(Method::GET, &self.path(size, after.as_deref()), None).await?,
                 Reached::Folder(store) => {
                     let from = after.as_deref().map(str::parse).transpose()?;
-                    page_json(&pending::page(store, &catalog, &self.filter(), from, size)?, size, Clock::system().now())
+                    page_json(&pending::page(&store.read()?, &self.filter(), from, size)?, size, Clock::system().now())
                 }
             };
             let found = page["entries"].as_array_mut().context("the server's answer has no entries")?;

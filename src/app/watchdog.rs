@@ -90,7 +90,7 @@ impl Watchdog {
         let engine = &self.intake.engine;
         for (id, due) in backlog.oldest.iter().filter(|(id, _)| !self.runs.contains(id)) {
             // It may have been taken since the look.
-            let Some(pending) = pending::describe(&engine.store, &engine.catalog, *id)? else { continue };
+            let Some(pending) = pending::describe(&engine.store.read()?, *id)? else { continue };
             tracing::warn!(
                 run = %id,
                 workflow = pending.workflow,

@@ -1,14 +1,11 @@
 //! What waits for what until when: pending runs with what their trigger and their workflow say of them.
 
-use std::sync::Arc;
-
-use super::catalog::{Catalog, Published};
 use crate::base::clock::Timestamp;
 use crate::base::ids::RunId;
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{Phase, Run};
 use crate::model::trigger::Trigger;
-use crate::store::{Store, StoreError};
+use crate::store::{Reader, StoreError};
 
 /// Runs that one page looks at: about 50 ms of reading. A filter that fits few of them gets short pages, and the cursor
 /// goes on from where the look ended.
@@ -57,22 +54,14 @@ pub struct Page {
 }
 
 /// Up to `size` pending runs that fit `filter`, from behind `after` on.
-pub fn page(
-    store: &Store,
-    catalog: &Catalog,
-    filter: &Filter,
-    after: Option<RunId>,
-    size: usize,
-) -> Result<Page, StoreError> {
-    let reader = store.read()?;
-    let (mut runs, mut looked_at, mut last) = (Vec::new(), 0, None);
-    let mut more = false;
+pub fn page(reader: &Reader, filter: &Filter, after: Option<RunId>, size: usize) -> Result<Page, StoreError> {
+    let (mut page, mut looked_at, mut last) = (Page::default(), 0, None);
     // The runs of one trigger lie beside each other.
-    let mut shared: Option<Trigger> = None;
+    let mut shared: Option<Shared> = None;
     let mut failed = None;
     reader.each_run_after(after, |run| {
-        if runs.len() >= size || looked_at >= LOOKED_AT {
-            more = true;
+        if page.runs.len() >= size || looked_at >= LOOKED_AT {
+            page.after = last;
             return false;
         }
         looked_at += 1;
@@ -80,47 +69,56 @@ pub fn page(
         if !filter.fits_run(&run) {
             return true;
         }
-        if shared.as_ref().is_none_or(|trigger| trigger.id != run.trigger) {
-            match reader.trigger(run.trigger) {
+        if shared.as_ref().is_none_or(|shared| shared.trigger.id != run.trigger) {
+            match Shared::load(reader, &run) {
                 Ok(found) => shared = found,
                 Err(error) => failed = Some(error),
             }
         }
-        if let Some(trigger) = shared.as_ref().filter(|trigger| filter.fits_trigger(trigger)) {
-            // A version that does not fit the configuration any more has no steps to name.
-            let published = catalog.version(store, trigger.version).ok();
-            runs.push(described(run, trigger, published.as_deref()));
+        if let Some(shared) = shared.as_ref().filter(|shared| filter.fits_trigger(&shared.trigger)) {
+            page.runs.push(shared.describe(run));
         }
         failed.is_none()
     })?;
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(Page { runs, after: last.filter(|_| more) }),
-    }
+    failed.map_or(Ok(page), Err)
 }
 
-/// What is known of one pending run; `None` when it has none.
-pub fn describe(store: &Store, catalog: &Catalog, id: RunId) -> Result<Option<PendingRun>, StoreError> {
-    let reader = store.read()?;
+/// What is known of one pending run; `None`: it is not pending.
+pub fn describe(reader: &Reader, id: RunId) -> Result<Option<PendingRun>, StoreError> {
     let Some(run) = reader.run(id)? else { return Ok(None) };
-    let Some(trigger) = reader.trigger(run.trigger)? else { return Ok(None) };
-    let published: Option<Arc<Published>> = catalog.version(store, trigger.version).ok();
-    Ok(Some(described(run, &trigger, published.as_deref())))
+    Ok(Shared::load(reader, &run)?.map(|shared| shared.describe(run)))
 }
 
-fn described(run: Run, trigger: &Trigger, published: Option<&Published>) -> PendingRun {
-    let step = |index: u16| Some(published?.workflow.steps.get(usize::from(index))?.reference.clone());
-    let (waits_at, next) = match run.phase {
-        Phase::Ready { step: index } => (None, step(index)),
-        Phase::Waiting { step: index, .. } => (step(index), step(index.saturating_add(1))),
-    };
-    PendingRun {
-        workflow: trigger.workflow.clone(),
-        tenant: trigger.tenant.clone(),
-        cancellation_key: trigger.cancellation_key.clone(),
-        inserted_at: trigger.inserted_at,
-        waits_at,
-        next,
-        run,
+/// What the runs of a trigger share.
+struct Shared {
+    trigger: Trigger,
+    /// The names of the workflow's steps, as its document has them: it need not fit today's configuration.
+    steps: Vec<String>,
+}
+
+impl Shared {
+    fn load(reader: &Reader, run: &Run) -> Result<Option<Self>, StoreError> {
+        let Some(trigger) = reader.trigger(run.trigger)? else { return Ok(None) };
+        let document = reader.version(trigger.version)?.map(|version| version.document).unwrap_or_default();
+        let names = document["steps"].as_array().into_iter().flatten().map(|step| &step["ref"]);
+        let steps = names.map(|name| name.as_str().unwrap_or_default().to_owned()).collect();
+        Ok(Some(Self { trigger, steps }))
+    }
+
+    fn describe(&self, run: Run) -> PendingRun {
+        let step = |index: u16| self.steps.get(usize::from(index)).cloned();
+        let (waits_at, next) = match run.phase {
+            Phase::Ready { step: index } => (None, step(index)),
+            Phase::Waiting { step: index, .. } => (step(index), step(index.saturating_add(1))),
+        };
+        PendingRun {
+            workflow: self.trigger.workflow.clone(),
+            tenant: self.trigger.tenant.clone(),
+            cancellation_key: self.trigger.cancellation_key.clone(),
+            inserted_at: self.trigger.inserted_at,
+            waits_at,
+            next,
+            run,
+        }
     }
 }

@@ -25,8 +25,7 @@ pub async fn list(
     require_secret(&request, &state)?;
     let (filter, after, size) = read(Query::new(&query)).map_err(ApiError::invalid)?;
     let answer = blocking(&state, move |state| {
-        let engine = &state.intake.engine;
-        let page = pending::page(&engine.store, &engine.catalog, &filter, after, size)?;
+        let page = pending::page(&state.intake.engine.store.read()?, &filter, after, size)?;
         Ok::<_, ApiError>(page_json(&page, size, state.now()))
     });
     Ok(HttpResponse::Ok().json(answer.await?))

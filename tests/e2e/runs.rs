@@ -62,6 +62,13 @@ async fn what_waits_is_listed_with_its_delay_its_due_time_and_the_step_that_foll
     let (code, stdout, stderr) = run(belfry(&server.setup.path(""), &["runs", "list", "--pending"])).await;
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.contains("ann@x.test") && stdout.contains("2d 23h") && stdout.contains("step_2"), "{stdout}");
+    // The steps are those of the stored workflow, whatever channels there are now.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let folder = server.setup.path("data").display().to_string();
+    let (code, again, stderr) =
+        run(belfry(elsewhere.path(), &["runs", "list", "--pending", "--data-dir", &folder])).await;
+    assert_eq!((code, again.lines().count()), (0, 3), "{stderr}");
+    assert!(again.contains("step_1") && again.contains("step_2"), "{again}");
 }
 
 #[tokio::test]
