@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 /// Kills in the test command: a quarter of its time.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 6;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().collect();

@@ -25,7 +25,7 @@ use crate::rng::Rng;
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const FEED: [u8; 16] = [9; 16];
 /// Ops of one script.
-const OPS: usize = 48;
+const OPS: usize = 40;
 
 /// What is asked of the store.
 pub struct OpScript {
@@ -119,7 +119,7 @@ impl Author {
 
     fn accept(&mut self) -> Op {
         let id = TriggerId::from(self.id());
-        let size = self.rng.pick(&[20, 20, 3_000, 400_000]) as usize;
+        let size = self.rng.pick(&[20, 20, 3_000, 150_000]) as usize;
         let trigger = Trigger {
             id,
             workflow: "w".into(),
