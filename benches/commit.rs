@@ -137,6 +137,7 @@ fn accept(ids: &IdSource) -> Accept {
         flow: Flow::default(),
         recipient: RecipientRef::user("dr@grant.test"),
         data: None,
+        via: None,
         cancel: Some(CancelHash::of("account-invite", &cancellation_key)),
         revision: 0,
         phase: Phase::Ready { step: 0 },
@@ -153,7 +154,7 @@ fn accept(ids: &IdSource) -> Accept {
         settings: TriggerSettings::default(),
         inserted_at: now,
     };
-    Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency: None, bytes: 1_024 }
+    Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency: None, fan_out: None, bytes: 1_024 }
 }
 
 fn data() -> Map<String, Value> {

@@ -314,6 +314,7 @@ fn records(log: &RawLog, key: &str, request: TriggerRequest) -> Result<(TriggerI
             flow: Flow::default(),
             recipient: recipient.reference,
             data: recipient.data,
+            via: None,
             cancel,
             revision: 0,
             phase: Phase::Ready { step: 0 },

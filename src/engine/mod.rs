@@ -3,6 +3,7 @@
 //! sends them, nor that there is HTTP.
 
 pub mod catalog;
+pub mod fan_out;
 pub mod pending;
 pub mod plan;
 pub mod registry;

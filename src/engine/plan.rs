@@ -378,6 +378,7 @@ mod tests {
                 flow: Flow::default(),
                 recipient: reference.clone(),
                 data: None,
+                via: None,
                 cancel: None,
                 revision: 0,
                 phase: begin(&workflow, settings, START).phase,

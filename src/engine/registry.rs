@@ -6,19 +6,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseActFuture, WrapFuture,
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, ResponseActFuture,
+    SpawnHandle, WrapFuture,
 };
 
 use super::run::{RunActor, Stop, Wake};
-use super::{Engine, plan};
+use super::{Engine, fan_out, plan};
 use crate::base::alarm::Alarm;
 use crate::base::clock::Timestamp;
-use crate::base::ids::RunId;
+use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::tell;
 use crate::base::turns::Turns;
 use crate::base::work::WorkGuard;
 use crate::model::flow::Flow;
 use crate::model::recipient::RecipientRef;
+use crate::model::subscription::FanOut;
 use crate::model::trigger::CancelHash;
 use crate::store::op::{Admission, Cancel, Cancelled};
 use crate::store::{Store, StoreError};
@@ -41,8 +43,16 @@ pub struct Registry {
     /// Held while runs are ready or due and have no actor yet.
     backlog: Option<WorkGuard>,
     crashes: HashMap<RunId, u8>,
+    /// Triggers that are spreading to subscribers.
+    fan_outs: BTreeMap<TriggerId, Spreading>,
     alarm: Alarm,
     draining: bool,
+}
+
+struct Spreading {
+    cancel: Option<CancelHash>,
+    /// `None`: it is not at work, since it failed.
+    task: Option<SpawnHandle>,
 }
 
 struct Live {
@@ -57,13 +67,16 @@ pub struct Recovered {
     parked: BTreeMap<(Timestamp, RunId), Flow>,
     keys: BTreeSet<(CancelHash, RunId)>,
     ready: Turns<Flow, (RunId, Timestamp)>,
+    fan_outs: Vec<FanOut>,
 }
 
 impl Recovered {
     /// Reads them with one scan.
     pub fn scan(store: &Store) -> Result<Self, StoreError> {
         let mut found = Self::default();
-        store.read()?.each_waiting(|run| {
+        let reader = store.read()?;
+        found.fan_outs = reader.fan_outs()?;
+        reader.each_waiting(|run| {
             match run.phase.due() {
                 Some(due) => drop(found.parked.insert((due, run.id), run.flow)),
                 None => found.ready.push(run.flow, (run.id, run.id.made_at())),
@@ -86,6 +99,12 @@ impl Recovered {
     }
 }
 
+impl Spreading {
+    fn recovered(fan_out: FanOut) -> (TriggerId, Self) {
+        (fan_out.trigger, Self { cancel: fan_out.cancel, task: None })
+    }
+}
+
 impl Registry {
     /// A registry that goes on with what was found in the store.
     pub fn new(engine: Arc<Engine>, recovered: Recovered) -> Self {
@@ -98,6 +117,7 @@ impl Registry {
             ready: recovered.ready,
             backlog: None,
             crashes: HashMap::new(),
+            fan_outs: recovered.fan_outs.into_iter().map(Spreading::recovered).collect(),
             alarm: Alarm::default(),
             draining: false,
         }
@@ -147,6 +167,20 @@ impl Registry {
         self.live.insert(id, Live { actor, flow, dozing: None });
     }
 
+    /// Goes on with the fan-out of a trigger.
+    fn spread(&mut self, trigger: TriggerId, cancel: Option<CancelHash>, ctx: &mut Context<Self>) {
+        let work = self.engine.deps.work.begin();
+        let spreading = fan_out::run(Arc::clone(&self.engine), trigger).into_actor(self);
+        let task = ctx.spawn(spreading.map(move |ended, registry, _| {
+            match ended {
+                Ok(()) => drop(registry.fan_outs.remove(&trigger)),
+                Err(error) => tracing::error!(%trigger, %error, "a fan-out rests until the next start"),
+            }
+            drop(work);
+        }));
+        self.fan_outs.insert(trigger, Spreading { cancel, task: Some(task) });
+    }
+
     /// The run has ended: nothing of it stays.
     fn forget(&mut self, id: RunId, cancel: Option<CancelHash>) {
         if let Some(key) = cancel {
@@ -172,6 +206,8 @@ impl Actor for Registry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        let left: Vec<_> = self.fan_outs.iter().map(|(trigger, spreading)| (*trigger, spreading.cancel)).collect();
+        left.into_iter().for_each(|(trigger, cancel)| self.spread(trigger, cancel, ctx));
         self.pump(ctx);
     }
 }
@@ -192,6 +228,9 @@ impl Handler<Admit> for Registry {
             match admission.due {
                 Some(due) => self.parked.extend(admission.runs.iter().map(|id| ((due, *id), admission.flow))),
                 None => admission.runs.iter().for_each(|id| self.ready.push(admission.flow, (*id, id.made_at()))),
+            }
+            if let Some(trigger) = admission.fan_out.filter(|_| !self.draining) {
+                self.spread(trigger, admission.cancel, ctx);
             }
         }
         self.pump(ctx);
@@ -295,14 +334,23 @@ impl Handler<Died> for Registry {
 
 /// Ends the pending runs of a cancellation key: all, or those of `recipients`.
 #[derive(Message)]
-#[rtype(result = "Result<Vec<Cancelled>, StoreError>")]
+#[rtype(result = "Result<CancelledRuns, StoreError>")]
 pub struct CancelRuns {
     pub key: CancelHash,
     pub recipients: Option<Vec<RecipientRef>>,
+    /// Only runs of these triggers.
+    pub of: Option<Vec<TriggerId>>,
+}
+
+/// What a cancel ended.
+pub struct CancelledRuns {
+    pub cancelled: Vec<Cancelled>,
+    /// Triggers of the key that were spreading to subscribers: some of their runs may be admitted only now.
+    pub spreading: Vec<TriggerId>,
 }
 
 impl Handler<CancelRuns> for Registry {
-    type Result = ResponseActFuture<Self, Result<Vec<Cancelled>, StoreError>>;
+    type Result = ResponseActFuture<Self, Result<CancelledRuns, StoreError>>;
 
     fn handle(&mut self, cancel: CancelRuns, _: &mut Self::Context) -> Self::Result {
         let key = cancel.key;
@@ -310,14 +358,18 @@ impl Handler<CancelRuns> for Registry {
         let runs: Vec<RunId> = self.keys.range(all).map(|(_, id)| *id).collect();
         let store = self.engine.store.clone();
         let at = self.engine.deps.clock.now();
+        let of_key = self.fan_outs.iter().filter(|(_, spreading)| spreading.cancel == Some(key));
+        let spreading: Vec<TriggerId> = of_key.map(|(trigger, _)| *trigger).filter(|_| cancel.of.is_none()).collect();
         let write = async move {
-            if runs.is_empty() {
-                return Ok(Vec::new());
+            if runs.is_empty() && spreading.is_empty() {
+                return Ok((Vec::new(), spreading));
             }
-            store.cancel(Cancel { runs, recipients: cancel.recipients, at }).await
+            let (recipients, of) = (cancel.recipients, cancel.of);
+            let cancel = Cancel { runs, recipients, of, spreading: spreading.clone(), at };
+            Ok((store.cancel(cancel).await?, spreading))
         };
-        Box::pin(write.into_actor(self).map(move |cancelled, registry, ctx| {
-            let cancelled = cancelled?;
+        Box::pin(write.into_actor(self).map(move |cancelled: Result<_, StoreError>, registry, ctx| {
+            let (cancelled, spreading) = cancelled?;
             for taken in &cancelled {
                 if let Some(due) = taken.phase.due() {
                     registry.parked.remove(&(due, taken.run));
@@ -328,7 +380,7 @@ impl Handler<CancelRuns> for Registry {
                 registry.forget(taken.run, Some(key));
             }
             registry.pump(ctx);
-            Ok(cancelled)
+            Ok(CancelledRuns { cancelled, spreading })
         }))
     }
 }
@@ -425,8 +477,12 @@ pub struct DrainRuns;
 impl Handler<DrainRuns> for Registry {
     type Result = ();
 
-    fn handle(&mut self, _: DrainRuns, _: &mut Self::Context) {
+    fn handle(&mut self, _: DrainRuns, ctx: &mut Self::Context) {
         self.draining = true;
+        // What they have not reached, the next start does.
+        for spreading in std::mem::take(&mut self.fan_outs).into_values() {
+            spreading.task.map(|task| ctx.cancel_future(task));
+        }
         self.backlog = None;
     }
 }

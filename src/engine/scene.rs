@@ -15,6 +15,7 @@ use crate::model::message::Content;
 use crate::model::preferences::DEFAULT_SET;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::Run;
+use crate::model::subscription::Subscription;
 use crate::model::trigger::Trigger;
 use crate::model::workflow::{StepKind, Template};
 use crate::store::StoreError;
@@ -29,6 +30,8 @@ pub struct Scene {
     pub recipient: Recipient,
     /// The recipient was deleted since the run was triggered.
     deleted: bool,
+    /// By which the recipient was reached, and its object.
+    subscription: Option<(Subscription, Recipient)>,
     actor: Option<Recipient>,
     tenant: Option<Recipient>,
     vars: serde_json::Map<String, Value>,
@@ -56,6 +59,15 @@ impl Scene {
         let published = engine.catalog.version(&engine.store, trigger.version)?;
         let recipient = reader.known_or_stub(&run.recipient, now)?;
         let deleted = reader.deleted(&run.recipient)?.is_some_and(|at| is_before(run.trigger, at));
+        let subscription = match &run.via {
+            Some(object) => reader.subscription(object, &run.recipient)?,
+            None => None,
+        };
+        let with_object = |one: Subscription| {
+            let object = reader.known_or_stub(&one.object, now)?;
+            Ok::<_, StoreError>((one, object))
+        };
+        let subscription = subscription.map(with_object).transpose()?;
         let actor = trigger.actor.as_ref().map(|actor| reader.known_or_stub(actor, now)).transpose()?;
         let tenant = trigger.tenant.as_ref().map(|id| reader.known_or_stub(&RecipientRef::tenant(id), now));
         let tenant = tenant.transpose()?;
@@ -64,7 +76,8 @@ impl Scene {
         }
         let preferences = reader.preferences(&run.recipient, tenant.as_ref(), &engine.preferences)?;
         let (vars, facts) = (engine.vars.clone(), Value::Null);
-        let mut scene = Self { trigger, published, recipient, deleted, actor, tenant, vars, preferences, facts };
+        let mut scene =
+            Self { trigger, published, recipient, deleted, subscription, actor, tenant, vars, preferences, facts };
         if scene.preferences.have_conditions() {
             scene.facts = scene.facts(now);
         }
@@ -90,6 +103,11 @@ impl Scene {
         let mut recipient = self.recipient.to_scope();
         let set = self.trigger.tenant.as_deref().unwrap_or(DEFAULT_SET);
         recipient["preferences"] = self.preferences.merged().to_json(set);
+        if let Some((subscription, object)) = &self.subscription {
+            let mut properties = subscription.properties.clone().unwrap_or_default();
+            properties.insert("object".into(), object.to_scope());
+            recipient["subscription"] = properties.into();
+        }
         let actor = self.actor.as_ref().map(Recipient::to_scope);
         let tenant = self.tenant.as_ref().map(Recipient::to_scope);
         Scope {

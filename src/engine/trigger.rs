@@ -5,14 +5,16 @@ use std::sync::Arc;
 use actix::Addr;
 
 use super::Engine;
+use super::fan_out;
 use super::plan;
-use super::registry::{Admit, CancelRuns, Registry};
+use super::registry::{Admit, CancelRuns, CancelledRuns, Registry};
 use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::{call, tell};
 use crate::model::flow::Flow;
 use crate::model::profile::Profile;
 use crate::model::recipient::RecipientRef;
 use crate::model::run::Run;
+use crate::model::subscription::{FanOut, Place, Spared};
 use crate::model::trigger::{CancelHash, CancelRequest, NamedRecipient, Trigger, TriggerRequest};
 use crate::store::StoreError;
 use crate::store::op::{Accept, Accepted, Admission, Cancelled, Idempotency, Idempotent};
@@ -87,6 +89,18 @@ impl Intake {
         let cancel = request.cancellation_key.as_deref().map(|text| CancelHash::of(key, text));
         let id = TriggerId(engine.deps.ids.next(now));
         let identify = identified(&request);
+        let objects = {
+            let named = request.recipients.iter().map(|recipient| recipient.reference.clone());
+            fan_out::spreading(&engine.store.read()?, named)?
+        };
+        let fan_out = (!objects.is_empty()).then(|| FanOut {
+            trigger: id,
+            cancel,
+            objects,
+            place: Place::START,
+            revision: 0,
+            cancelled: Spared::default(),
+        });
         let trigger = Trigger {
             id,
             workflow: key.to_owned(),
@@ -108,6 +122,7 @@ impl Intake {
             flow,
             recipient: to.reference,
             data: to.data,
+            via: None,
             cancel,
             revision: 0,
             phase: beginning.phase,
@@ -115,8 +130,10 @@ impl Intake {
         };
         let runs: Vec<Run> = (0..RunId::BLOCK).zip(request.recipients).map(start).collect();
         let ids = runs.iter().map(|run| run.id).collect();
-        let accept = Accept { trigger, runs, identify, idempotency, bytes };
-        match engine.store.accept(accept, Admission { runs: ids, due, cancel, flow, work }).await? {
+        let admission =
+            Admission { runs: ids, due, cancel, flow, fan_out: fan_out.as_ref().map(|fan_out| fan_out.trigger), work };
+        let accept = Accept { trigger, runs, identify, idempotency, fan_out, bytes };
+        match engine.store.accept(accept, admission).await? {
             Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
             Accepted::New => Ok(Triggered::New(id)),
         }
@@ -125,9 +142,14 @@ impl Intake {
     /// Ends the pending runs of the workflow `key` that `request` names. Runs that are triggered later are not touched.
     pub async fn cancel(&self, key: &str, request: CancelRequest) -> Result<Vec<Cancelled>, StoreError> {
         let key = CancelHash::of(key, &request.cancellation_key);
-        call(&self.registry, CancelRuns { key, recipients: request.recipients })
-            .await
-            .map_err(|_| StoreError::Closed)?
+        let cancel = |of| CancelRuns { key, recipients: request.recipients.clone(), of };
+        let ask = async |of| call(&self.registry, cancel(of)).await.map_err(|_| StoreError::Closed)?;
+        let CancelledRuns { mut cancelled, spreading } = ask(None).await?;
+        if !spreading.is_empty() {
+            // Portions that were committed before the cancel are admitted by now, and no later one has such runs.
+            cancelled.extend(ask(Some(spreading)).await?.cancelled);
+        }
+        Ok(cancelled)
     }
 }
 

@@ -25,12 +25,15 @@ pub mod message_events;
 pub mod message_json;
 pub mod message_list;
 pub mod messages;
+pub mod objects;
 pub mod page;
 pub mod preferences;
 pub mod recipients;
 pub mod runs;
 pub mod session;
 pub mod socket;
+pub mod subscriptions;
+pub mod tenants;
 pub mod upgrade;
 pub mod user_token;
 pub mod users;
@@ -138,6 +141,25 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/v1/users/{id}", web::delete().to(users::delete))
         .route("/v1/users/{id}/merge", web::post().to(users::merge))
         .configure(|routes| owned(routes, "/v1/users/{id}"))
+        .route("/v1/users/{id}/subscriptions", web::get().to(subscriptions::of_user))
+        .route("/v1/objects/{collection}/bulk/set", web::post().to(objects::bulk_set))
+        .route("/v1/objects/{collection}/bulk/delete", web::post().to(objects::bulk_delete))
+        .route("/v1/objects/{collection}/bulk/subscriptions/add", web::post().to(subscriptions::bulk_add))
+        .route("/v1/objects/{collection}/bulk/subscriptions/delete", web::post().to(subscriptions::bulk_delete))
+        .route("/v1/objects/{collection}", web::get().to(objects::list))
+        .route("/v1/objects/{collection}/{id}", web::get().to(objects::get))
+        .route("/v1/objects/{collection}/{id}", web::put().to(objects::set))
+        .route("/v1/objects/{collection}/{id}", web::delete().to(objects::delete))
+        .route("/v1/objects/{collection}/{id}/subscriptions", web::get().to(subscriptions::of_object))
+        .route("/v1/objects/{collection}/{id}/subscriptions", web::post().to(subscriptions::add))
+        .route("/v1/objects/{collection}/{id}/subscriptions", web::delete().to(subscriptions::delete))
+        .configure(|routes| owned(routes, "/v1/objects/{collection}/{id}"))
+        .route("/v1/tenants/bulk/set", web::post().to(tenants::bulk_set))
+        .route("/v1/tenants/bulk/delete", web::post().to(tenants::bulk_delete))
+        .route("/v1/tenants", web::get().to(tenants::list))
+        .route("/v1/tenants/{id}", web::get().to(tenants::get))
+        .route("/v1/tenants/{id}", web::put().to(tenants::set))
+        .route("/v1/tenants/{id}", web::delete().to(tenants::delete))
         .route("/v1/users/{id}/feeds/{channel}", web::get().to(feeds::list))
         .route("/ws/v1/websocket", web::get().to(socket::open))
         .route("/v1/users/{id}/feeds/{channel}/settings", web::get().to(feeds::settings))

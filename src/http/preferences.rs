@@ -174,10 +174,7 @@ fn effective(
     tenant: Option<&str>,
     id: &str,
 ) -> Result<Value, StoreError> {
-    let tenant = tenant.map(|tenant| {
-        let tenant = RecipientRef::tenant(tenant);
-        Ok::<_, StoreError>(reader.recipient(&tenant)?.unwrap_or_else(|| Recipient::stub(tenant, state.now())))
-    });
+    let tenant = tenant.map(|tenant| reader.known_or_stub(&RecipientRef::tenant(tenant), state.now()));
     let preferences = reader.preferences(recipient, tenant.transpose()?.as_ref(), &state.intake.engine.preferences)?;
     Ok(preferences.merged().to_json(id))
 }

@@ -39,8 +39,32 @@ pub fn ids(body: &Value, name: &str, most: usize, errors: &mut Vec<FieldError>) 
     found
 }
 
-/// The recipients that the list `name` describes; a bare id is one of `collection`.
+/// The recipients of `collection` that the list `name` describes.
 pub fn described(
+    body: &Value,
+    name: &str,
+    most: usize,
+    collection: &str,
+    errors: &mut Vec<FieldError>,
+) -> Vec<NamedRecipient> {
+    let mut found = Vec::new();
+    for (index, value) in entries(body, name, most, errors).iter().enumerate() {
+        let field = format!("{name}[{index}]");
+        match NamedRecipient::from_json(&field, value, collection, errors) {
+            Some(one) if one.reference.collection != collection => {
+                errors.push(FieldError::new(
+                    format!("{field}.collection"),
+                    format!("must be `{collection}`, or left out"),
+                ));
+            }
+            one => found.extend(one),
+        }
+    }
+    found
+}
+
+/// The recipients of any collection that the list `name` describes; a bare id is one of `collection`.
+pub fn recipients(
     body: &Value,
     name: &str,
     most: usize,

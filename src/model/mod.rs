@@ -32,6 +32,7 @@ pub mod recipient;
 pub mod run;
 pub mod span;
 mod step_file;
+pub mod subscription;
 mod template_file;
 pub mod trigger;
 pub mod trigger_data;

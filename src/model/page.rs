@@ -56,6 +56,19 @@ impl PageRequest {
     }
 }
 
+impl PageRequest {
+    /// What a table would answer that held `rows`, sorted by key: those from where this says on, nearest first, one more
+    /// than the page holds.
+    pub fn select<T>(&self, rows: Vec<(Vec<u8>, T)>) -> Vec<(Vec<u8>, T)> {
+        let most = self.size + 1;
+        match &self.from {
+            From::Start => rows.into_iter().take(most).collect(),
+            From::After(key) => rows.into_iter().filter(|(row, _)| row > key).take(most).collect(),
+            From::Before(key) => rows.into_iter().rev().filter(|(row, _)| row < key).take(most).collect(),
+        }
+    }
+}
+
 impl<T> Page<T> {
     /// The page of `rows`, which were read from where `request` says, nearest first, one more than it holds if there is
     /// one. A page that a cursor led to can always be left again on the side that it came from.
@@ -139,15 +152,9 @@ mod tests {
 
     use super::*;
 
-    /// What a table answers: rows from the cursor on, one more than the page holds.
     fn read(table: &BTreeSet<Vec<u8>>, request: &PageRequest) -> Page<Vec<u8>> {
-        let row = |key: &Vec<u8>| (key.clone(), key.clone());
-        let rows: Vec<_> = match &request.from {
-            From::Start => table.iter().take(request.size + 1).map(row).collect(),
-            From::After(key) => table.iter().filter(|row| *row > key).take(request.size + 1).map(row).collect(),
-            From::Before(key) => table.iter().rev().filter(|row| *row < key).take(request.size + 1).map(row).collect(),
-        };
-        Page::of(rows, request)
+        let rows = table.iter().map(|key| (key.clone(), key.clone())).collect();
+        Page::of(request.select(rows), request)
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn clear_nulls(map: &mut Map<String, Value>) {
 
 fn lay(lower: &mut Value, upper: &Value) {
     match (lower, upper) {
-        (Value::Object(lower), Value::Object(_)) if lower.get(STRATEGY) == Some(&json!("replace")) => {}
+        (Value::Object(lower), _) if lower.get(STRATEGY) == Some(&json!("replace")) => {}
         (Value::Object(lower), Value::Object(upper)) => {
             for (key, value) in upper {
                 lay(lower.entry(key.clone()).or_insert(Value::Null), value);
@@ -434,6 +434,7 @@ mod tests {
     fn what_replaces_wins_over_what_lies_over_it_and_stays_visible() {
         let lower = set(json!({"categories": {"c": {"__strategy__": "replace", "channel_types": {"email": false}}}}));
         let upper = set(json!({"categories": {"c": {"channel_types": {"email": true}}, "d": false}}));
+        assert_eq!(lower.clone().under(&set(json!({"categories": {"c": true}}))), lower);
         let merged = lower.under(&upper).to_json("acme");
         assert_eq!(merged["categories"]["c"], json!({"__strategy__": "replace", "channel_types": {"email": false}}));
         assert_eq!(

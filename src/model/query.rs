@@ -42,6 +42,41 @@ impl<'a> Query<'a> {
     }
 }
 
+impl<'a> Query<'a> {
+    /// The elements of a list that may hold objects: `name[0][key]=x`, `name[][key]=x` and `name[]=x`, in any mixture and
+    /// in their order. Without numbers an object ends where one of its keys comes again, or where a text comes.
+    pub fn objects(self, name: &'a str) -> Vec<Value> {
+        let (mut found, mut numbered): (Vec<Value>, Vec<(&str, usize)>) = (Vec::new(), Vec::new());
+        for (key, text) in self.pairs() {
+            let Some(rest) = key.strip_prefix(name) else { continue };
+            let mut parts = rest.split('[').skip(1).map(|part| part.strip_suffix(']').unwrap_or(part));
+            match (rest.starts_with('['), parts.next(), parts.next()) {
+                (false, _, _) if !rest.is_empty() => {}
+                (_, None | Some(_), None) => found.push(text.into()),
+                (_, Some(number), Some(key)) => {
+                    let known = numbered.iter().find(|(known, _)| *known == number).map(|(_, place)| *place);
+                    let open = match known {
+                        Some(place) if !number.is_empty() => Some(place),
+                        // The last element, if it is an object that lacks the key.
+                        _ => found.len().checked_sub(1).filter(|_| number.is_empty()),
+                    };
+                    match open.map(|place| &mut found[place]) {
+                        Some(Value::Object(object)) if !object.contains_key(key) => {
+                            object.insert(key.to_owned(), text.into());
+                        }
+                        _ => {
+                            numbered.push((number, found.len()));
+                            found.push(Value::Object(Map::from_iter([(key.to_owned(), text.into())])));
+                        }
+                    }
+                }
+                (_, None, Some(_)) => {}
+            }
+        }
+        found
+    }
+}
+
 /// A JSON body in the form of a query string, where both say the same: lists become repeated names, objects their JSON,
 /// and `null` is absent.
 pub fn pairs(body: &Map<String, Value>) -> Vec<(String, String)> {
@@ -83,7 +118,27 @@ fn bracketed<'a>(key: &'a str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn lists_of_objects_and_texts_are_read_in_every_dialect() {
+        let read = |query: &str| {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            let pairs: Vec<_> = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            Query::new(&pairs).objects("r")
+        };
+        let team = || json!({"collection": "teams", "id": "t1"});
+        assert_eq!(read("r[0][collection]=teams&r[0][id]=t1&r[1]=u1"), [team(), json!("u1")]);
+        assert_eq!(read("r[]=u1&r[][collection]=teams&r[][id]=t1"), [json!("u1"), team()]);
+        assert_eq!(read("r[][id]=t1&r[][collection]=teams&r[][id]=t2&r[]=u&r[][id]=t3").len(), 4);
+        assert_eq!(
+            read("r[1][id]=b&r[0][id]=a&r[1][collection]=c"),
+            [json!({"id": "b", "collection": "c"}), json!({"id": "a"})]
+        );
+        assert_eq!(read("r=u1&rest[]=x&r[]=&q[][id]=y"), [json!("u1")]);
+    }
 
     #[test]
     fn every_dialect_says_the_same() {

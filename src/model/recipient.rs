@@ -46,6 +46,12 @@ impl RecipientRef {
         [self.collection.as_bytes(), self.id.as_bytes()].join(&0)
     }
 
+    /// The recipient whose `key` this is.
+    pub fn from_key(key: &[u8]) -> Option<Self> {
+        let (collection, id) = std::str::from_utf8(key).ok()?.split_once('\0')?;
+        Some(Self { collection: collection.into(), id: id.into() })
+    }
+
     /// Reads the wire form. The error says what is accepted.
     pub fn from_json(value: &Value) -> Result<Self, String> {
         match value {

@@ -21,6 +21,9 @@ pub struct Run {
     /// Laid over the trigger's data for this recipient.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Map<String, Value>>,
+    /// The object by whose subscription the recipient was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<RecipientRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<CancelHash>,
     /// Counts the run's writes. A write that names another revision than the stored one is stale and changes nothing.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::profile::Profile;
+use super::profile::{Profile, at};
 use super::recipient::{RecipientRef, TENANTS, USERS, check_id, kind};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{RunId, TriggerId, VersionId};
@@ -71,6 +71,11 @@ impl FieldError {
     /// A fault of `field`.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into(), kind: None }
+    }
+
+    /// The same fault, in the object at `field`.
+    pub fn within(self, field: &str) -> Self {
+        Self { field: at(field, &self.field), ..self }
     }
 }
 

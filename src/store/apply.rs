@@ -11,7 +11,7 @@ use super::op::{
     Next, Op, pending,
 };
 use super::tables::{TableId, Tables, instant_key, numbered, outbox_key, owned};
-use super::{Refused, StoreError, profiles, removal, trim};
+use super::{Refused, StoreError, profiles, removal, subscriptions, trim};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
 use crate::model::engagement::Engagement;
@@ -75,6 +75,10 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
         Op::Remove(remove) => removal::remove(tables, &remove),
         Op::MergeUsers(merge) => removal::merge_users(tables, &merge),
         Op::RemovePortion(portion) => removal::remove_portion(tables, &portion),
+        Op::Subscribe(subscribe) => subscriptions::subscribe(tables, &subscribe),
+        Op::Unsubscribe(unsubscribe) => subscriptions::unsubscribe(tables, &unsubscribe),
+        Op::Spread(spread) => subscriptions::spread(tables, *spread),
+        Op::ClearFanOut(trigger) => subscriptions::clear(tables, trigger),
     }
 }
 
@@ -103,6 +107,9 @@ fn accept(tables: &mut Tables<'_>, fresh: &mut Fresh, accept: Accepting) -> Resu
         trim_idempotency(tables, now)?;
     }
     profiles::keep(tables, people)?;
+    if let Some((fan_out, recipients)) = &accept.fan_out {
+        subscriptions::begin(tables, fan_out, recipients)?;
+    }
     fresh.triggers.push((accept.id, accept.trigger));
     fresh.runs.alone.extend(accept.runs.alone);
     fresh.runs.cohorts.extend(accept.runs.cohorts);
@@ -210,8 +217,12 @@ pub fn keep_message(tables: &mut Tables<'_>, message: &Message) -> Result<(), St
 
 fn cancel(tables: &mut Tables<'_>, cancel: &Cancel) -> Result<Done, StoreError> {
     let mut cancelled = Vec::new();
+    subscriptions::spare(tables, &cancel.spreading, cancel.recipients.as_deref())?;
     for id in &cancel.runs {
         let Some(mut stored) = Stored::load(tables, *id)? else { continue };
+        if cancel.of.as_ref().is_some_and(|triggers| !triggers.contains(&stored.run.trigger)) {
+            continue;
+        }
         if cancel.recipients.as_ref().is_some_and(|named| !named.contains(&stored.run.recipient)) {
             continue;
         }

@@ -22,6 +22,7 @@ use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::preferences::PreferenceSet;
 use crate::model::recipient::Recipient;
 use crate::model::run::{EndedRun, Run, RunEvent};
+use crate::model::subscription::{FanOut, Subscription};
 use crate::model::trigger::Trigger;
 
 /// Bytes of an instant at the end of a feed item's key.
@@ -92,6 +93,10 @@ fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
         TableId::Removals => is::<Removal>(value),
         TableId::Preferences => is::<PreferenceSet>(value),
         TableId::ChannelData => is::<ChannelData>(value),
+        TableId::Subscriptions => is::<Subscription>(value),
+        TableId::SubscribedTo => is::<()>(value),
+        TableId::FanOuts => is::<FanOut>(value),
+        TableId::Reached => is::<()>(value),
     }
 }
 

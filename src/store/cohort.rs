@@ -50,6 +50,8 @@ struct Member {
     recipient: RecipientRef,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    via: Option<RecipientRef>,
 }
 
 impl Cohort {
@@ -68,7 +70,7 @@ impl Cohort {
             return Ok(None);
         }
         let members = runs.iter().map(|run| {
-            let member = Member { recipient: run.recipient.clone(), data: run.data.clone() };
+            let member = Member { recipient: run.recipient.clone(), data: run.data.clone(), via: run.via.clone() };
             Ok(ByteBuf::from(encode(&member)?))
         });
         Ok(Some(Self {
@@ -88,13 +90,14 @@ impl Cohort {
     }
 
     fn at(&self, index: usize) -> Result<Run, StoreError> {
-        let Member { recipient, data } = decode(&self.members[index])?;
+        let Member { recipient, data, via } = decode(&self.members[index])?;
         Ok(Run {
             id: RunId(uuid::Uuid::from_u128(self.first.0.as_u128() | index as u128)),
             trigger: self.trigger,
             flow: self.flow,
             recipient,
             data,
+            via,
             cancel: self.cancel,
             revision: 0,
             phase: self.phase,
@@ -232,6 +235,7 @@ mod tests {
             flow: Flow(3),
             recipient: RecipientRef::user(format!("u{number}")),
             data: data.as_object().filter(|_| number.is_multiple_of(3)).cloned(),
+            via: number.is_multiple_of(2).then(|| RecipientRef::tenant("t")),
             cancel: Some(CancelHash([2; 16])),
             revision: 0,
             phase: Phase::Waiting { step: 0, due: Timestamp::from_millis(5) },

@@ -18,6 +18,7 @@ pub mod read;
 pub mod recipients;
 pub mod removal;
 pub mod retention;
+mod subscriptions;
 pub mod tables;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::profile::Profile;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{Outcome, Phase, Run, RunEvent};
+use crate::model::subscription::{FanOut, Subscription};
 use crate::model::trigger::{CancelHash, Trigger};
 use crate::model::trigger_data::TriggerData;
 
@@ -41,6 +42,11 @@ pub enum Op {
     Remove(Remove),
     MergeUsers(MergeUsers),
     RemovePortion(RemovePortion),
+    Subscribe(Subscribe),
+    Unsubscribe(Unsubscribe),
+    Spread(Box<Spread>),
+    /// Clears a portion of what the fan-out of this trigger left.
+    ClearFanOut(TriggerId),
 }
 
 /// What an applied op answers.
@@ -58,6 +64,11 @@ pub enum Done {
     Identified(Vec<Recipient>),
     /// Where the next portion begins; `None`: nothing is left.
     Portion(Option<Place>),
+    Subscriptions(Vec<Subscription>),
+    /// The runs that were made, and the fan-out as it is now.
+    Spread(Vec<RunId>, FanOut),
+    /// Whether nothing is left.
+    Cleared(bool),
     Written,
 }
 
@@ -68,6 +79,8 @@ pub struct Accept {
     pub runs: Vec<Run>,
     pub identify: Vec<(RecipientRef, Profile)>,
     pub idempotency: Option<Idempotency>,
+    /// The spreading to those who subscribe to its recipients.
+    pub fan_out: Option<FanOut>,
     /// The size of the request, for the bound on a group's bytes.
     pub bytes: usize,
 }
@@ -82,6 +95,7 @@ pub struct Accepting {
     pub runs: Records,
     pub identify: Vec<(RecipientRef, Profile)>,
     pub idempotency: Option<Idempotency>,
+    pub fan_out: Option<(FanOut, Vec<RecipientRef>)>,
     pub bytes: usize,
 }
 
@@ -94,6 +108,7 @@ impl Accept {
             trigger: encode(&self.trigger)?,
             runs: Records::of(&self.runs)?,
             identify: self.identify,
+            fan_out: self.fan_out.map(|fan_out| (fan_out, self.runs.iter().map(|run| run.recipient.clone()).collect())),
             idempotency: self.idempotency,
             bytes: self.bytes,
         })
@@ -107,6 +122,8 @@ pub struct Admission {
     pub due: Option<Timestamp>,
     pub cancel: Option<CancelHash>,
     pub flow: Flow,
+    /// It spreads to those who subscribe to its recipients.
+    pub fan_out: Option<TriggerId>,
     /// Counts from the request until the runs have begun.
     pub work: WorkGuard,
 }
@@ -172,6 +189,10 @@ pub enum NewMessage {
 pub struct Cancel {
     pub runs: Vec<RunId>,
     pub recipients: Option<Vec<RecipientRef>>,
+    /// Only runs of these triggers.
+    pub of: Option<Vec<TriggerId>>,
+    /// Triggers that are spreading, whose later runs are to be ended too.
+    pub spreading: Vec<TriggerId>,
     pub at: Timestamp,
 }
 
@@ -293,9 +314,41 @@ pub struct RemovePortion {
     pub from: Place,
 }
 
-/// Where a removal stands: the key that it goes on from.
+/// Where a removal stands: in which of the tables that it empties, and the key that it goes on from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place(pub Vec<u8>);
+pub struct Place {
+    pub table: usize,
+    pub from: Vec<u8>,
+}
+
+/// Subscribes recipients to objects; those given inline are stored first.
+#[derive(Clone, Debug)]
+pub struct Subscribe {
+    /// Object, recipient, and properties, unless those that there are stay.
+    pub pairs: Vec<(RecipientRef, RecipientRef, Option<Map<String, Value>>)>,
+    pub people: Vec<(RecipientRef, Profile)>,
+    pub at: Timestamp,
+    pub bytes: usize,
+}
+
+/// Ends subscriptions, each named by object and recipient.
+#[derive(Clone, Debug)]
+pub struct Unsubscribe {
+    pub pairs: Vec<(RecipientRef, RecipientRef)>,
+}
+
+/// Makes runs for a portion of subscribers.
+#[derive(Clone, Debug)]
+pub struct Spread {
+    /// As it will be.
+    pub fan_out: FanOut,
+    /// Who is reached, each by its subscription to an object.
+    pub to: Vec<(RecipientRef, RecipientRef)>,
+    /// What the runs have in common.
+    pub like: Run,
+    /// The block of ids that they are given.
+    pub block: uuid::Uuid,
+}
 
 /// Keeps a workflow's document for the runs that will follow it, and as the version to fall back to.
 #[derive(Clone, Debug)]
@@ -341,6 +394,10 @@ impl Op {
             Self::Mark(mark) => mark.messages.len() * 2 * RECORD,
             Self::Identify(identify) => identify.bytes + identify.people.len() * RECORD,
             Self::RemovePortion(_) => 256 * RECORD,
+            Self::Subscribe(subscribe) => subscribe.bytes + subscribe.pairs.len() * RECORD,
+            Self::Unsubscribe(unsubscribe) => unsubscribe.pairs.len() * RECORD,
+            Self::Spread(spread) => spread.to.len() * RECORD,
+            Self::ClearFanOut(_) => 128 * RECORD,
             Self::Remove(remove) => remove.recipients.len() * RECORD,
             Self::MarkFeeds(mark) => mark.items.iter().map(|(_, items)| (items.len() + 1) * RECORD).sum(),
             _ => 4 * RECORD,

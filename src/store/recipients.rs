@@ -2,19 +2,22 @@
 
 use futures_util::future::try_join_all;
 
-use super::op::{Done, Identify, MergeUsers, Op, Place, Remove, RemovePortion};
+use super::op::{
+    Admission, Done, Identify, MergeUsers, Op, Place, Remove, RemovePortion, Spread, Subscribe, Unsubscribe,
+};
 use super::removal::Removal;
 use super::tables::{TableId, owned, owned_prefix};
 use super::writer::unexpected;
 use super::{Reader, Store, StoreError};
 use crate::base::clock::Timestamp;
-use crate::base::ids::ChannelId;
+use crate::base::ids::{ChannelId, TriggerId};
 use crate::model::channel_data::ChannelData;
 use crate::model::consent::{Preferences, Sets};
-use crate::model::page::{Page, PageRequest};
+use crate::model::page::{From, Page, PageRequest};
 use crate::model::preferences::{DEFAULT_SET, PreferenceSet};
 use crate::model::profile::Profile;
 use crate::model::recipient::{Recipient, RecipientRef};
+use crate::model::subscription::{FanOut, Subscription};
 
 /// Recipients of one write: 5 ms of the writer.
 const PORTION: usize = 250;
@@ -69,6 +72,39 @@ impl Store {
         merged.ok_or_else(|| StoreError::Failed("a merge answered with nobody".into()))
     }
 
+    /// Subscribes recipients to objects: those of one call in one commit.
+    pub async fn subscribe(&self, subscribe: Subscribe) -> Result<Vec<Subscription>, StoreError> {
+        self.subscriptions(Op::Subscribe(subscribe)).await
+    }
+
+    /// Ends subscriptions; answers those that there were.
+    pub async fn unsubscribe(&self, unsubscribe: Unsubscribe) -> Result<Vec<Subscription>, StoreError> {
+        self.subscriptions(Op::Unsubscribe(unsubscribe)).await
+    }
+
+    async fn subscriptions(&self, op: Op) -> Result<Vec<Subscription>, StoreError> {
+        match self.submit(op).await? {
+            Done::Subscriptions(subscriptions) => Ok(subscriptions),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes runs for a portion of subscribers, which are then admitted; answers how far the fan-out has come.
+    pub async fn spread(&self, spread: Spread, admission: Admission) -> Result<FanOut, StoreError> {
+        match self.submit_admitting(Op::Spread(Box::new(spread)), admission).await? {
+            Done::Spread(_, fan_out) => Ok(fan_out),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Clears a portion of what a fan-out left that has reached everybody; answers whether that was all.
+    pub async fn clear_fan_out(&self, trigger: TriggerId) -> Result<bool, StoreError> {
+        match self.submit(Op::ClearFanOut(trigger)).await? {
+            Done::Cleared(is_clear) => Ok(is_clear),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Goes on with the removals that the last process left.
     pub async fn finish_removals(&self) -> Result<(), StoreError> {
         let left = self.read()?.removals()?;
@@ -92,10 +128,72 @@ impl Store {
 }
 
 impl Reader {
-    /// A page of a collection, by id.
-    pub fn recipients(&self, collection: &str, request: &PageRequest) -> Result<Page<Recipient>, StoreError> {
+    /// A page of those of a collection that `fits`, by id.
+    pub fn recipients(
+        &self,
+        collection: &str,
+        request: &PageRequest,
+        fits: impl Fn(&Recipient) -> bool,
+    ) -> Result<Page<Recipient>, StoreError> {
         let prefix = [collection.as_bytes(), &[0]].concat();
-        self.page(TableId::Recipients, &prefix, request, |_, recipient| Ok(Some(recipient)))
+        self.page(TableId::Recipients, &prefix, request, |_, recipient| Ok(Some(recipient).filter(&fits)))
+    }
+
+    /// That `recipient` subscribes to `object`.
+    pub fn subscription(
+        &self,
+        object: &RecipientRef,
+        recipient: &RecipientRef,
+    ) -> Result<Option<Subscription>, StoreError> {
+        self.get(TableId::Subscriptions, &owned(object, &recipient.key()))
+    }
+
+    /// A page of who subscribes to `object`.
+    pub fn subscriptions_of(
+        &self,
+        object: &RecipientRef,
+        request: &PageRequest,
+    ) -> Result<Page<Subscription>, StoreError> {
+        self.page(TableId::Subscriptions, &owned_prefix(object), request, |_, subscription| Ok(Some(subscription)))
+    }
+
+    /// A page of what `recipient` subscribes to.
+    pub fn subscribed_to(
+        &self,
+        recipient: &RecipientRef,
+        request: &PageRequest,
+    ) -> Result<Page<Subscription>, StoreError> {
+        self.page(TableId::SubscribedTo, &owned_prefix(recipient), request, |object, ()| {
+            match RecipientRef::from_key(object) {
+                Some(object) => self.subscription(&object, recipient),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// The first `most` subscribers of `object` behind the key `after`.
+    pub fn subscribers(
+        &self,
+        object: &RecipientRef,
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Vec<RecipientRef>, StoreError> {
+        let from = after.map_or(From::Start, |after| From::After(after.to_vec()));
+        let request = PageRequest { from, size: most };
+        let page = self.page(TableId::Subscriptions, &owned_prefix(object), &request, |key, _: Subscription| {
+            Ok(RecipientRef::from_key(key))
+        });
+        Ok(page?.entries)
+    }
+
+    /// A trigger that is spreading.
+    pub fn fan_out(&self, trigger: TriggerId) -> Result<Option<FanOut>, StoreError> {
+        self.get(TableId::FanOuts, trigger.as_bytes())
+    }
+
+    /// All triggers that are spreading.
+    pub fn fan_outs(&self) -> Result<Vec<FanOut>, StoreError> {
+        self.all(TableId::FanOuts, &[])
     }
 
     /// A recipient as it is known, or of whom only the name is.

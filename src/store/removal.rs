@@ -10,7 +10,7 @@ use super::marks::Feed;
 use super::op::{Done, MergeUsers, Place, Remove, RemovePortion};
 use super::profiles::{self, encoded};
 use super::tables::{TableId, Tables, outbox_key, owned, owned_prefix};
-use super::{Refused, StoreError};
+use super::{Refused, StoreError, subscriptions};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId, TriggerId};
 use crate::model::feed::FeedEntry;
@@ -18,7 +18,8 @@ use crate::model::message::Message;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{EndedRun, Run};
 
-/// Messages of one write. Each takes about ten writes to tables, so that a portion holds the writer for 10 ms.
+/// Messages or subscriptions of one write. A message takes about ten writes to tables, so that a portion holds the
+/// writer for 10 ms.
 const PORTION: usize = 100;
 /// How far back a user's messages go to the user that this one is merged into.
 const INHERITED: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -71,25 +72,46 @@ pub fn merge_users(tables: &mut Tables<'_>, merge: &MergeUsers) -> Result<Done, 
     Ok(Done::Identified(vec![merged]))
 }
 
-/// Removes a portion of what belonged to a deleted recipient, from `place` on.
+/// What a removal empties, in order.
+const TABLES: [TableId; 3] = [TableId::MessagesOf, TableId::Subscriptions, TableId::SubscribedTo];
+
+/// Removes a portion of what belonged to a deleted recipient, from a place on.
 pub fn remove_portion(tables: &mut Tables<'_>, portion: &RemovePortion) -> Result<Done, StoreError> {
     let key = portion.recipient.key();
     let Some(removal) = tables.get::<Removal>(TableId::Removals, &key)? else { return Ok(Done::Portion(None)) };
-    let from = &portion.from.0;
+    let Place { table, from } = &portion.from;
+    let Some(&emptied) = TABLES.get(*table) else {
+        tables.remove(TableId::Removals, &key)?;
+        return Ok(Done::Portion(None));
+    };
     let prefix = owned_prefix(&removal.recipient);
-    let found = tables.some_with_prefix::<()>(TableId::MessagesOf, &prefix, from, PORTION)?;
-    for (key, ()) in &found {
-        let Ok(id) = <[u8; 16]>::try_from(&key[prefix.len()..]) else { continue };
-        remove_message(tables, MessageId::from(id), &removal)?;
-    }
-    match found.last().filter(|_| found.len() == PORTION) {
-        // The key behind this one.
-        Some((last, ())) => Ok(Done::Portion(Some(Place([last.as_slice(), &[0]].concat())))),
-        None => {
-            tables.remove(TableId::Removals, &key)?;
-            Ok(Done::Portion(None))
+    let found = tables.some_keys_with_prefix(emptied, &prefix, from, PORTION)?;
+    for key in &found {
+        let rest = &key[prefix.len()..];
+        let other = RecipientRef::from_key(rest);
+        match (emptied, other, <[u8; 16]>::try_from(rest)) {
+            (TableId::MessagesOf, _, Ok(id)) => remove_message(tables, MessageId::from(id), &removal)?,
+            (TableId::Subscriptions, Some(subscriber), _) => {
+                subscriptions::end(tables, &removal.recipient, &subscriber, removal.at, None)?;
+            }
+            (TableId::SubscribedTo, Some(object), _) => {
+                let heir = heir(tables, &removal)?;
+                subscriptions::end(tables, &object, &removal.recipient, removal.at, heir)?;
+            }
+            _ => {}
         }
     }
+    Ok(Done::Portion(Some(match found.last().filter(|_| found.len() == PORTION) {
+        // The key behind this one.
+        Some(last) => Place { table: *table, from: [last.as_slice(), &[0]].concat() },
+        None => Place { table: table + 1, from: Vec::new() },
+    })))
+}
+
+/// Who takes over, if anybody does and has not been deleted since.
+fn heir<'a>(tables: &mut Tables<'_>, removal: &'a Removal) -> Result<Option<&'a RecipientRef>, StoreError> {
+    let Some(heir) = &removal.heir else { return Ok(None) };
+    Ok(tables.get::<Recipient>(TableId::Recipients, &heir.key())?.map(|_| heir))
 }
 
 fn remove_message(tables: &mut Tables<'_>, id: MessageId, removal: &Removal) -> Result<(), StoreError> {
@@ -101,10 +123,8 @@ fn remove_message(tables: &mut Tables<'_>, id: MessageId, removal: &Removal) -> 
         return Ok(());
     }
     tables.remove(TableId::MessagesOf, &index)?;
-    let heir = removal.heir.as_ref().filter(|_| removal.at.since(message.inserted_at) <= INHERITED);
-    if let Some(heir) = heir
-        && tables.get::<Recipient>(TableId::Recipients, &heir.key())?.is_some()
-    {
+    let is_young = removal.at.since(message.inserted_at) <= INHERITED;
+    if let Some(heir) = heir(tables, removal)?.filter(|_| is_young) {
         return bequeath(tables, message, heir);
     }
     forget_message(tables, &message)?;

@@ -68,9 +68,17 @@ pub enum TableId {
     Preferences,
     /// Collection, NUL, id, NUL, ChannelId: ChannelData.
     ChannelData,
+    /// The object's collection, NUL, id, NUL, the subscriber's: Subscription.
+    Subscriptions,
+    /// The subscriber's collection, NUL, id, NUL, the object's: nothing.
+    SubscribedTo,
+    /// TriggerId: FanOut. Only of those that are going on.
+    FanOuts,
+    /// TriggerId, collection, NUL, id: nothing. Who has a run of a trigger that is spreading.
+    Reached,
 }
 
-const COUNT: usize = 26;
+const COUNT: usize = 30;
 
 const NAMES: [&str; COUNT] = [
     "meta",
@@ -99,6 +107,10 @@ const NAMES: [&str; COUNT] = [
     "removals",
     "preferences",
     "channel_data",
+    "subscriptions",
+    "subscribed_to",
+    "fan_outs",
+    "reached",
 ];
 
 impl TableId {
@@ -240,15 +252,27 @@ impl<'txn> Tables<'txn> {
 
     /// Removes all values whose key starts with `prefix`: few, since one write removes them.
     pub fn remove_with_prefix(&mut self, table: TableId, prefix: &[u8]) -> Result<(), StoreError> {
+        let keys = self.some_keys_with_prefix(table, prefix, prefix, usize::MAX)?;
+        keys.iter().try_for_each(|key| self.remove(table, key))
+    }
+
+    /// The first `most` keys that start with `prefix` and are not before `from`.
+    pub fn some_keys_with_prefix(
+        &mut self,
+        table: TableId,
+        prefix: &[u8],
+        from: &[u8],
+        most: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut keys = Vec::new();
-        for entry in self.at(table as usize)?.range(prefix..).map_err(storage)? {
+        for entry in self.at(table as usize)?.range(from.max(prefix)..).map_err(storage)?.take(most) {
             let (key, _) = entry.map_err(storage)?;
             if !key.value().starts_with(prefix) {
                 break;
             }
             keys.push(key.value().to_vec());
         }
-        keys.iter().try_for_each(|key| self.remove(table, key))
+        Ok(keys)
     }
 
     /// The first key of `table`.
@@ -315,9 +339,7 @@ pub fn feed_key(channel: ChannelId, recipient: &RecipientRef) -> Vec<u8> {
 
 /// Whose feed it is, from what follows the channel in its key.
 pub fn feed_recipient(key: &[u8]) -> Option<RecipientRef> {
-    let text = std::str::from_utf8(key.strip_suffix(&[0])?).ok()?;
-    let (collection, id) = text.split_once('\0')?;
-    Some(RecipientRef { collection: collection.into(), id: id.into() })
+    RecipientRef::from_key(key.strip_suffix(&[0])?)
 }
 
 /// The key of the feed's item that was inserted at `at`.

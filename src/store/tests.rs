@@ -76,8 +76,9 @@ impl Bench {
             inserted_at: at,
         };
         let work = Work::default().begin();
-        let admission = Admission { runs: vec![run.id], due: None, cancel: run.cancel, flow: run.flow, work };
-        let accept = Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency, bytes: 0 };
+        let admission =
+            Admission { runs: vec![run.id], due: None, cancel: run.cancel, flow: run.flow, fan_out: None, work };
+        let accept = Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency, fan_out: None, bytes: 0 };
         self.store.accept(accept, admission).await
     }
 
@@ -117,7 +118,8 @@ impl Bench {
 
     async fn cancel(&self, numbers: &[u8], recipients: Option<Vec<RecipientRef>>) -> Vec<(RunId, u32)> {
         let runs = numbers.iter().map(|number| RunId::from([*number; 16])).collect();
-        let cancelled = self.store.cancel(Cancel { runs, recipients, at: START }).await.unwrap();
+        let cancelled =
+            self.store.cancel(Cancel { runs, recipients, of: None, spreading: Vec::new(), at: START }).await.unwrap();
         cancelled.into_iter().map(|run| (run.run, run.in_flight)).collect()
     }
 
@@ -143,6 +145,7 @@ pub(super) fn run(number: u8) -> Run {
         flow: Flow::default(),
         recipient: RecipientRef::user(format!("u{number}")),
         data: None,
+        via: None,
         cancel: Some(CancelHash::of("w", "key")),
         revision: 0,
         phase: Phase::Ready { step: 0 },

@@ -30,8 +30,8 @@ pub fn trim(tables: &mut Tables<'_>, trim: Trim) -> Result<Done, StoreError> {
         }
         Trim::Triggers(before) => {
             let mut before = before;
-            for runs in [TableId::Runs, TableId::Cohorts, TableId::EndedRuns] {
-                before = before.min(oldest(tables, runs)?.unwrap_or(before));
+            for users in [TableId::Runs, TableId::Cohorts, TableId::EndedRuns, TableId::FanOuts] {
+                before = before.min(oldest(tables, users)?.unwrap_or(before));
             }
             bundle::trim(tables, TriggerId::least(before.minus(BETWEEN_TRIGGER_AND_RUN)), BATCH)?
         }

@@ -158,6 +158,12 @@ impl Store {
         self.try_enqueue(op, None)?.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Writes `op`, waiting for room in the queue, and admits the runs that it makes.
+    pub(super) async fn submit_admitting(&self, op: Op, admission: Admission) -> Result<Done, StoreError> {
+        let room = Arc::clone(&self.0.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        self.enqueue(op, Some(admission), room)?.await.map_err(|_| StoreError::Closed)?
+    }
+
     fn try_enqueue(&self, op: Op, admission: Option<Admission>) -> Result<Answer, StoreError> {
         let room = Arc::clone(&self.0.room).try_acquire_owned().map_err(|_| StoreError::Overloaded)?;
         self.enqueue(op, admission, room)
@@ -341,8 +347,14 @@ impl Committer {
                     .into_iter()
                     .zip(done)
                     .map(|((admission, reply, room), done)| {
-                        let is_new = matches!(done, Ok(Done::Accepted(Accepted::New)));
-                        (admission.filter(|_| is_new), (reply, room, done))
+                        let admitted = match &done {
+                            Ok(Done::Accepted(Accepted::New)) => admission,
+                            Ok(Done::Spread(runs, _)) => {
+                                admission.map(|admission| Admission { runs: runs.clone(), ..admission })
+                            }
+                            _ => None,
+                        };
+                        (admitted, (reply, room, done))
                     })
                     .unzip();
                 self.admit(admissions.into_iter().flatten().collect());

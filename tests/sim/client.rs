@@ -248,9 +248,16 @@ impl Life {
     async fn revive(&self, run: Run) {
         let Ok(Some(trigger)) = self.store.read().and_then(|reader| reader.trigger(run.trigger)) else { return };
         let work = self.intake.engine.deps.work.begin();
-        let admission =
-            Admission { runs: vec![run.id], due: run.phase.due(), cancel: run.cancel, flow: run.flow, work };
-        let accept = Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency: None, bytes: 0 };
+        let admission = Admission {
+            runs: vec![run.id],
+            due: run.phase.due(),
+            cancel: run.cancel,
+            flow: run.flow,
+            fan_out: None,
+            work,
+        };
+        let accept =
+            Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency: None, fan_out: None, bytes: 0 };
         drop(self.store.accept(accept, admission).await);
     }
 

@@ -140,6 +140,7 @@ impl Author {
                 flow: Flow::default(),
                 recipient: self.user(),
                 data: None,
+                via: None,
                 cancel: Some(CancelHash::of("w", "key")),
                 revision: 0,
                 phase: Phase::Ready { step: 0 },
@@ -155,7 +156,7 @@ impl Author {
             fingerprint: [self.rng.below(2) as u8; 32],
             request_id: format!("r{key}"),
         });
-        let accept = Accept { trigger, runs, identify, idempotency, bytes: size };
+        let accept = Accept { trigger, runs, identify, idempotency, fan_out: None, bytes: size };
         Op::Accept(Box::new(accept.prepare().unwrap()))
     }
 
@@ -204,7 +205,7 @@ impl Author {
     fn cancel(&mut self) -> Op {
         let runs = (0..self.rng.range(1, 4)).map(|_| self.run().0).collect();
         let recipients = self.rng.percent(30).then(|| vec![self.user()]);
-        Op::Cancel(Cancel { runs, recipients, at: self.at })
+        Op::Cancel(Cancel { runs, recipients, of: None, spreading: Vec::new(), at: self.at })
     }
 
     fn begin_attempt(&mut self) -> Op {
