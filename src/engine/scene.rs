@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Engine;
 use super::catalog::{Published, VersionError};
 use super::plan::{Draft, Env};
 use crate::base::clock::Timestamp;
 use crate::base::ids::MessageId;
-use crate::model::condition::{Facts, STANDING_SCOPES};
+use crate::model::condition::{Conditions, Facts, REFS, STANDING_SCOPES};
 use crate::model::consent::Preferences;
 use crate::model::message::Content;
+use crate::model::message_status;
 use crate::model::preferences::DEFAULT_SET;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::Run;
 use crate::model::subscription::Subscription;
 use crate::model::trigger::Trigger;
 use crate::model::workflow::{StepKind, Template};
-use crate::store::StoreError;
 use crate::store::removal::is_before;
+use crate::store::{Reader, StoreError};
 use crate::template::scope::Scope;
 
 /// Everything that a step of `run` may look at, loaded afresh for each step: a property that was set during a delay
@@ -34,7 +35,7 @@ pub struct Scene {
     subscription: Option<(Subscription, Recipient)>,
     actor: Option<Recipient>,
     tenant: Option<Recipient>,
-    vars: serde_json::Map<String, Value>,
+    vars: Map<String, Value>,
     preferences: Preferences,
     /// What conditions are judged by; `null` when there are none.
     facts: Value,
@@ -78,8 +79,11 @@ impl Scene {
         let (vars, facts) = (engine.vars.clone(), Value::Null);
         let mut scene =
             Self { trigger, published, recipient, deleted, subscription, actor, tenant, vars, preferences, facts };
-        if scene.preferences.have_conditions() {
-            scene.facts = scene.facts(now);
+        let workflow = &scene.published.workflow;
+        if scene.preferences.have_conditions() || !workflow.conditions().all(Conditions::is_empty) {
+            let ask_steps = workflow.conditions().any(|one| !one.paths_in(REFS).is_empty());
+            let refs = if ask_steps { refs(&reader, run)? } else { Map::new() };
+            scene.facts = scene.facts(refs, now);
         }
         Ok(scene)
     }
@@ -126,13 +130,14 @@ impl Scene {
     }
 
     /// What conditions can name; there is no message yet.
-    fn facts(&self, now: Timestamp) -> Value {
+    fn facts(&self, refs: Map<String, Value>, now: Timestamp) -> Value {
         let mut scope = self.scope(MessageId::from([0; 16]), now);
         if let Value::Object(map) = &mut scope {
             // Data lies beside the scopes too, and must not stand in for one.
             map.retain(|name, _| STANDING_SCOPES.contains(&name.as_str()));
             let actors = usize::from(self.actor.is_some());
             map.insert("run".into(), json!({"total_activities": 1, "total_actors": actors}));
+            map.insert(REFS.into(), Value::Object(refs));
         }
         scope
     }
@@ -156,4 +161,15 @@ impl Scene {
             }
         }
     }
+}
+
+/// What became of the messages of the run's steps, by their `ref`.
+fn refs(reader: &Reader, run: &Run) -> Result<Map<String, Value>, StoreError> {
+    let mut refs = Map::new();
+    for event in reader.run_events(run.id)? {
+        let Some(message) = event.message.map(|id| reader.message(id)).transpose()?.flatten() else { continue };
+        let engagement = reader.engagement(&message)?;
+        refs.insert(event.step_ref, message_status::facts(message.status, &engagement));
+    }
+    Ok(refs)
 }

@@ -1,9 +1,12 @@
 //! Conditions: when something holds, in Knock's JSON form, and why it did or did not (`knock-engine.md` section 4).
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::comparison::{Operand, Operator};
+use super::message_status::{is_unknown_token, token_names};
 use super::profile::at;
 use super::recipient::kind;
 use super::trigger::FieldError;
@@ -20,6 +23,10 @@ const MAX_TOLD_BYTES: usize = 256;
 const SCOPES: [&str; 9] = ["data", "recipient", "actor", "tenant", "vars", "workflow", "run", "refs", "event"];
 /// Those of them that there are before and beside all steps: what preferences can ask.
 pub const STANDING_SCOPES: &[&str] = &["data", "recipient", "actor", "tenant", "vars", "workflow", "run"];
+/// What a step can ask: also what became of the steps before it.
+pub const STEP_SCOPES: &[&str] = &["data", "recipient", "actor", "tenant", "vars", "workflow", "run", REFS];
+/// The scope of the steps before a step, by `ref`.
+pub const REFS: &str = "refs";
 
 /// One comparison.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +52,12 @@ pub enum Conditions {
     Any(Vec<Conditions>),
 }
 
+impl Default for Conditions {
+    fn default() -> Self {
+        Self::All(Vec::new())
+    }
+}
+
 /// What conditions are judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -68,6 +81,18 @@ pub struct Judged {
     pub holds: Option<bool>,
 }
 
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let actual = self.actual.as_deref().unwrap_or("nothing");
+        let name = Operator::ALL.iter().find(|(_, operator)| *operator == self.operator).map_or("", |(name, _)| *name);
+        write!(f, "{} is {actual}, asked is {name} {}", self.variable, self.argument)?;
+        match &self.wanted {
+            Some(wanted) if *wanted != self.argument => write!(f, ", which is {wanted}"),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Conditions {
     /// Reads a group (`{"all": [...]}`, `{"any": [...]}`, nested), a list, whose conditions must all hold, or a single
     /// condition, on these scopes. `null` and `{}` hold always.
@@ -79,6 +104,24 @@ impl Conditions {
             errors.push(FieldError::new(field, message));
         }
         read
+    }
+
+    /// Whether they always hold, since there are none.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::All(members) | Self::Any(members) => members.is_empty(),
+        }
+    }
+
+    /// The paths that are looked up under `scope`, each without it, on both sides.
+    pub fn paths_in<'a>(&'a self, scope: &str) -> Vec<&'a str> {
+        match self {
+            Self::One(Condition { variable, argument, .. }) => {
+                [variable, argument].into_iter().filter_map(|term| term.path_in(scope)).collect()
+            }
+            Self::All(members) | Self::Any(members) => members.iter().flat_map(|one| one.paths_in(scope)).collect(),
+        }
     }
 
     /// Whether they hold, and what came of each.
@@ -153,6 +196,13 @@ impl Term {
         }
     }
 
+    fn path_in(&self, scope: &str) -> Option<&str> {
+        match self {
+            Self::Path(path) => path.strip_prefix(scope)?.strip_prefix('.'),
+            Self::Literal(_) => None,
+        }
+    }
+
     fn literal(&self) -> Operand<'_> {
         match self {
             Self::Literal(value) => Some(value),
@@ -178,6 +228,9 @@ impl Term {
                 Err("is a template; name a path instead, such as `data.until`".into())
             }
             Value::String(text) if SCOPES.contains(&first(text)) && first(text) != text => Self::path(text, scopes),
+            Value::String(text) if is_unknown_token(text) => {
+                Err(format!("is `{text}`, which is no status; known: {}", token_names()))
+            }
             Value::String(text) => Ok(Self::Literal(serde_json::from_str(text).unwrap_or_else(|_| value.clone()))),
             other => Ok(Self::Literal(other.clone())),
         }
@@ -196,8 +249,8 @@ fn first(path: &str) -> &str {
     path.split(['.', '[']).next().unwrap_or_default()
 }
 
-impl std::fmt::Display for Term {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => f.write_str(path),
             Self::Literal(value) => f.write_str(&tell(value)),
@@ -226,11 +279,11 @@ impl Reader<'_> {
         match value {
             _ if depth > MAX_DEPTH => {
                 self.wrong(field, format!("lies more than {MAX_DEPTH} groups deep"));
-                Conditions::All(Vec::new())
+                Conditions::default()
             }
-            Value::Null => Conditions::All(Vec::new()),
+            Value::Null => Conditions::default(),
             Value::Array(list) => Conditions::All(self.list(field, list, depth)),
-            Value::Object(map) if map.is_empty() => Conditions::All(Vec::new()),
+            Value::Object(map) if map.is_empty() => Conditions::default(),
             Value::Object(map) => match (map.get("all"), map.get("any"), map.len()) {
                 (Some(all), None, 1) => Conditions::All(self.members(&at(field, "all"), all, depth)),
                 (None, Some(any), 1) => Conditions::Any(self.members(&at(field, "any"), any, depth)),
@@ -240,12 +293,12 @@ impl Reader<'_> {
                         field,
                         "holds more than one of `all`, `any` and a condition; put one into the other".into(),
                     );
-                    Conditions::All(Vec::new())
+                    Conditions::default()
                 }
             },
             other => {
                 self.wrong(field, format!("must be a condition or a group of them, not {}", kind(other)));
-                Conditions::All(Vec::new())
+                Conditions::default()
             }
         }
     }
@@ -287,7 +340,7 @@ impl Reader<'_> {
                 let _ = variable.map_err(|message| part("variable", message));
                 let _ = operator.map_err(|message| part("operator", message));
                 let _ = argument.map_err(|message| part("argument", message));
-                Conditions::All(Vec::new())
+                Conditions::default()
             }
         }
     }

@@ -67,6 +67,11 @@ impl<'a> Reader<'a> {
         self.findings.value_fault(&self.path, problem, fix);
     }
 
+    /// The value at `path`, which lies in this one, is wrong.
+    pub fn fault_at(&self, path: &str, problem: impl Into<String>, fix: impl Into<String>) {
+        self.findings.value_fault(path, problem, fix);
+    }
+
     /// That this field is here is wrong.
     pub fn field_fault(&self, problem: impl Into<String>, fix: impl Into<String>) {
         self.findings.field_fault(&self.path, problem, fix);

@@ -21,7 +21,7 @@ mod json_path;
 mod json_reader;
 pub mod message;
 pub mod message_filter;
-mod message_status;
+pub mod message_status;
 pub mod notice;
 pub mod page;
 mod pointer;

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::condition::Judged;
 use super::consent::Setting;
 use super::flow::Flow;
 use super::recipient::RecipientRef;
 use super::trigger::CancelHash;
 use crate::base::clock::Timestamp;
-use crate::base::ids::{RunId, TriggerId};
+use crate::base::ids::{MessageId, RunId, TriggerId};
 
 /// A run that has not ended. What all runs of a trigger share stands in the trigger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,15 @@ pub enum Outcome {
     Failed(String),
     /// Its recipient was deleted.
     RecipientDeleted,
+    /// Something of the workflow ended it before its last step.
+    Halted(Halt),
+}
+
+/// What of a workflow ends a run early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Halt {
+    /// The conditions of the trigger did not hold.
+    Conditions,
 }
 
 /// A run that has ended, as history keeps it.
@@ -81,7 +91,17 @@ pub struct RunEvent {
     pub kind: RunEventKind,
     /// Empty when the event is not a step's.
     pub step_ref: String,
+    /// The message that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<MessageId>,
     pub at: Timestamp,
+}
+
+impl RunEvent {
+    /// What happened to the run as a whole.
+    pub fn of_run(kind: RunEventKind, at: Timestamp) -> Self {
+        Self { kind, step_ref: String::new(), message: None, at }
+    }
 }
 
 /// What happened.
@@ -99,4 +119,6 @@ pub enum RunEventKind {
     Cancelled,
     /// Which preferences were looked at before a message was made or left out, in order.
     PreferencesEvaluated(Vec<Setting>),
+    /// The conditions of a step, or of the trigger when it is no step's, were judged.
+    ConditionsEvaluated { hold: bool, conditions: Vec<Judged> },
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::channel::ChannelType;
 use super::channel_step::{CHANNEL_TYPES, read_channel_step};
+use super::condition::{Conditions, REFS, STEP_SCOPES};
 use super::delay_step::read_delay;
 use super::json_reader::{Reader, shown_text};
 use super::workflow::{Step, StepKind};
@@ -35,6 +36,9 @@ const UNSUPPORTED_TYPES: [&str; 13] = [
 
 /// What every step may have.
 pub const COMMON_KEYS: [&str; 5] = ["type", "ref", "name", "description", "conditions"];
+
+/// What a condition can ask of a step with a message.
+const MESSAGE_FACTS: [&str; 3] = ["delivery_status", "engagement_status", "status"];
 
 /// The configured channels, by key.
 pub type Channels = BTreeMap<String, ChannelType>;
@@ -68,16 +72,22 @@ fn read_step(step: &Reader<'_>, channels: &Channels, references: &mut References
     step.object()?;
     let reference = references.read(step, channels);
     let name = step.field("name").optional_name();
-    let conditions = read_conditions(&step.field("conditions"));
+    let conditions = references.read_conditions(&step.field("conditions"));
     let kind = read_kind(step, channels);
     Some(Step { reference: reference?, name: name.map(str::to_owned), conditions, kind: kind? })
 }
 
-/// Conditions of a workflow or a step: kept as they are, with a notice. An empty object is none.
-pub fn read_conditions(field: &Reader<'_>) -> Option<Value> {
-    field.object().filter(|conditions| !conditions.is_empty())?;
-    field.notice("conditions are kept, but not evaluated by this version", "What they would hold back is sent.");
-    field.value().cloned()
+/// The conditions at `field`, on these scopes. After a fault they are not all of them.
+pub fn read_conditions(field: &Reader<'_>, scopes: &[&str]) -> Conditions {
+    const FORM: &str =
+        r#"Write conditions as {"all": [{"variable": "data.plan", "operator": "equal_to", "argument": "pro"}]}."#;
+    let Some(value) = field.value() else { return Conditions::default() };
+    let mut errors = Vec::new();
+    let conditions = Conditions::from_json(field.path(), value, scopes, &mut errors);
+    for error in errors {
+        field.fault_at(&error.field, error.message, FORM);
+    }
+    conditions
 }
 
 fn read_kind(step: &Reader<'_>, channels: &Channels) -> Option<StepKind> {
@@ -103,8 +113,13 @@ fn read_kind(step: &Reader<'_>, channels: &Channels) -> Option<StepKind> {
 struct References {
     /// All that are written or were suggested.
     taken: BTreeSet<String>,
-    /// By ref: the path of the step that has it.
-    seen: BTreeMap<String, String>,
+    /// By ref: the step that has it, of those read so far.
+    seen: BTreeMap<String, Seen>,
+}
+
+struct Seen {
+    path: String,
+    has_message: bool,
 }
 
 impl References {
@@ -122,14 +137,44 @@ impl References {
         }
         let reference = field.optional_name()?;
         if let Some(other) = self.seen.get(reference) {
-            let problem = format!("{} is the ref of {other} too", shown_text(reference));
+            let problem = format!("{} is the ref of {} too", shown_text(reference), other.path);
             let stem = reference.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_').to_owned();
             let free = self.free(if stem.is_empty() { "step" } else { &stem });
             field.fault(problem, format!("A ref is unique in its workflow; {} is free.", shown_text(&free)));
             return None;
         }
-        self.seen.insert(reference.to_owned(), step.path().to_owned());
+        let has_message = step.field("type").value().and_then(Value::as_str) == Some("channel");
+        self.seen.insert(reference.to_owned(), Seen { path: step.path().to_owned(), has_message });
         Some(reference.to_owned())
+    }
+
+    /// The conditions at `field`, which may ask what became of the steps before this one.
+    fn read_conditions(&self, field: &Reader<'_>) -> Conditions {
+        let conditions = read_conditions(field, STEP_SCOPES);
+        for path in conditions.paths_in(REFS) {
+            let (reference, what) = path.split_once('.').unwrap_or((path, ""));
+            let Some(problem) = self.fault_of(reference, what, field) else { continue };
+            let known = self.seen.iter().filter(|(_, seen)| seen.has_message && !is_within(field, seen));
+            let known: Vec<&str> = known.map(|(reference, _)| reference.as_str()).collect();
+            let fix = match known.is_empty() {
+                true => "No step before this one makes a message.".to_owned(),
+                false => format!("Steps with messages before this one are {}.", quoted_list(&known)),
+            };
+            field.fault(format!("`{REFS}.{path}` {problem}"), did_you_mean(nearest(reference, known), &fix));
+        }
+        conditions
+    }
+
+    /// What is wrong with asking for `what` of the step `reference`.
+    fn fault_of(&self, reference: &str, what: &str, field: &Reader<'_>) -> Option<String> {
+        match self.seen.get(reference) {
+            Some(seen) if is_within(field, seen) => Some("asks the step itself".to_owned()),
+            Some(seen) if !seen.has_message => Some("asks a step that makes no message".to_owned()),
+            Some(_) if MESSAGE_FACTS.contains(&what) => None,
+            Some(_) => Some(format!("asks for something else than {}", quoted_list(&MESSAGE_FACTS))),
+            None if self.taken.contains(reference) => Some("asks a step that comes later".to_owned()),
+            None => Some("asks a step that there is not".to_owned()),
+        }
     }
 
     /// The first of `email_1`, `email_2` and so on that no step has; from then on taken.
@@ -143,6 +188,11 @@ impl References {
             number += 1;
         }
     }
+}
+
+/// Whether `field` belongs to the step.
+fn is_within(field: &Reader<'_>, step: &Seen) -> bool {
+    field.path().strip_prefix(&step.path).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// What the ref of a step begins with by custom: its type of channel, or its type.
@@ -202,6 +252,28 @@ mod tests {
         let expected = "steps[2].ref: \"email_1\" is the ref of steps[0] too. \
                         A ref is unique in its workflow; \"email_2\" is free.";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn conditions_ask_of_earlier_steps_that_make_messages() {
+        let asks = |step: usize, variable: &str| {
+            let condition = json!({"variable": variable, "operator": "less_than", "argument": "$message.seen"});
+            with(&format!("/steps/{step}/conditions"), json!({"all": [condition]}))
+        };
+        assert!(!workflow(&asks(2, "refs.email_1.status")).steps[2].conditions.is_empty());
+        for (step, variable, problem) in [
+            (2, "refs.emial_1.status", "asks a step that there is not. Did you mean \"email_1\"?"),
+            (2, "refs.delay_1.status", "asks a step that makes no message. Steps with messages before"),
+            (2, "refs.email_1.stat", "asks for something else than \"delivery_status\", "),
+            (2, "refs.email_1", "asks for something else than"),
+            (2, "refs.in_app_feed_1.status", "asks the step itself"),
+            (1, "refs.in_app_feed_1.status", "asks a step that comes later"),
+            (0, "refs.delay_1.status", "asks a step that comes later. No step before this one makes a message."),
+        ] {
+            let text = fault(&asks(step, variable));
+            let place = format!("steps[{step}].conditions: `{variable}` {problem}");
+            assert!(text.starts_with(&place), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::channel::ChannelType;
+use super::condition::Conditions;
 use super::duration::Duration;
 
 /// A validated workflow. It says what to do; nothing in it can be wrong any more.
@@ -15,10 +16,17 @@ pub struct Workflow {
     pub categories: Vec<String>,
     pub settings: Settings,
     pub steps: Vec<Step>,
-    /// Conditions on the trigger, kept as written.
-    pub conditions: Option<Value>,
+    /// When a run goes on at all. Empty ones always hold.
+    pub conditions: Conditions,
     /// The whole document with its `field@` pointers resolved: what is stored for runs that outlive an edit.
     pub source: Value,
+}
+
+impl Workflow {
+    /// The conditions of the trigger and of all steps.
+    pub fn conditions(&self) -> impl Iterator<Item = &Conditions> {
+        std::iter::once(&self.conditions).chain(self.steps.iter().map(|step| &step.conditions))
+    }
 }
 
 /// `settings` of `workflow.json`.
@@ -43,8 +51,8 @@ pub enum Engine {
 pub struct Step {
     pub reference: String,
     pub name: Option<String>,
-    /// Conditions on the step, kept as written.
-    pub conditions: Option<Value>,
+    /// When the step is executed; otherwise the run goes on behind it. Empty ones always hold.
+    pub conditions: Conditions,
     pub kind: StepKind,
 }
 

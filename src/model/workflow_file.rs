@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::channel::ChannelType;
+use super::condition::STANDING_SCOPES;
 use super::fault::Fault;
 use super::findings::Findings;
 use super::json_reader::{LONGEST_NAME, Reader, shown_text};
@@ -109,7 +110,7 @@ fn read_workflow(
     let name = top.field("name").required_name("Write the workflow's name, as people shall see it.");
     let categories = read_categories(&top.field("categories"));
     let settings = read_settings(&top.field("settings"), default_engine);
-    let conditions = read_conditions(&top.field("conditions"));
+    let conditions = read_conditions(&top.field("conditions"), STANDING_SCOPES);
     let steps = read_steps(&top.field("steps"), channels);
     Some(Workflow {
         key: key.to_owned(),
@@ -284,17 +285,25 @@ mod tests {
     }
 
     #[test]
-    fn empty_conditions_are_none_and_others_are_kept_with_a_notice() {
-        assert_eq!(workflow(&with("/conditions", json!({}))).conditions, None);
-        assert_eq!(workflow(&with("/conditions", json!(null))).conditions, None);
-        let conditions = json!({"all": [{"variable": "data.x", "operator": "equal_to", "argument": "1"}]});
-        let document = with("/conditions", conditions.clone());
-        assert_eq!(workflow(&document).conditions, Some(conditions.clone()));
-        assert!(notice(&document).starts_with("conditions: conditions are kept, but not evaluated"));
-        let document = with("/steps/1/conditions", conditions.clone());
-        assert_eq!(workflow(&document).steps[1].conditions, Some(conditions));
-        assert!(notice(&document).starts_with("steps[1].conditions:"));
-        assert!(fault(&with("/conditions", json!([1]))).starts_with("conditions: an array is not an object"));
+    fn conditions_of_the_trigger_and_of_steps_are_read_and_each_fault_is_named_by_its_place() {
+        let held = |pointer: &str, value| workflow(&with(pointer, value)).conditions().any(|one| !one.is_empty());
+        for none in [json!({}), json!(null), json!([]), json!({"all": []})] {
+            assert!(!held("/conditions", none.clone()) && !held("/steps/1/conditions", none));
+        }
+        let conditions = |variable: &str, argument: &str| json!({"any": [{"all": [{"variable": variable, "operator": "equal_to", "argument": argument}]}]});
+        for pointer in ["/conditions", "/steps/1/conditions"] {
+            assert!(held(pointer, conditions("data.x", "1")));
+        }
+        let text = fault(&with("/conditions", conditions("refs.email_1.status", "$message.seen")));
+        assert!(
+            text.starts_with("conditions.any[0].all[0].variable: is `refs.email_1.status`, and `refs` cannot"),
+            "{text}"
+        );
+        let text = fault(&with("/steps/1/conditions", conditions("date.x", "1")));
+        assert!(text.starts_with("steps[1].conditions.any[0].all[0].variable: is `date.x`"), "{text}");
+        let text = fault(&with("/steps/1/conditions", conditions("data.x", "$message.sean")));
+        assert!(text.contains("argument: is `$message.sean`, which is no status"), "{text}");
+        assert!(fault(&with("/conditions", json!([1]))).starts_with("conditions[0]: must be a condition"));
     }
 
     #[test]

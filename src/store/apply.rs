@@ -229,7 +229,7 @@ fn cancel(tables: &mut Tables<'_>, cancel: &Cancel) -> Result<Done, StoreError> 
         let phase = stored.run.phase;
         let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
         stored.run.revision += 1;
-        let event = RunEvent { kind: RunEventKind::Cancelled, step_ref: String::new(), at: cancel.at };
+        let event = RunEvent::of_run(RunEventKind::Cancelled, cancel.at);
         put_events(tables, *id, first_event, &[event])?;
         end_run(tables, stored, Outcome::Cancelled, cancel.at)?;
         let in_flight = cancel_queued(tables, *id, cancel.at)?;

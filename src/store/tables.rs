@@ -142,6 +142,10 @@ impl TableId {
         Self::Removals,
         Self::Preferences,
         Self::ChannelData,
+        Self::Subscriptions,
+        Self::SubscribedTo,
+        Self::FanOuts,
+        Self::Reached,
     ];
 
     /// Its name in the file.

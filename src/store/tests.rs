@@ -336,7 +336,7 @@ async fn runs_are_admitted_before_the_answer_once_and_though_their_caller_went_a
 #[tokio::test]
 async fn what_began_with_a_run_comes_first_among_its_events_also_when_it_has_ended() {
     let bench = Bench::new();
-    let event = |kind| RunEvent { kind, step_ref: "s".into(), at: START };
+    let event = |kind| RunEvent { kind, step_ref: "s".into(), message: None, at: START };
     let began = event(RunEventKind::DelayStarted(START));
     let run = Run { begun: Some(began.clone()), ..run(1) };
     bench.accept_run(run, None, START).await.unwrap();

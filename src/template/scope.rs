@@ -75,6 +75,7 @@ impl Scope<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::condition::Conditions;
     use crate::model::workflow::Settings;
 
     #[test]
@@ -85,7 +86,7 @@ mod tests {
             categories: vec!["team".into()],
             settings: Settings::default(),
             steps: Vec::new(),
-            conditions: None,
+            conditions: Conditions::default(),
             source: Value::Null,
         };
         let recipient = json!({"id": "u1"});

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use super::budget::{EMAIL_BYTES, FEED_BYTES, Limit};
 use super::*;
+use crate::model::condition::Conditions;
 use crate::model::workflow::{ActionButton, ChannelStep, EmailTemplate, Engine, InAppTemplate, Settings, Step};
 
 fn workflow(templates: Vec<Template>) -> Workflow {
     let step = |(index, template)| Step {
         reference: format!("step_{}", index + 1),
         name: None,
-        conditions: None,
+        conditions: Conditions::default(),
         kind: StepKind::Channel(ChannelStep { channel_key: "channel".into(), engine: None, template }),
     };
     Workflow {
@@ -20,7 +21,7 @@ fn workflow(templates: Vec<Template>) -> Workflow {
         categories: Vec::new(),
         settings: Settings::default(),
         steps: templates.into_iter().enumerate().map(step).collect(),
-        conditions: None,
+        conditions: Conditions::default(),
         source: Value::Null,
     }
 }

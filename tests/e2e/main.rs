@@ -20,6 +20,7 @@ mod server;
 mod smtp;
 mod smtp_faults;
 mod socket;
+mod steps;
 mod story;
 mod tokens;
 mod watchdog;

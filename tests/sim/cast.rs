@@ -47,11 +47,13 @@ pub enum Part {
     /// An email that cannot be rendered for a recipient whose `divisor` is 0.
     Fragile(&'static str),
     Feed(&'static str),
+    /// An email that a recipient whose `divisor` is 0 does not get, by its conditions.
+    Guarded(&'static str),
     /// Seconds.
     Delay(u64),
 }
 
-use Part::{Delay, Email, Feed, Fragile};
+use Part::{Delay, Email, Feed, Fragile, Guarded};
 
 /// A workflow that the simulation triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +75,7 @@ pub enum Actor {
 
 const DAY: u64 = 86_400;
 
-pub const PLAYS: [Play; 8] = [
+pub const PLAYS: [Play; 9] = [
     Play { key: "invite", parts: &[Email("email_1"), Delay(3 * DAY), Email("email_2")], actor: Actor::Healthy },
     Play {
         key: "doze",
@@ -97,6 +99,11 @@ pub const PLAYS: [Play; 8] = [
         actor: Actor::Stumbles,
     },
     Play { key: "dies", parts: &[Email("email_1"), Delay(5), Email("email_2")], actor: Actor::Dies("email_2") },
+    Play {
+        key: "guarded",
+        parts: &[Guarded("email_1"), Delay(5), Guarded("email_2"), Delay(40), Feed("feed_1")],
+        actor: Actor::Stumbles,
+    },
     Play { key: "waits", parts: &[Delay(1), Delay(31), Email("email_1"), Delay(7_200)], actor: Actor::Healthy },
 ];
 
@@ -132,6 +139,11 @@ fn step(index: usize, part: Part, revision: u64) -> Value {
     match part {
         Email(name) => email(name, ""),
         Fragile(name) => email(name, " {{divide 6 divisor}}"),
+        Guarded(name) => {
+            let mut step = email(name, "");
+            step["conditions"] = json!([{"variable": "data.divisor", "operator": "not_equal_to", "argument": "0"}]);
+            step
+        }
         Feed(name) => json!({
             "ref": name, "type": "channel", "channel_key": "in-app",
             "template": {"markdown_body": format!("{{{{call}}}} {name} r{revision}")}
@@ -202,13 +214,16 @@ pub fn expected(play: &Play, who: Who, divisor: u64, skip_delay: bool) -> (Vec<E
                 }
                 continue;
             }
-            Email(name) | Fragile(name) => (name, false),
+            Email(name) | Fragile(name) | Guarded(name) => (name, false),
             Feed(name) => (name, true),
         };
         if play.actor == Actor::Dies(step) {
             return (messages, Some("panicked 3 times"));
         }
         if in_app && !who.is_user() || !in_app && !who.has_email() {
+            continue;
+        }
+        if matches!(part, Guarded(_)) && divisor == 0 {
             continue;
         }
         if matches!(part, Fragile(_)) && divisor == 0 {

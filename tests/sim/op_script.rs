@@ -175,7 +175,8 @@ impl Author {
             2 => Some(NewMessage::Send(self.message(run))),
             _ => Some(NewMessage::Feed(self.message(run), TriggerData::default())),
         };
-        let events = vec![RunEvent { kind: RunEventKind::MessageEnqueued, step_ref: "s".into(), at: self.at }];
+        let events =
+            vec![RunEvent { kind: RunEventKind::MessageEnqueued, step_ref: "s".into(), message: None, at: self.at }];
         Op::Advance(Box::new(Advance { run, expect, to, message, events, at: self.at }))
     }
 

@@ -1,0 +1,69 @@
+//! What steps do, and what holds them back.
+
+use serde_json::{Value, json};
+
+use crate::server::{Setup, belfry, delay, email, in_app, run};
+
+fn conditional(mut step: Value, variable: &str, operator: &str, argument: &str) -> Value {
+    step["conditions"] = json!({"all": [{"variable": variable, "operator": operator, "argument": argument}]});
+    step
+}
+
+fn subjects(mails: &[Value]) -> Vec<String> {
+    let of = |mail: &Value| format!("{} {}", mail["to"].as_str().unwrap(), mail["subject"].as_str().unwrap());
+    let mut subjects: Vec<String> = mails.iter().map(of).collect();
+    subjects.sort();
+    subjects
+}
+
+#[tokio::test]
+async fn an_email_follows_an_item_that_its_reader_has_not_seen() {
+    let late = conditional(email("Missed"), "refs.step_0.engagement_status", "not_contains", "$message.seen");
+    let mut server = Setup::new().workflow("escalate", &[in_app("Look"), delay("hours", 1), late]).start().await;
+    server.trigger("escalate", json!({"recipients": ["eager@x.test", "idle@x.test"]})).await;
+    server.settle().await;
+    let item = server.feed("eager@x.test").await["entries"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(server.put(&format!("/v1/messages/{item}/seen"), json!({})).await.status, 200);
+    server.kill_9().await;
+    server.restart().await;
+    server.advance("2h").await;
+    assert_eq!(subjects(&server.mailbox().await), ["idle@x.test Missed"]);
+}
+
+#[tokio::test]
+async fn a_step_is_left_out_and_a_run_does_not_begin_when_conditions_do_not_hold() {
+    let steps = [
+        conditional(email("Pro"), "recipient.plan", "equal_to", "pro"),
+        conditional(delay("days", 1), "data.slow", "equal_to", "true"),
+        email("All"),
+    ];
+    let named = steps.iter().enumerate().map(|(number, step)| {
+        let mut step = step.clone();
+        step["ref"] = json!(format!("step_{number}"));
+        step
+    });
+    let document = json!({
+        "name": "Plans", "steps": named.collect::<Vec<_>>(),
+        "conditions": {"any": [{"variable": "recipient.id", "operator": "not_equal_to", "argument": "actor.id"}]},
+    });
+    let server = Setup::new().workflow_text("plans", &document.to_string()).start().await;
+    let pro = json!({"id": "pro@x.test", "plan": "pro"});
+    let body = |slow: bool| json!({"recipients": [pro, "me@x.test", "you@x.test"], "actor": {"id": "me@x.test"}, "data": {"slow": slow}});
+    server.trigger("plans", body(false)).await;
+    server.settle().await;
+    assert_eq!(subjects(&server.mailbox().await), ["pro@x.test All", "pro@x.test Pro", "you@x.test All"]);
+    server.trigger("plans", body(true)).await;
+    server.settle().await;
+    assert_eq!(server.mailbox().await.len(), 4, "the slow ones wait");
+    server.advance("1d").await;
+    assert_eq!(server.mailbox().await.len(), 6);
+}
+
+#[tokio::test]
+async fn conditions_that_can_never_be_judged_are_found_before_they_run() {
+    let steps = [conditional(email("Hi"), "refs.step_7.status", "less_than", "$message.seen")];
+    let setup = Setup::new().workflow("wrong", &steps);
+    let (code, said, _) = run(belfry(&setup.path("."), &["workflow", "validate", "workflows"])).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("steps[0].conditions: `refs.step_7.status` asks a step that there is not"), "{said}");
+}
