@@ -1,6 +1,8 @@
 //! What waits for what until when: pending runs with what their trigger and their workflow say of them.
 
 use crate::base::clock::Timestamp;
+use serde_json::Value;
+
 use crate::base::ids::RunId;
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{Phase, Run};
@@ -92,24 +94,26 @@ pub fn describe(reader: &Reader, id: RunId) -> Result<Option<PendingRun>, StoreE
 /// What the runs of a trigger share.
 struct Shared {
     trigger: Trigger,
-    /// The names of the workflow's steps, as its document has them: it need not fit today's configuration.
-    steps: Vec<String>,
+    /// The names of the workflow's steps in the order of their numbers, and of what follows each, as its document has
+    /// them: it need not fit today's configuration.
+    steps: Vec<(String, Option<String>)>,
 }
 
 impl Shared {
     fn load(reader: &Reader, run: &Run) -> Result<Option<Self>, StoreError> {
         let Some(trigger) = reader.trigger(run.trigger)? else { return Ok(None) };
         let document = reader.version(trigger.version)?.map(|version| version.document).unwrap_or_default();
-        let names = document["steps"].as_array().into_iter().flatten().map(|step| &step["ref"]);
-        let steps = names.map(|name| name.as_str().unwrap_or_default().to_owned()).collect();
+        let mut steps = Vec::new();
+        number(&document["steps"], None, &mut steps);
         Ok(Some(Self { trigger, steps }))
     }
 
     fn describe(&self, run: Run) -> PendingRun {
-        let step = |index: u16| self.steps.get(usize::from(index)).cloned();
+        let (Phase::Ready { step } | Phase::Waiting { step, .. }) = run.phase;
+        let (name, behind) = self.steps.get(usize::from(step)).cloned().unzip();
         let (waits_at, next) = match run.phase {
-            Phase::Ready { step: index } => (None, step(index)),
-            Phase::Waiting { step: index, .. } => (step(index), step(index.saturating_add(1))),
+            Phase::Ready { .. } => (None, name),
+            Phase::Waiting { .. } => (name, behind.flatten()),
         };
         PendingRun {
             workflow: self.trigger.workflow.clone(),
@@ -119,6 +123,20 @@ impl Shared {
             waits_at,
             next,
             run,
+        }
+    }
+}
+
+/// Numbers the steps through as they are when a workflow is read: those of a branch stand behind its step.
+fn number(steps: &Value, behind: Option<&str>, numbered: &mut Vec<(String, Option<String>)>) {
+    let name = |step: &'_ Value| step["ref"].as_str().unwrap_or_default().to_owned();
+    let steps = steps.as_array().map_or(&[][..], Vec::as_slice);
+    for (index, step) in steps.iter().enumerate() {
+        let next = steps.get(index + 1).map(name).or_else(|| behind.map(str::to_owned));
+        numbered.push((name(step), next.clone()));
+        for branch in step["branches"].as_array().into_iter().flatten() {
+            let behind = next.as_deref().filter(|_| branch["terminates"] != true);
+            number(&branch["steps"], behind, numbered);
         }
     }
 }

@@ -11,10 +11,10 @@ use crate::model::consent::{Consent, Preferences, Subject};
 use crate::model::duration::{Duration, Unit};
 use crate::model::message::{Content, Message, Status};
 use crate::model::recipient::Recipient;
-use crate::model::run::{Halt, Outcome, Phase, Run, RunEvent, RunEventKind};
+use crate::model::run::{BranchJudged, Halt, Outcome, Phase, Run, RunEvent, RunEventKind};
 use crate::model::trigger::{Trigger, TriggerSettings};
 use crate::model::trigger_data::TriggerData;
-use crate::model::workflow::{ChannelStep, Step, StepKind, Template, Workflow};
+use crate::model::workflow::{Branch, ChannelStep, Onward, Step, StepKind, Template, Workflow};
 use crate::store::op::{Advance, NewMessage, Next};
 
 /// What surrounds the run at `now`.
@@ -104,7 +104,10 @@ pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
         Event::Enter => match run.phase {
             Phase::Waiting { due, .. } if due > env.now => Plan { write: None, then: vec![Effect::Sleep(due)] },
             _ if env.deleted => write(run, env, Next::End(Outcome::RecipientDeleted), None, Vec::new(), Effect::Stop),
-            Phase::Waiting { step, .. } => enter(run, step.saturating_add(1), env),
+            Phase::Waiting { step, .. } => match behind(step, env) {
+                Onward::Step(step) => enter(run, step, env),
+                end => go_on(run, end, env, None, Vec::new()),
+            },
             Phase::Ready { .. } if run.revision == 0 && !env.workflow.conditions.is_empty() => start(run, env),
             Phase::Ready { step } => enter(run, step, env),
         },
@@ -132,7 +135,7 @@ fn start(run: &Run, env: &Env<'_>) -> Plan {
 /// Executes `step`. A step that needs no rendering is decided here, and so are those that follow it at once.
 fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
     let Some(current) = env.workflow.steps.get(usize::from(step)) else {
-        return go_on(run, step, env, None, Vec::new());
+        return go_on(run, Onward::Finish, env, None, Vec::new());
     };
     match &current.kind {
         StepKind::Channel(channel) => {
@@ -144,22 +147,52 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
                 }
                 Err(why) => {
                     events.push(event(env, step, RunEventKind::StepSkipped(why)));
-                    go_on(run, step.saturating_add(1), env, None, events)
+                    go_on(run, behind(step, env), env, None, events)
                 }
             }
         }
         StepKind::Delay(delay) => {
             let (mut events, met) = meets_conditions(step, current, env);
             match met {
-                Ok(()) if env.trigger.settings.skip_delay => go_on(run, step.saturating_add(1), env, None, events),
+                Ok(()) if env.trigger.settings.skip_delay => go_on(run, behind(step, env), env, None, events),
                 Ok(()) => wait(run, step, *delay, env, None, events),
                 Err(why) => {
                     events.push(event(env, step, RunEventKind::StepSkipped(why)));
-                    go_on(run, step.saturating_add(1), env, None, events)
+                    go_on(run, behind(step, env), env, None, events)
                 }
             }
         }
+        StepKind::Branch(branches) => {
+            let (mut events, met) = meets_conditions(step, current, env);
+            let onward = match met.map(|()| take_branch(branches, env)) {
+                Ok((onward, judged)) => {
+                    events.push(event(env, step, RunEventKind::BranchTaken(judged)));
+                    onward
+                }
+                Err(why) => {
+                    events.push(event(env, step, RunEventKind::StepSkipped(why)));
+                    current.next
+                }
+            };
+            go_on(run, onward, env, None, events)
+        }
     }
+}
+
+/// Where the first branch leads whose conditions hold, and what came of those that were looked at.
+fn take_branch(branches: &[Branch], env: &Env<'_>) -> (Onward, Vec<BranchJudged>) {
+    let mut looked_at = Vec::new();
+    let taken = branches.iter().find(|branch| {
+        let (hold, conditions) = branch.conditions.judge(&env.facts);
+        looked_at.push(BranchJudged { name: branch.name.clone(), conditions });
+        hold
+    });
+    (taken.map_or(Onward::Finish, |branch| branch.first), looked_at)
+}
+
+/// Where a run goes on behind `step`.
+fn behind(step: u16, env: &Env<'_>) -> Onward {
+    env.workflow.steps.get(usize::from(step)).map_or(Onward::Finish, |step| step.next)
 }
 
 /// Whether a step's conditions hold, or why it is left out; and what is told of that.
@@ -249,7 +282,7 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
         Ok(channel) => channel,
         Err(why) => {
             events.push(event(env, draft.step, RunEventKind::StepSkipped(why)));
-            return go_on(run, draft.step.saturating_add(1), env, None, events);
+            return go_on(run, behind(draft.step, env), env, None, events);
         }
     };
     let in_app = matches!(content, Content::InApp { .. });
@@ -284,25 +317,31 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
         }
     };
     events.push(RunEvent { message: Some(draft.id), ..event(env, draft.step, RunEventKind::MessageEnqueued) });
-    let mut plan = go_on(run, draft.step.saturating_add(1), env, Some(message), events);
+    let mut plan = go_on(run, behind(draft.step, env), env, Some(message), events);
     plan.then.splice(0..0, effect);
     plan
 }
 
-/// Writes what was done so far and moves to `step`: a delay there begins now, unless it depends on conditions, which are
-/// judged by what is written here too; and past the last step the run ends.
-fn go_on(run: &Run, mut step: u16, env: &Env<'_>, message: Option<NewMessage>, events: Vec<RunEvent>) -> Plan {
+/// Writes what was done so far and goes on: a delay there begins now, unless it depends on conditions, which are
+/// judged by what is written here too.
+fn go_on(run: &Run, mut onward: Onward, env: &Env<'_>, message: Option<NewMessage>, events: Vec<RunEvent>) -> Plan {
     loop {
-        let next = env.workflow.steps.get(usize::from(step));
-        return match next.map(|step| (&step.kind, step.conditions.is_empty())) {
-            None => write(run, env, Next::End(Outcome::Finished), message, events, Effect::Stop),
-            Some((StepKind::Delay(_), true)) if env.trigger.settings.skip_delay => {
-                step = step.saturating_add(1);
-                continue;
+        let step = match onward {
+            Onward::Step(step) => step,
+            Onward::Finish => return write(run, env, Next::End(Outcome::Finished), message, events, Effect::Stop),
+            Onward::Terminate => {
+                return write(run, env, Next::End(Outcome::Halted(Halt::Branch)), message, events, Effect::Stop);
             }
-            Some((StepKind::Delay(delay), true)) => wait(run, step, *delay, env, message, events),
-            Some(_) => write(run, env, Next::Phase(Phase::Ready { step }), message, events, Effect::Continue),
         };
+        match env.workflow.steps.get(usize::from(step)) {
+            Some(Step { kind: StepKind::Delay(delay), conditions, next, .. }) if conditions.is_empty() => {
+                if !env.trigger.settings.skip_delay {
+                    return wait(run, step, *delay, env, message, events);
+                }
+                onward = *next;
+            }
+            _ => return write(run, env, Next::Phase(Phase::Ready { step }), message, events, Effect::Continue),
+        }
     }
 }
 

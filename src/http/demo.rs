@@ -51,6 +51,7 @@ fn outline(workflow: &Workflow) -> Value {
     let steps = workflow.steps.iter().map(|step| match &step.kind {
         StepKind::Channel(channel) => json!({"type": channel.template.channel_type().as_str()}),
         StepKind::Delay(duration) => json!({"type": "delay", "for": duration.to_string()}),
+        StepKind::Branch(_) => json!({"type": "branch"}),
     });
     json!({
         "key": workflow.key,

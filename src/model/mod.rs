@@ -2,6 +2,7 @@
 //! `base` and nothing else, and does not know how anything is stored, rendered or sent.
 
 pub mod access;
+mod branch_step;
 pub mod bulk_operation;
 pub mod channel;
 pub mod channel_data;

@@ -36,7 +36,7 @@ pub struct Run {
     pub begun: Option<RunEvent>,
 }
 
-/// Where a pending run stands. `step` is an index into the workflow's steps.
+/// Where a pending run stands. `step` is an index into the workflow's steps, those of branches included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// The step is to be executed now.
@@ -75,6 +75,8 @@ pub enum Outcome {
 pub enum Halt {
     /// The conditions of the trigger did not hold.
     Conditions,
+    /// It took a branch that terminates.
+    Branch,
 }
 
 /// A run that has ended, as history keeps it.
@@ -104,6 +106,14 @@ impl RunEvent {
     }
 }
 
+/// A branch that was looked at, and what came of its conditions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchJudged {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Judged>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunEventKind {
@@ -121,4 +131,6 @@ pub enum RunEventKind {
     PreferencesEvaluated(Vec<Setting>),
     /// The conditions of a step, or of the trigger when it is no step's, were judged.
     ConditionsEvaluated { hold: bool, conditions: Vec<Judged> },
+    /// A branch was taken: the last of those that were looked at.
+    BranchTaken(Vec<BranchJudged>),
 }

@@ -4,25 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::branch_step::{Arm, number, read_branches};
 use super::channel::ChannelType;
 use super::channel_step::{CHANNEL_TYPES, read_channel_step};
 use super::condition::{Conditions, REFS, STEP_SCOPES};
 use super::delay_step::read_delay;
 use super::json_reader::{Reader, shown_text};
-use super::workflow::{Step, StepKind};
+use super::workflow::{Onward, Step, StepKind};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The most steps of a workflow.
 const MAX_STEPS: usize = 100;
 
-const SUPPORTED_TYPES: [&str; 2] = ["channel", "delay"];
+const SUPPORTED_TYPES: [&str; 3] = ["channel", "delay", "branch"];
 
 /// The step types that Knock has and this version does not.
-const UNSUPPORTED_TYPES: [&str; 13] = [
+const UNSUPPORTED_TYPES: [&str; 12] = [
     "batch",
     "throttle",
     "http_fetch",
-    "branch",
     "random_cohort",
     "trigger_workflow",
     "update_data",
@@ -43,38 +43,96 @@ const MESSAGE_FACTS: [&str; 3] = ["delivery_status", "engagement_status", "statu
 /// The configured channels, by key.
 pub type Channels = BTreeMap<String, ChannelType>;
 
-/// The steps at `field`. None after a fault.
+/// The steps at `field`, and those of their branches. None after a fault.
 pub fn read_steps(field: &Reader<'_>, channels: &Channels) -> Option<Vec<Step>> {
     if field.value().is_none() {
         field.missing("Write an array with at least one step.");
         return None;
     }
-    let items = field.items()?;
-    if items.is_empty() {
-        field.fault("has no step", "Write at least one step, such as one of type \"channel\".");
+    let references = References::of(field);
+    let nodes = Steps { channels, references }.read(field, 0)?;
+    let count: usize = nodes.iter().map(Node::size).sum();
+    if count > MAX_STEPS {
+        let problem = format!("has {count} steps, those of branches included");
+        field.fault(problem, format!("Use at most {MAX_STEPS}."));
         return None;
     }
-    if items.len() > MAX_STEPS {
-        field.fault(format!("has {} steps", items.len()), format!("Use at most {MAX_STEPS}."));
-        return None;
-    }
-    let mut references = References::of(&items);
-    // Each is read before the first failure ends the collecting.
-    let steps: Vec<_> = items.iter().map(|item| read_step(item, channels, &mut references)).collect();
-    steps.into_iter().collect()
+    let mut steps = Vec::with_capacity(count);
+    number(nodes, Onward::Finish, &mut steps);
+    Some(steps)
 }
 
-fn read_step(step: &Reader<'_>, channels: &Channels, references: &mut References) -> Option<Step> {
-    if step.value().is_none() {
-        step.missing("Write a step, or remove this.");
-        return None;
+/// A step, and the branches that begin there.
+pub struct Node {
+    pub step: Step,
+    pub arms: Vec<Arm>,
+}
+
+impl Node {
+    /// How many steps it is.
+    pub fn size(&self) -> usize {
+        1 + self.arms.iter().flat_map(|arm| &arm.steps).map(Self::size).sum::<usize>()
     }
-    step.object()?;
-    let reference = references.read(step, channels);
-    let name = step.field("name").optional_name();
-    let conditions = references.read_conditions(&step.field("conditions"));
-    let kind = read_kind(step, channels);
-    Some(Step { reference: reference?, name: name.map(str::to_owned), conditions, kind: kind? })
+}
+
+/// What the reading of all steps of a workflow shares.
+pub struct Steps<'a> {
+    channels: &'a Channels,
+    pub references: References,
+}
+
+impl Steps<'_> {
+    /// The steps at `field`, which lies in `depth` branches. None after a fault.
+    pub fn read(&mut self, field: &Reader<'_>, depth: usize) -> Option<Vec<Node>> {
+        let items = field.items()?;
+        if items.is_empty() {
+            field.fault("has no step", "Write at least one step, such as one of type \"channel\".");
+            return None;
+        }
+        if items.len() > MAX_STEPS {
+            field.fault(format!("has {} steps", items.len()), format!("Use at most {MAX_STEPS}."));
+            return None;
+        }
+        // Each is read before the first failure ends the collecting.
+        let nodes: Vec<_> = items.iter().map(|item| self.read_step(item, depth)).collect();
+        nodes.into_iter().collect()
+    }
+
+    fn read_step(&mut self, step: &Reader<'_>, depth: usize) -> Option<Node> {
+        if step.value().is_none() {
+            step.missing("Write a step, or remove this.");
+            return None;
+        }
+        step.object()?;
+        let reference = self.references.read(step, self.channels);
+        let name = step.field("name").optional_name().map(str::to_owned);
+        let conditions = self.references.read_conditions(&step.field("conditions"));
+        let (kind, arms) = self.read_kind(step, depth)?;
+        let path = step.path().to_owned();
+        let step = Step { reference: reference?, name, conditions, kind, next: Onward::Finish, path };
+        Some(Node { step, arms })
+    }
+
+    fn read_kind(&mut self, step: &Reader<'_>, depth: usize) -> Option<(StepKind, Vec<Arm>)> {
+        let field = step.field("type");
+        let supported = format!("Supported are {}.", quoted_list(&SUPPORTED_TYPES));
+        let kind = field.required_text(&supported)?;
+        let alone = |kind| (kind, Vec::new());
+        match kind {
+            "channel" => read_channel_step(step, self.channels).map(StepKind::Channel).map(alone),
+            "delay" => read_delay(step).map(StepKind::Delay).map(alone),
+            "branch" => read_branches(step, self, depth).map(|arms| (StepKind::Branch(Vec::new()), arms)),
+            known if UNSUPPORTED_TYPES.contains(&known) => {
+                field.fault(format!("{} is not supported by this version", shown_text(known)), supported);
+                None
+            }
+            other => {
+                let meant = nearest(other, SUPPORTED_TYPES.into_iter().chain(UNSUPPORTED_TYPES));
+                field.fault(format!("{} is not a type of step", shown_text(other)), did_you_mean(meant, &supported));
+                None
+            }
+        }
+    }
 }
 
 /// The conditions at `field`, on these scopes. After a fault they are not all of them.
@@ -90,31 +148,14 @@ pub fn read_conditions(field: &Reader<'_>, scopes: &[&str]) -> Conditions {
     conditions
 }
 
-fn read_kind(step: &Reader<'_>, channels: &Channels) -> Option<StepKind> {
-    let field = step.field("type");
-    let supported = format!("Supported are {}.", quoted_list(&SUPPORTED_TYPES));
-    let kind = field.required_text(&supported)?;
-    match kind {
-        "channel" => read_channel_step(step, channels).map(StepKind::Channel),
-        "delay" => read_delay(step).map(StepKind::Delay),
-        known if UNSUPPORTED_TYPES.contains(&known) => {
-            field.fault(format!("{} is not supported by this version", shown_text(known)), supported);
-            None
-        }
-        other => {
-            let meant = nearest(other, SUPPORTED_TYPES.into_iter().chain(UNSUPPORTED_TYPES));
-            field.fault(format!("{} is not a type of step", shown_text(other)), did_you_mean(meant, &supported));
-            None
-        }
-    }
-}
-
 /// The `ref`s of a workflow. Each one names its step in faults, in messages and in later steps: it must be unique.
-struct References {
+pub struct References {
     /// All that are written or were suggested.
     taken: BTreeSet<String>,
     /// By ref: the step that has it, of those read so far.
     seen: BTreeMap<String, Seen>,
+    /// Those of them that are never executed before the one that is read now: they belong to another branch.
+    hidden: BTreeSet<String>,
 }
 
 struct Seen {
@@ -123,9 +164,26 @@ struct Seen {
 }
 
 impl References {
-    fn of(steps: &[Reader<'_>]) -> Self {
-        let written = steps.iter().filter_map(|step| step.field("ref").value()?.as_str());
-        Self { taken: written.map(str::to_owned).collect(), seen: BTreeMap::new() }
+    fn of(steps: &Reader<'_>) -> Self {
+        let mut taken = BTreeSet::new();
+        collect_references(steps.value(), &mut taken);
+        Self { taken, seen: BTreeMap::new(), hidden: BTreeSet::new() }
+    }
+
+    /// The steps of the branch at `branch` are not executed before those that are read from now on. Answers them.
+    pub fn hide_those_of(&mut self, branch: &Reader<'_>) -> Vec<String> {
+        let here = |(reference, seen): &(&String, &Seen)| {
+            !self.hidden.contains(*reference)
+                && seen.path.strip_prefix(branch.path()).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let found: Vec<String> = self.seen.iter().filter(here).map(|(reference, _)| reference.clone()).collect();
+        self.hidden.extend(found.iter().cloned());
+        found
+    }
+
+    /// These steps may have been executed before those that are read from now on.
+    pub fn show(&mut self, references: &[String]) {
+        self.hidden.retain(|reference| !references.contains(reference));
     }
 
     fn read(&mut self, step: &Reader<'_>, channels: &Channels) -> Option<String> {
@@ -149,12 +207,14 @@ impl References {
     }
 
     /// The conditions at `field`, which may ask what became of the steps before this one.
-    fn read_conditions(&self, field: &Reader<'_>) -> Conditions {
+    pub fn read_conditions(&self, field: &Reader<'_>) -> Conditions {
         let conditions = read_conditions(field, STEP_SCOPES);
         for path in conditions.paths_in(REFS) {
             let (reference, what) = path.split_once('.').unwrap_or((path, ""));
             let Some(problem) = self.fault_of(reference, what, field) else { continue };
-            let known = self.seen.iter().filter(|(_, seen)| seen.has_message && !is_within(field, seen));
+            let known = self.seen.iter().filter(|(reference, seen)| {
+                seen.has_message && !is_within(field, seen) && !self.hidden.contains(*reference)
+            });
             let known: Vec<&str> = known.map(|(reference, _)| reference.as_str()).collect();
             let fix = match known.is_empty() {
                 true => "No step before this one makes a message.".to_owned(),
@@ -169,6 +229,9 @@ impl References {
     fn fault_of(&self, reference: &str, what: &str, field: &Reader<'_>) -> Option<String> {
         match self.seen.get(reference) {
             Some(seen) if is_within(field, seen) => Some("asks the step itself".to_owned()),
+            Some(_) if self.hidden.contains(reference) => {
+                Some("asks a step that is never executed before this one".to_owned())
+            }
             Some(seen) if !seen.has_message => Some("asks a step that makes no message".to_owned()),
             Some(_) if MESSAGE_FACTS.contains(&what) => None,
             Some(_) => Some(format!("asks for something else than {}", quoted_list(&MESSAGE_FACTS))),
@@ -187,6 +250,14 @@ impl References {
             }
             number += 1;
         }
+    }
+}
+
+fn collect_references(steps: Option<&Value>, taken: &mut BTreeSet<String>) {
+    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    for step in list(steps) {
+        taken.extend(step.get("ref").and_then(Value::as_str).map(str::to_owned));
+        list(step.get("branches")).iter().for_each(|branch| collect_references(branch.get("steps"), taken));
     }
 }
 
@@ -229,8 +300,7 @@ mod tests {
     #[test]
     fn a_step_of_knocks_that_is_not_supported_is_named_as_such() {
         let text = fault(&with("/steps/1/type", json!("batch")));
-        let expected =
-            "steps[1].type: \"batch\" is not supported by this version. Supported are \"channel\", \"delay\".";
+        let expected = "steps[1].type: \"batch\" is not supported by this version. Supported are \"channel\", \"delay\", \"branch\".";
         assert_eq!(text, expected);
         assert!(fault(&with("/steps/1/type", json!("chanel"))).contains("Did you mean \"channel\"?"));
         assert!(fault(&without("/steps/1/type")).starts_with("steps[1].type: is missing. Supported are"));

@@ -146,7 +146,7 @@ mod tests {
     fn template(workflow: &Workflow, step: usize) -> &Template {
         match &workflow.steps[step].kind {
             StepKind::Channel(step) => &step.template,
-            StepKind::Delay(_) => panic!("a delay has no template"),
+            other => panic!("{other:?} has no template"),
         }
     }
 

@@ -15,6 +15,7 @@ pub struct Workflow {
     /// Case-sensitive, used by preferences and feed filters.
     pub categories: Vec<String>,
     pub settings: Settings,
+    /// Those of branches stand behind the step that they branch from.
     pub steps: Vec<Step>,
     /// When a run goes on at all. Empty ones always hold.
     pub conditions: Conditions,
@@ -23,9 +24,16 @@ pub struct Workflow {
 }
 
 impl Workflow {
-    /// The conditions of the trigger and of all steps.
-    pub fn conditions(&self) -> impl Iterator<Item = &Conditions> {
-        std::iter::once(&self.conditions).chain(self.steps.iter().map(|step| &step.conditions))
+    /// The conditions of the trigger, of all steps and of their branches.
+    pub fn conditions<'a>(&'a self) -> impl Iterator<Item = &'a Conditions> {
+        let of_step = |step: &'a Step| {
+            let branches = match &step.kind {
+                StepKind::Branch(branches) => branches.as_slice(),
+                StepKind::Channel(_) | StepKind::Delay(_) => &[],
+            };
+            std::iter::once(&step.conditions).chain(branches.iter().map(|branch| &branch.conditions))
+        };
+        std::iter::once(&self.conditions).chain(self.steps.iter().flat_map(of_step))
     }
 }
 
@@ -54,6 +62,28 @@ pub struct Step {
     /// When the step is executed; otherwise the run goes on behind it. Empty ones always hold.
     pub conditions: Conditions,
     pub kind: StepKind,
+    /// Where a run goes on that has executed it, or left it out.
+    pub next: Onward,
+    /// Where it stands in the document: `steps[2].branches[0].steps[1]`.
+    pub path: String,
+}
+
+/// Where a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// An index into the workflow's steps.
+    Step(u16),
+    /// Nothing follows.
+    Finish,
+    /// A branch ends the run.
+    Terminate,
+}
+
+impl Onward {
+    /// To the step at `index`; no workflow has as many as the type has numbers.
+    pub fn to(index: usize) -> Self {
+        u16::try_from(index).map_or(Self::Finish, Self::Step)
+    }
 }
 
 /// What a step does.
@@ -62,6 +92,17 @@ pub enum StepKind {
     Channel(ChannelStep),
     /// Waits before the next step.
     Delay(Duration),
+    /// Goes on with the first branch whose conditions hold.
+    Branch(Vec<Branch>),
+}
+
+/// A way that a run can take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch {
+    pub name: String,
+    /// Empty ones always hold: those of the last branch are.
+    pub conditions: Conditions,
+    pub first: Onward,
 }
 
 /// Sends one message on one channel.

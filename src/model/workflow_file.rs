@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(workflow(&liquid).settings.engine, Engine::Liquid);
         let engine = |document: &Value| match &workflow(document).steps[0].kind {
             StepKind::Channel(step) => step.engine,
-            StepKind::Delay(_) => panic!("a delay has no template"),
+            _ => panic!("it has no template"),
         };
         assert_eq!(engine(&document()), None);
         assert_eq!(engine(&with("/steps/0/template/template_engine", json!("liquid"))), Some(Engine::Liquid));

@@ -50,10 +50,10 @@ impl Compiled {
         let file = format!("{}/workflow.json", workflow.key);
         let mut compiled = Self { emails: HashMap::new(), in_apps: HashMap::new() };
         let mut faults = Vec::new();
-        for (index, step) in workflow.steps.iter().enumerate() {
+        for step in &workflow.steps {
             let StepKind::Channel(channel) = &step.kind else { continue };
             let mut complain = |field: &str, complaint: Complaint| {
-                let path = format!("steps[{index}].template.{field}");
+                let path = format!("{}.template.{field}", step.path);
                 let problem = match complaint.at {
                     Some(at) => format!("{at}: {}", complaint.problem),
                     None => complaint.problem,

@@ -6,14 +6,16 @@ use serde_json::{Value, json};
 use super::budget::{EMAIL_BYTES, FEED_BYTES, Limit};
 use super::*;
 use crate::model::condition::Conditions;
-use crate::model::workflow::{ActionButton, ChannelStep, EmailTemplate, Engine, InAppTemplate, Settings, Step};
+use crate::model::workflow::{ActionButton, ChannelStep, EmailTemplate, Engine, InAppTemplate, Onward, Settings, Step};
 
 fn workflow(templates: Vec<Template>) -> Workflow {
-    let step = |(index, template)| Step {
+    let step = |(index, template): (usize, _)| Step {
         reference: format!("step_{}", index + 1),
         name: None,
         conditions: Conditions::default(),
         kind: StepKind::Channel(ChannelStep { channel_key: "channel".into(), engine: None, template }),
+        next: Onward::to(index + 1),
+        path: format!("steps[{index}]"),
     };
     Workflow {
         key: "account-invite".into(),

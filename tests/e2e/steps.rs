@@ -67,3 +67,37 @@ async fn conditions_that_can_never_be_judged_are_found_before_they_run() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("steps[0].conditions: `refs.step_7.status` asks a step that there is not"), "{said}");
 }
+
+#[tokio::test]
+async fn a_run_takes_one_branch_and_goes_on_behind_it_also_after_a_crash() {
+    let step = |reference: &str, mut step: Value| {
+        step["ref"] = json!(reference);
+        step
+    };
+    let condition = json!({"all": [{"variable": "recipient.plan", "operator": "equal_to", "argument": "pro"}]});
+    let document = json!({"name": "Ways", "steps": [
+        {"ref": "branch_1", "type": "branch", "branches": [
+            {"name": "Pro", "conditions": condition, "steps": [step("delay_1", delay("hours", 1)), step("email_1", email("Pro"))]},
+            {"name": "Gone", "conditions": {"all": [{"variable": "recipient.gone", "operator": "exists"}]}, "terminates": true},
+            {"name": "Default", "steps": [step("email_2", email("Plain"))]},
+        ]},
+        step("email_3", email("All")),
+    ]});
+    let mut server = Setup::new().workflow_text("ways", &document.to_string()).start().await;
+    let people = json!([{"id": "pro@x.test", "plan": "pro"}, {"id": "gone@x.test", "gone": true}, "me@x.test"]);
+    server.trigger("ways", json!({"recipients": people})).await;
+    server.settle().await;
+    assert_eq!(subjects(&server.mailbox().await), ["me@x.test All", "me@x.test Plain"]);
+    let pending = server.get("/admin/runs").await.json();
+    assert_eq!(
+        (&pending["entries"][0]["waits_at"], &pending["entries"][0]["next_step"]),
+        (&json!("delay_1"), &json!("email_1"))
+    );
+    server.kill_9().await;
+    server.restart().await;
+    server.advance("2h").await;
+    assert_eq!(
+        subjects(&server.mailbox().await),
+        ["me@x.test All", "me@x.test Plain", "pro@x.test All", "pro@x.test Pro"]
+    );
+}

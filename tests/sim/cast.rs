@@ -49,11 +49,13 @@ pub enum Part {
     Feed(&'static str),
     /// An email that a recipient whose `divisor` is 0 does not get, by its conditions.
     Guarded(&'static str),
+    /// One email for recipients whose `divisor` is 0, another one for the others.
+    Either(&'static str, &'static str),
     /// Seconds.
     Delay(u64),
 }
 
-use Part::{Delay, Email, Feed, Fragile, Guarded};
+use Part::{Delay, Either, Email, Feed, Fragile, Guarded};
 
 /// A workflow that the simulation triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +77,7 @@ pub enum Actor {
 
 const DAY: u64 = 86_400;
 
-pub const PLAYS: [Play; 9] = [
+pub const PLAYS: [Play; 10] = [
     Play { key: "invite", parts: &[Email("email_1"), Delay(3 * DAY), Email("email_2")], actor: Actor::Healthy },
     Play {
         key: "doze",
@@ -102,6 +104,11 @@ pub const PLAYS: [Play; 9] = [
     Play {
         key: "guarded",
         parts: &[Guarded("email_1"), Delay(5), Guarded("email_2"), Delay(40), Feed("feed_1")],
+        actor: Actor::Stumbles,
+    },
+    Play {
+        key: "branches",
+        parts: &[Feed("feed_1"), Delay(5), Either("email_1", "email_2"), Delay(40), Email("email_3")],
         actor: Actor::Stumbles,
     },
     Play { key: "waits", parts: &[Delay(1), Delay(31), Email("email_1"), Delay(7_200)], actor: Actor::Healthy },
@@ -144,6 +151,16 @@ fn step(index: usize, part: Part, revision: u64) -> Value {
             step["conditions"] = json!([{"variable": "data.divisor", "operator": "not_equal_to", "argument": "0"}]);
             step
         }
+        Either(zero, other) => json!({
+            "ref": format!("branch_{index}"), "type": "branch",
+            "branches": [
+                {
+                    "name": "Zero", "steps": [email(zero, "")],
+                    "conditions": {"all": [{"variable": "data.divisor", "operator": "equal_to", "argument": "0"}]},
+                },
+                {"name": "Other", "steps": [email(other, "")]},
+            ],
+        }),
         Feed(name) => json!({
             "ref": name, "type": "channel", "channel_key": "in-app",
             "template": {"markdown_body": format!("{{{{call}}}} {name} r{revision}")}
@@ -215,6 +232,7 @@ pub fn expected(play: &Play, who: Who, divisor: u64, skip_delay: bool) -> (Vec<E
                 continue;
             }
             Email(name) | Fragile(name) | Guarded(name) => (name, false),
+            Either(zero, other) => (if divisor == 0 { zero } else { other }, false),
             Feed(name) => (name, true),
         };
         if play.actor == Actor::Dies(step) {

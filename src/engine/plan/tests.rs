@@ -16,7 +16,8 @@ use crate::model::message::EmailContent;
 use crate::model::preferences::PreferenceSet;
 use crate::model::recipient::RecipientRef;
 use crate::model::trigger::TriggerSettings;
-use crate::model::workflow::{EmailTemplate, InAppTemplate, Settings, Step};
+use crate::model::workflow::{EmailTemplate, Engine, InAppTemplate, Settings};
+use crate::model::workflow_file::parse_source;
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -54,6 +55,8 @@ impl World {
             inserted_at: START,
         };
         let steps = kinds.iter().enumerate().map(|(index, kind)| Step {
+            next: if index + 1 < kinds.len() { Onward::to(index + 1) } else { Onward::Finish },
+            path: format!("steps[{index}]"),
             reference: format!("step_{index}"),
             name: None,
             conditions: Conditions::default(),
@@ -262,6 +265,117 @@ proptest! {
         }
         prop_assert_eq!(made, expected);
     }
+}
+
+/// A part of a workflow as it is written: what it does is known without numbering its steps.
+#[derive(Clone, Debug)]
+enum Part {
+    Email,
+    /// Hours.
+    Delay(i64),
+    /// Whether its conditions hold, what lies in it and whether it terminates, branch by branch; the last is taken
+    /// when no other is.
+    Branch(Vec<(bool, Vec<Part>, bool)>),
+}
+
+fn parts() -> impl Strategy<Value = Vec<Part>> {
+    let leaf = prop_oneof![Just(Part::Email), (1i64..100).prop_map(Part::Delay)];
+    let part = leaf.prop_recursive(3, 24, 4, |inner| {
+        let arm = (any::<bool>(), prop::collection::vec(inner, 0..4), prop::bool::weighted(0.2));
+        prop::collection::vec(arm, 1..4).prop_map(Part::Branch)
+    });
+    prop::collection::vec(part, 1..5)
+}
+
+fn documents(parts: &[Part], count: &mut usize) -> Vec<Value> {
+    let document = |part: &Part| {
+        *count += 1;
+        let reference = format!("step_{count}");
+        match part {
+            Part::Email => json!({
+                "ref": reference, "type": "channel", "channel_key": "email",
+                "template": {"subject": "s", "html_body": "h"},
+            }),
+            Part::Delay(hours) => json!({
+                "ref": reference, "type": "delay", "settings": {"delay_for": {"unit": "hours", "value": hours}},
+            }),
+            Part::Branch(arms) => {
+                let arm = |(index, (holds, parts, terminates)): (usize, &(bool, Vec<Part>, bool))| {
+                    let condition = json!({"variable": "true", "operator": "equal_to", "argument": holds});
+                    let conditions = if index + 1 < arms.len() { json!([condition]) } else { Value::Null };
+                    json!({"name": "b", "conditions": conditions, "steps": documents(parts, count), "terminates": terminates})
+                };
+                let branches: Vec<Value> = arms.iter().enumerate().map(arm).collect();
+                json!({"ref": reference, "type": "branch", "branches": branches})
+            }
+        }
+    };
+    parts.iter().map(document).collect()
+}
+
+/// What the parts do from `at` on; answers whether a branch ended the run. `count` numbers all, those of branches
+/// that are not taken too.
+fn walk(
+    parts: &[Part],
+    count: &mut usize,
+    at: &mut Timestamp,
+    made: &mut Vec<(String, Timestamp)>,
+    live: bool,
+) -> bool {
+    let mut ended = false;
+    for part in parts {
+        *count += 1;
+        let live = live && !ended;
+        match part {
+            Part::Email if live => made.push((format!("step_{count}"), *at)),
+            Part::Delay(hours) if live => *at = at.plus(Span::from_secs(*hours as u64 * 3_600)),
+            Part::Branch(arms) => {
+                let taken = arms[..arms.len() - 1].iter().position(|(holds, ..)| *holds).unwrap_or(arms.len() - 1);
+                for (index, (_, parts, terminates)) in arms.iter().enumerate() {
+                    let live = live && index == taken;
+                    ended |= walk(parts, count, at, made, live) || live && *terminates;
+                }
+            }
+            _ => {}
+        }
+    }
+    ended
+}
+
+proptest! {
+    #[test]
+    fn a_run_takes_the_branches_that_hold_and_goes_on_behind_them(parts in parts()) {
+        let mut world = World::new(&[Kind::Email], TriggerSettings::default(), true);
+        let document = json!({"name": "W", "steps": documents(&parts, &mut 0)});
+        let channels = [("email".to_owned(), ChannelType::Email)].into();
+        let (workflow, _) = parse_source("w", document, &channels, Engine::Handlebars).unwrap();
+        world.workflow = workflow;
+        world.run.phase = begin(&world.workflow, TriggerSettings::default(), START).phase;
+        let (mut at, mut expected) = (START, Vec::new());
+        walk(&parts, &mut 0, &mut at, &mut expected, true);
+        prop_assert_eq!(world.play(), expected);
+    }
+}
+
+#[test]
+fn a_branch_tells_what_it_looked_at_and_a_terminating_one_ends_the_run() {
+    let mut world = World::new(&[Kind::Email, Kind::Email], TriggerSettings::default(), true);
+    let branch = |name: &str, conditions, first| Branch { name: name.into(), conditions, first };
+    world.workflow.steps[0].kind = StepKind::Branch(vec![
+        branch("asked", asks(0), Onward::to(1)),
+        branch("default", Conditions::default(), Onward::Terminate),
+    ]);
+    let write = world.next(Event::Enter).write.unwrap();
+    assert_eq!(write.to, Next::End(Outcome::Halted(Halt::Branch)));
+    let RunEventKind::BranchTaken(judged) = &write.events[0].kind else { panic!("{write:?}") };
+    let told: Vec<_> = judged.iter().map(|one| (one.name.as_str(), one.conditions.len())).collect();
+    assert_eq!(told, [("asked", 1), ("default", 0)]);
+    world.facts = json!({"data": {"go": [true]}});
+    assert_eq!(world.next(Event::Enter).write.unwrap().to, Next::Phase(Phase::Ready { step: 1 }));
+    world.workflow.steps[0].conditions = asks(1);
+    let write = world.next(Event::Enter).write.unwrap();
+    assert_eq!(write.to, Next::Phase(Phase::Ready { step: 1 }), "left out, the run goes on behind it");
+    assert!(matches!(write.events[1].kind, RunEventKind::StepSkipped(_)), "{write:?}");
 }
 
 #[test]
