@@ -8,8 +8,10 @@ use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId};
 use crate::model::condition::Facts;
 use crate::model::consent::{Consent, Preferences, Subject};
-use crate::model::duration::{Duration, Unit};
+use crate::model::delay_step::MAX_DAYS;
+use crate::model::duration::Unit;
 use crate::model::message::{Content, Message, Status};
+use crate::model::moment::Moment;
 use crate::model::recipient::Recipient;
 use crate::model::run::{BranchJudged, Halt, Outcome, Phase, Run, RunEvent, RunEventKind};
 use crate::model::trigger::{Trigger, TriggerSettings};
@@ -83,7 +85,7 @@ pub enum Effect {
 /// those of its recipient's zone; and so is what depends on conditions.
 pub fn begin(workflow: &Workflow, settings: TriggerSettings, now: Timestamp) -> Beginning {
     match workflow.steps.first() {
-        Some(Step { reference, kind: StepKind::Delay(delay), conditions, .. })
+        Some(Step { reference, kind: StepKind::Delay(Moment::After(delay)), conditions, .. })
             if delay.unit != Unit::Months
                 && !settings.skip_delay
                 && conditions.is_empty()
@@ -151,11 +153,14 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
                 }
             }
         }
-        StepKind::Delay(delay) => {
+        StepKind::Delay(moment) => {
             let (mut events, met) = meets_conditions(step, current, env);
-            match met {
-                Ok(()) if env.trigger.settings.skip_delay => go_on(run, behind(step, env), env, None, events),
-                Ok(()) => wait(run, step, *delay, env, None, events),
+            if met.is_ok() && env.trigger.settings.skip_delay {
+                return go_on(run, current.next, env, None, events);
+            }
+            let due = met.and_then(|()| moment.resolve(env.facts.scope, env.now, &zone(env.recipient), MAX_DAYS));
+            match due {
+                Ok(due) => wait(run, step, due, env, None, events),
                 Err(why) => {
                     events.push(event(env, step, RunEventKind::StepSkipped(why)));
                     go_on(run, behind(step, env), env, None, events)
@@ -334,27 +339,33 @@ fn go_on(run: &Run, mut onward: Onward, env: &Env<'_>, message: Option<NewMessag
             }
         };
         match env.workflow.steps.get(usize::from(step)) {
-            Some(Step { kind: StepKind::Delay(delay), conditions, next, .. }) if conditions.is_empty() => {
-                if !env.trigger.settings.skip_delay {
-                    return wait(run, step, *delay, env, message, events);
+            Some(Step { kind: StepKind::Delay(moment), conditions, next, .. }) if conditions.is_empty() => {
+                match moment.fixed() {
+                    _ if env.trigger.settings.skip_delay => onward = *next,
+                    Some(delay) => {
+                        let due = delay.after(env.now, &zone(env.recipient));
+                        return wait(run, step, due, env, message, events);
+                    }
+                    None => {
+                        let to = Next::Phase(Phase::Ready { step });
+                        return write(run, env, to, message, events, Effect::Continue);
+                    }
                 }
-                onward = *next;
             }
             _ => return write(run, env, Next::Phase(Phase::Ready { step }), message, events, Effect::Continue),
         }
     }
 }
 
-/// Writes what was done so far and begins the delay at `step`.
+/// Writes what was done so far and waits at `step`.
 fn wait(
     run: &Run,
     step: u16,
-    delay: Duration,
+    due: Timestamp,
     env: &Env<'_>,
     message: Option<NewMessage>,
     mut events: Vec<RunEvent>,
 ) -> Plan {
-    let due = delay.after(env.now, &zone(env.recipient));
     events.push(event(env, step, RunEventKind::DelayStarted(due)));
     write(run, env, Next::Phase(Phase::Waiting { step, due }), message, events, Effect::Sleep(due))
 }

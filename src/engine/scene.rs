@@ -80,7 +80,8 @@ impl Scene {
         let mut scene =
             Self { trigger, published, recipient, deleted, subscription, actor, tenant, vars, preferences, facts };
         let workflow = &scene.published.workflow;
-        if scene.preferences.have_conditions() || !workflow.conditions().all(Conditions::is_empty) {
+        let looks_up = workflow.steps.iter().any(|step| step.kind.looks_up());
+        if looks_up || scene.preferences.have_conditions() || !workflow.conditions().all(Conditions::is_empty) {
             let ask_steps = workflow.conditions().any(|one| !one.paths_in(REFS).is_empty());
             let refs = if ask_steps { refs(&reader, run)? } else { Map::new() };
             scene.facts = scene.facts(refs, now);

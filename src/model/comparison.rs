@@ -244,7 +244,8 @@ fn instant(value: &Value, now: Timestamp) -> Option<Timestamp> {
     parse_instant(text).or_else(|| relative(text, now))
 }
 
-fn parse_instant(text: &str) -> Option<Timestamp> {
+/// The instant in ISO 8601 that `text` is; without a zone it is one of UTC.
+pub fn parse_instant(text: &str) -> Option<Timestamp> {
     // Most texts begin with no digit, and are none without being parsed.
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return None;

@@ -259,7 +259,7 @@ impl fmt::Display for Term {
 }
 
 /// What lies at `path`, such as `data.items[0].id` or `data.items.0.id`.
-fn find<'a>(scope: &'a Value, path: &str) -> Operand<'a> {
+pub fn find<'a>(scope: &'a Value, path: &str) -> Operand<'a> {
     let parts = path.split(['.', '[']).map(|part| part.strip_suffix(']').unwrap_or(part));
     parts.filter(|part| !part.is_empty()).try_fold(scope, |value, part| match value {
         Value::Object(map) => map.get(part),

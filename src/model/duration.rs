@@ -12,10 +12,6 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
 
-/// The longest delay of a workflow.
-const MAX_DAYS: i64 = 365;
-const MAX_MONTHS: i64 = 12;
-
 /// A unit of time. Months are calendar months; the singular forms are accepted too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,9 +67,9 @@ impl Unit {
         }
     }
 
-    /// The greatest value of a delay in this unit: 365 days, or twelve months.
-    pub fn longest_delay(self) -> i64 {
-        self.seconds().map_or(MAX_MONTHS, |seconds| MAX_DAYS * DAY / seconds)
+    /// How many of them are at most `days`: of months as many as there are of 30 days and a bit.
+    pub fn longest(self, days: i64) -> i64 {
+        self.seconds().map_or(days * 12 / 365, |seconds| days * DAY / seconds)
     }
 }
 
@@ -98,15 +94,29 @@ impl Duration {
             None => months_after(from, value, zone),
         }
     }
+
+    /// As `after`; a negative value goes back.
+    pub fn shift(&self, from: Timestamp, zone: &TimeZone) -> Timestamp {
+        if self.value >= 0 {
+            return self.after(from, zone);
+        }
+        let back = self.value.unsigned_abs();
+        match self.unit.seconds() {
+            Some(seconds) => from.minus(std::time::Duration::from_secs(back.saturating_mul(seconds.unsigned_abs()))),
+            None => months_later(from, self.value, zone).unwrap_or_default().min(from),
+        }
+    }
 }
 
 /// Clamped to the month's end by the calendar. Adding can land in a repeated hour's first pass: never before `from`.
 fn months_after(from: Timestamp, months: i64, zone: &TimeZone) -> Timestamp {
-    let later = Span::new()
-        .try_months(months)
-        .and_then(|span| from.to_jiff().to_zoned_datetime(zone.clone()).checked_add(span))
-        .map_or(Timestamp::MAX, |zoned| Timestamp::from_jiff(zoned.timestamp()));
-    later.max(from)
+    months_later(from, months, zone).unwrap_or(Timestamp::MAX).max(from)
+}
+
+fn months_later(from: Timestamp, months: i64, zone: &TimeZone) -> Option<Timestamp> {
+    let span = Span::new().try_months(months).ok()?;
+    let zoned = from.to_jiff().to_zoned_datetime(zone.clone()).checked_add(span).ok()?;
+    Some(Timestamp::from_jiff(zoned.timestamp()))
 }
 
 impl fmt::Display for Duration {
@@ -230,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_longest_delay_is_365_days_in_every_unit() {
-        assert_eq!(Unit::ALL.map(Unit::longest_delay), [31_536_000, 525_600, 8_760, 365, 52, 12]);
+        assert_eq!(Unit::ALL.map(|unit| unit.longest(365)), [31_536_000, 525_600, 8_760, 365, 52, 12]);
     }
 
     #[test]

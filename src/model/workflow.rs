@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::channel::ChannelType;
 use super::condition::Conditions;
-use super::duration::Duration;
+use super::moment::Moment;
 
 /// A validated workflow. It says what to do; nothing in it can be wrong any more.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,16 @@ impl Workflow {
             std::iter::once(&step.conditions).chain(branches.iter().map(|branch| &branch.conditions))
         };
         std::iter::once(&self.conditions).chain(self.steps.iter().flat_map(of_step))
+    }
+}
+
+impl StepKind {
+    /// Whether what it does depends on more than its conditions: on paths that it looks up.
+    pub fn looks_up(&self) -> bool {
+        match self {
+            Self::Delay(moment) => moment.fixed().is_none(),
+            Self::Channel(_) | Self::Branch(_) => false,
+        }
     }
 }
 
@@ -91,7 +101,7 @@ impl Onward {
 pub enum StepKind {
     Channel(ChannelStep),
     /// Waits before the next step.
-    Delay(Duration),
+    Delay(Moment),
     /// Goes on with the first branch whose conditions hold.
     Branch(Vec<Branch>),
 }

@@ -101,3 +101,30 @@ async fn a_run_takes_one_branch_and_goes_on_behind_it_also_after_a_crash() {
         ["me@x.test All", "me@x.test Plain", "pro@x.test All", "pro@x.test Pro"]
     );
 }
+
+#[tokio::test]
+async fn a_delay_waits_until_the_time_that_the_data_names() {
+    let until = |offset: Value| json!({"type": "delay", "settings": {"delay_until_field_path": "meeting.at", "delay_for": offset}});
+    let an_hour_before = until(json!({"unit": "hours", "value": -1}));
+    let server = Setup::new().workflow("meeting", &[an_hour_before, email("Soon {{n}}")]).start().await;
+    let now: Value = server.get("/dev/clock").await.json();
+    let at = |hours: i64| {
+        let now: jiff::Timestamp = now["now"].as_str().unwrap().parse().unwrap();
+        (now + jiff::SignedDuration::from_hours(hours)).to_string()
+    };
+    for (n, value) in
+        [json!(at(24)), json!({"unit": "days", "value": 2}), json!(at(-3)), json!("soon")].iter().enumerate()
+    {
+        server
+            .trigger("meeting", json!({"recipients": ["a@x.test"], "data": {"n": n, "meeting": {"at": value}}}))
+            .await;
+    }
+    server.settle().await;
+    assert_eq!(subjects(&server.mailbox().await), ["a@x.test Soon 2", "a@x.test Soon 3"], "what is past is left out");
+    server.advance("22h50m").await;
+    assert_eq!(server.mailbox().await.len(), 2);
+    server.advance("20m").await;
+    assert_eq!(server.mailbox().await.len(), 3);
+    server.advance("1d").await;
+    assert_eq!(server.mailbox().await.len(), 4);
+}

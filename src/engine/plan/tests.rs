@@ -1,5 +1,6 @@
 //! What runs do, from their start to their end.
 
+use std::collections::BTreeMap;
 use std::time::Duration as Span;
 
 use proptest::prelude::*;
@@ -11,6 +12,7 @@ use crate::base::ids::{RunId, TriggerId, VersionId};
 use crate::model::channel::ChannelType;
 use crate::model::condition::{Conditions, STEP_SCOPES};
 use crate::model::consent::Sets;
+use crate::model::duration::Duration;
 use crate::model::flow::Flow;
 use crate::model::message::EmailContent;
 use crate::model::preferences::PreferenceSet;
@@ -61,7 +63,7 @@ impl World {
             name: None,
             conditions: Conditions::default(),
             kind: match kind {
-                Kind::Delay(value) => StepKind::Delay(Duration { unit: Unit::Hours, value: *value }),
+                Kind::Delay(value) => StepKind::Delay(Moment::After(Duration { unit: Unit::Hours, value: *value })),
                 Kind::Email => channel(
                     "email",
                     Template::Email(EmailTemplate {
@@ -482,9 +484,29 @@ fn a_channel_that_is_gone_is_skipped_with_the_reason() {
 }
 
 #[test]
+fn a_delay_until_a_time_in_the_data_waits_for_it_and_is_left_out_when_there_is_none() {
+    let mut world = World::new(&[Kind::Email, Kind::Delay(1), Kind::Email], TriggerSettings::default(), true);
+    let source = json!({"name": "W", "steps": [
+        {"ref": "delay_1", "type": "delay", "settings": {"delay_until_field_path": "due"}},
+    ]});
+    let (workflow, _) = parse_source("w", source, &BTreeMap::new(), Engine::Handlebars).unwrap();
+    world.workflow.steps[1].kind = workflow.steps[0].kind.clone();
+    world.run.phase = Phase::Ready { step: 1 };
+    let due = START.plus(Span::from_secs(90));
+    world.facts = json!({"data": {"due": due.to_string()}});
+    assert_eq!(world.next(Event::Enter).then, [Effect::Sleep(due)]);
+    world.facts = json!({"data": {"due": START.to_string()}});
+    let write = world.next(Event::Enter).write.unwrap();
+    assert!(matches!(&write.events[0].kind, RunEventKind::StepSkipped(why) if why.contains("which is past")));
+    assert_eq!(write.to, Next::Phase(Phase::Ready { step: 2 }));
+    world.trigger.settings.skip_delay = true;
+    assert_eq!(world.next(Event::Enter).write.unwrap().events, [], "a delay that is not made needs no time");
+}
+
+#[test]
 fn a_month_is_the_recipients_month() {
     let mut world = World::new(&[Kind::Delay(1)], TriggerSettings::default(), true);
-    world.workflow.steps[0].kind = StepKind::Delay(Duration { unit: Unit::Months, value: 1 });
+    world.workflow.steps[0].kind = StepKind::Delay(Moment::After(Duration { unit: Unit::Months, value: 1 }));
     world.run.phase = begin(&world.workflow, TriggerSettings::default(), START).phase;
     assert_eq!(world.run.phase, Phase::Ready { step: 0 }, "whose month it is, is not known yet");
     world.recipient.properties.insert("timezone".into(), json!("America/New_York"));
