@@ -12,12 +12,13 @@ use crate::model::delay_step::MAX_DAYS;
 use crate::model::duration::Unit;
 use crate::model::message::{Content, Message, Status};
 use crate::model::moment::Moment;
-use crate::model::recipient::Recipient;
+use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{BranchJudged, Halt, Outcome, Phase, Run, RunEvent, RunEventKind};
+use crate::model::throttle_step::{self, Throttle};
 use crate::model::trigger::{Trigger, TriggerSettings};
 use crate::model::trigger_data::TriggerData;
-use crate::model::workflow::{Branch, ChannelStep, Onward, Step, StepKind, Template, Workflow};
-use crate::store::op::{Advance, NewMessage, Next};
+use crate::model::workflow::{Branch, ChannelStep, Frequency, Onward, Step, StepKind, Template, Workflow};
+use crate::store::op::{Advance, Gate, NewMessage, Next};
 
 /// What surrounds the run at `now`.
 pub struct Env<'a> {
@@ -63,6 +64,16 @@ pub struct Plan {
     pub then: Vec<Effect>,
 }
 
+impl Plan {
+    /// The same, if `gate` lets the run pass.
+    fn behind(mut self, gate: Gate) -> Self {
+        if let Some(write) = &mut self.write {
+            write.gate = Some(gate);
+        }
+        self
+    }
+}
+
 /// What is done; never before the plan's write is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -89,7 +100,7 @@ pub fn begin(workflow: &Workflow, settings: TriggerSettings, now: Timestamp) -> 
             if delay.unit != Unit::Months
                 && !settings.skip_delay
                 && conditions.is_empty()
-                && workflow.conditions.is_empty() =>
+                && !begins_by_asking(workflow) =>
         {
             let due = delay.after(now, &TimeZone::UTC);
             let kind = RunEventKind::DelayStarted(due);
@@ -110,7 +121,7 @@ pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
                 Onward::Step(step) => enter(run, step, env),
                 end => go_on(run, end, env, None, Vec::new()),
             },
-            Phase::Ready { .. } if run.revision == 0 && !env.workflow.conditions.is_empty() => start(run, env),
+            Phase::Ready { .. } if run.revision == 0 && begins_by_asking(env.workflow) => start(run, env),
             Phase::Ready { step } => enter(run, step, env),
         },
         Event::Rendered { draft, content } => rendered(run, draft, content, env),
@@ -121,17 +132,49 @@ pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
 pub fn fail(run: &Run, now: Timestamp, why: String) -> Advance {
     let event = RunEvent::of_run(RunEventKind::StepErrored(why.clone()), now);
     let to = Next::End(Outcome::Failed(why));
-    Advance { run: run.id, expect: run.revision, to, message: None, events: vec![event], at: now }
+    Advance { run: run.id, expect: run.revision, to, gate: None, message: None, events: vec![event], at: now }
 }
 
-/// Begins a run whose trigger has conditions: it goes on with its first step, or not at all.
+/// Whether it depends on anything that a run begins.
+fn begins_by_asking(workflow: &Workflow) -> bool {
+    !workflow.conditions.is_empty() || workflow.frequency != Frequency::EveryTrigger
+}
+
+/// Begins a run, if the trigger's conditions hold and it is not one too many: it goes on with its first step.
 fn start(run: &Run, env: &Env<'_>) -> Plan {
-    let (hold, conditions) = env.workflow.conditions.judge(&env.facts);
-    let events = vec![RunEvent::of_run(RunEventKind::ConditionsEvaluated { hold, conditions }, env.now)];
-    match hold {
-        true => write(run, env, Next::Phase(Phase::Ready { step: 0 }), None, events, Effect::Continue),
-        false => write(run, env, Next::End(Outcome::Halted(Halt::Conditions)), None, events, Effect::Stop),
+    let mut events = Vec::new();
+    if !env.workflow.conditions.is_empty() {
+        let (hold, conditions) = env.workflow.conditions.judge(&env.facts);
+        events.push(RunEvent::of_run(RunEventKind::ConditionsEvaluated { hold, conditions }, env.now));
+        if !hold {
+            return write(run, env, Next::End(Outcome::Halted(Halt::Conditions)), None, events, Effect::Stop);
+        }
     }
+    let plan = write(run, env, Next::Phase(Phase::Ready { step: 0 }), None, events, Effect::Continue);
+    let tenant = env.trigger.tenant.as_deref();
+    match env.workflow.frequency {
+        Frequency::EveryTrigger => plan,
+        Frequency::OncePerRecipient => plan.behind(Gate::Once { key: gate_key(&[&env.workflow.key]) }),
+        Frequency::OncePerRecipientPerTenant => {
+            let key = match tenant {
+                Some(tenant) => gate_key(&[&env.workflow.key, tenant]),
+                None => gate_key(&[&env.workflow.key, "", ""]),
+            };
+            plan.behind(Gate::Once { key })
+        }
+    }
+}
+
+/// Names a gate: 128 bits, so that no two share one by accident.
+fn gate_key(parts: &[&str]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("belfry gate v1");
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let mut key = [0; 16];
+    key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    key
 }
 
 /// Executes `step`. A step that needs no rendering is decided here, and so are those that follow it at once.
@@ -167,6 +210,16 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
                 }
             }
         }
+        StepKind::Throttle(throttle) => {
+            let (mut events, met) = meets_conditions(step, current, env);
+            match met.and_then(|()| gate(throttle, current, env)) {
+                Ok(gate) => go_on(run, current.next, env, None, events).behind(gate),
+                Err(why) => {
+                    events.push(event(env, step, RunEventKind::StepSkipped(why)));
+                    go_on(run, current.next, env, None, events)
+                }
+            }
+        }
         StepKind::Branch(branches) => {
             let (mut events, met) = meets_conditions(step, current, env);
             let onward = match met.map(|()| take_branch(branches, env)) {
@@ -182,6 +235,21 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
             go_on(run, onward, env, None, events)
         }
     }
+}
+
+/// What a throttle step lets pass, or why it lets everything pass.
+fn gate(throttle: &Throttle, step: &Step, env: &Env<'_>) -> Result<Gate, String> {
+    let until = throttle.window.resolve(env.facts.scope, env.now, &zone(env.recipient), throttle_step::MAX_DAYS)?;
+    let value = match &throttle.key {
+        None => String::new(),
+        Some(path) => match path.find(env.facts.scope) {
+            Some(value) => value.to_string(),
+            None => return Err(format!("there is nothing at `{}`, its key", path.as_str())),
+        },
+    };
+    let RecipientRef { collection, id } = &env.recipient.reference;
+    let key = gate_key(&[&env.workflow.key, &step.reference, collection, id, &value]);
+    Ok(Gate::Throttle { key, until, limit: throttle.limit, step_ref: step.reference.clone() })
 }
 
 /// Where the first branch leads whose conditions hold, and what came of those that were looked at.
@@ -371,7 +439,7 @@ fn wait(
 }
 
 fn write(run: &Run, env: &Env<'_>, to: Next, message: Option<NewMessage>, events: Vec<RunEvent>, then: Effect) -> Plan {
-    let advance = Advance { run: run.id, expect: run.revision, to, message, events, at: env.now };
+    let advance = Advance { run: run.id, expect: run.revision, to, gate: None, message, events, at: env.now };
     Plan { write: Some(advance), then: vec![then] }
 }
 

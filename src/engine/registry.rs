@@ -76,15 +76,17 @@ impl Recovered {
         let mut found = Self::default();
         let reader = store.read()?;
         found.fan_outs = reader.fan_outs()?;
+        // Collected first: a tree that is built at once is built faster, and of full nodes.
+        let (mut parked, mut keys) = (Vec::new(), Vec::new());
         reader.each_waiting(|run| {
             match run.phase.due() {
-                Some(due) => drop(found.parked.insert((due, run.id), run.flow)),
+                Some(due) => parked.push(((due, run.id), run.flow)),
                 None => found.ready.push(run.flow, (run.id, run.id.made_at())),
             }
-            if let Some(key) = run.cancel {
-                found.keys.insert((key, run.id));
-            }
+            keys.extend(run.cancel.map(|key| (key, run.id)));
         })?;
+        found.parked = parked.into_iter().collect();
+        found.keys = keys.into_iter().collect();
         Ok(found)
     }
 

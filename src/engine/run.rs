@@ -182,7 +182,9 @@ async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan
     if let Some(write) = plan.write {
         let to = write.to.clone();
         log(run, scene, &write);
-        engine.store.advance(write).await?;
+        if !engine.store.advance(write).await? {
+            return Ok(Step::Rest(Rest::Ended));
+        }
         run.revision += 1;
         if let Next::Phase(phase) = to {
             run.phase = phase;

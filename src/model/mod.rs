@@ -36,6 +36,7 @@ pub mod span;
 mod step_file;
 pub mod subscription;
 mod template_file;
+pub mod throttle_step;
 pub mod trigger;
 pub mod trigger_data;
 mod window_rule;

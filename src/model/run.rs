@@ -77,6 +77,10 @@ pub enum Halt {
     Conditions,
     /// It took a branch that terminates.
     Branch,
+    /// The recipient had one before, and the workflow runs once.
+    Frequency,
+    /// A throttle let enough others pass.
+    Throttle,
 }
 
 /// A run that has ended, as history keeps it.
@@ -131,6 +135,8 @@ pub enum RunEventKind {
     PreferencesEvaluated(Vec<Setting>),
     /// The conditions of a step, or of the trigger when it is no step's, were judged.
     ConditionsEvaluated { hold: bool, conditions: Vec<Judged> },
+    /// A throttle let the run pass or not; `passed` is how many it has let pass until then, this one included.
+    Throttled { passes: bool, passed: u32, limit: u32, until: Timestamp },
     /// A branch was taken: the last of those that were looked at.
     BranchTaken(Vec<BranchJudged>),
 }

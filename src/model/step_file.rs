@@ -10,18 +10,18 @@ use super::channel_step::{CHANNEL_TYPES, read_channel_step};
 use super::condition::{Conditions, REFS, STEP_SCOPES};
 use super::delay_step::read_delay;
 use super::json_reader::{Reader, shown_text};
+use super::throttle_step::read_throttle;
 use super::workflow::{Onward, Step, StepKind};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The most steps of a workflow.
 const MAX_STEPS: usize = 100;
 
-const SUPPORTED_TYPES: [&str; 3] = ["channel", "delay", "branch"];
+const SUPPORTED_TYPES: [&str; 4] = ["channel", "delay", "branch", "throttle"];
 
 /// The step types that Knock has and this version does not.
-const UNSUPPORTED_TYPES: [&str; 12] = [
+const UNSUPPORTED_TYPES: [&str; 11] = [
     "batch",
-    "throttle",
     "http_fetch",
     "random_cohort",
     "trigger_workflow",
@@ -121,6 +121,7 @@ impl Steps<'_> {
         match kind {
             "channel" => read_channel_step(step, self.channels).map(StepKind::Channel).map(alone),
             "delay" => read_delay(step).map(StepKind::Delay).map(alone),
+            "throttle" => read_throttle(step).map(StepKind::Throttle).map(alone),
             "branch" => read_branches(step, self, depth).map(|arms| (StepKind::Branch(Vec::new()), arms)),
             known if UNSUPPORTED_TYPES.contains(&known) => {
                 field.fault(format!("{} is not supported by this version", shown_text(known)), supported);
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn a_step_of_knocks_that_is_not_supported_is_named_as_such() {
         let text = fault(&with("/steps/1/type", json!("batch")));
-        let expected = "steps[1].type: \"batch\" is not supported by this version. Supported are \"channel\", \"delay\", \"branch\".";
+        let expected = "steps[1].type: \"batch\" is not supported by this version. Supported are \"channel\", \"delay\", \"branch\", \"throttle\".";
         assert_eq!(text, expected);
         assert!(fault(&with("/steps/1/type", json!("chanel"))).contains("Did you mean \"channel\"?"));
         assert!(fault(&without("/steps/1/type")).starts_with("steps[1].type: is missing. Supported are"));

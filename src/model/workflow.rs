@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::channel::ChannelType;
 use super::condition::Conditions;
 use super::moment::Moment;
+use super::throttle_step::Throttle;
 
 /// A validated workflow. It says what to do; nothing in it can be wrong any more.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,7 @@ pub struct Workflow {
     pub settings: Settings,
     /// Those of branches stand behind the step that they branch from.
     pub steps: Vec<Step>,
+    pub frequency: Frequency,
     /// When a run goes on at all. Empty ones always hold.
     pub conditions: Conditions,
     /// The whole document with its `field@` pointers resolved: what is stored for runs that outlive an edit.
@@ -29,7 +31,7 @@ impl Workflow {
         let of_step = |step: &'a Step| {
             let branches = match &step.kind {
                 StepKind::Branch(branches) => branches.as_slice(),
-                StepKind::Channel(_) | StepKind::Delay(_) => &[],
+                _ => &[],
             };
             std::iter::once(&step.conditions).chain(branches.iter().map(|branch| &branch.conditions))
         };
@@ -42,9 +44,21 @@ impl StepKind {
     pub fn looks_up(&self) -> bool {
         match self {
             Self::Delay(moment) => moment.fixed().is_none(),
+            Self::Throttle(throttle) => throttle.window.fixed().is_none() || throttle.key.is_some(),
             Self::Channel(_) | Self::Branch(_) => false,
         }
     }
+}
+
+/// `trigger_frequency`: which runs begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Frequency {
+    #[default]
+    EveryTrigger,
+    /// The first one of a recipient, ever, whose conditions hold.
+    OncePerRecipient,
+    /// The first one of a recipient for each tenant, and for none.
+    OncePerRecipientPerTenant,
 }
 
 /// `settings` of `workflow.json`.
@@ -102,6 +116,8 @@ pub enum StepKind {
     Channel(ChannelStep),
     /// Waits before the next step.
     Delay(Moment),
+    /// Ends the run when too many have passed.
+    Throttle(Throttle),
     /// Goes on with the first branch whose conditions hold.
     Branch(Vec<Branch>),
 }

@@ -13,8 +13,8 @@ use super::notice::Notice;
 use super::pointer;
 use super::step_file::{read_conditions, read_steps};
 use super::template_file::read_engine;
-use super::workflow::{Engine, Settings, Workflow};
-use crate::base::nearest::{did_you_mean, nearest};
+use super::workflow::{Engine, Frequency, Settings, Workflow};
+use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// One workflow directory, already read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,11 @@ const READ_ONLY_KEYS: [&str; 10] = [
     "updated_by",
 ];
 
-const FREQUENCIES: [&str; 3] = ["every_trigger", "once_per_recipient", "once_per_recipient_per_tenant"];
+const FREQUENCIES: [(&str, Frequency); 3] = [
+    ("every_trigger", Frequency::EveryTrigger),
+    ("once_per_recipient", Frequency::OncePerRecipient),
+    ("once_per_recipient_per_tenant", Frequency::OncePerRecipientPerTenant),
+];
 
 /// Reads the workflow in `files`, or says everything that is wrong with it. `channels` are the configured ones by key;
 /// `default_engine` is the language of templates where the file names none. A notice is about something that is kept
@@ -105,7 +109,7 @@ fn read_workflow(
     }
     top.object()?;
     top.expect_keys(&[KEYS, READ_ONLY_KEYS].concat());
-    check_trigger_frequency(&top.field("trigger_frequency"));
+    let frequency = read_frequency(&top.field("trigger_frequency"));
     notice_what_has_no_effect(&top, key);
     let name = top.field("name").required_name("Write the workflow's name, as people shall see it.");
     let categories = read_categories(&top.field("categories"));
@@ -118,6 +122,7 @@ fn read_workflow(
         categories: categories?,
         settings,
         steps: steps?,
+        frequency,
         conditions,
         source: document,
     })
@@ -137,19 +142,15 @@ fn check_key(key: &str, findings: &Findings) {
     findings.value_fault("", problem, fix);
 }
 
-fn check_trigger_frequency(field: &Reader<'_>) {
-    let Some(frequency) = field.text() else { return };
-    if frequency == FREQUENCIES[0] {
-        return;
+fn read_frequency(field: &Reader<'_>) -> Frequency {
+    let Some(name) = field.text() else { return Frequency::default() };
+    if let Some((_, frequency)) = FREQUENCIES.iter().find(|(known, _)| *known == name) {
+        return *frequency;
     }
-    let fix = format!("Remove it or write {:?}.", FREQUENCIES[0]);
-    if FREQUENCIES.contains(&frequency) {
-        let problem = format!("{frequency:?} is not supported by this version: every trigger would send");
-        field.fault(problem, fix);
-        return;
-    }
-    let problem = format!("{} is not a trigger frequency", shown_text(frequency));
-    field.fault(problem, did_you_mean(nearest(frequency, FREQUENCIES), &fix));
+    let names = FREQUENCIES.map(|(known, _)| known);
+    let fix = did_you_mean(nearest(name, names), &format!("Write one of {}.", quoted_list(&names)));
+    field.fault(format!("{} is not a trigger frequency", shown_text(name)), fix);
+    Frequency::default()
 }
 
 fn notice_what_has_no_effect(top: &Reader<'_>, directory: &str) {
@@ -326,8 +327,8 @@ mod tests {
     #[test]
     fn what_would_send_too_much_is_a_fault_and_what_would_not_is_a_notice() {
         assert!(read(&with("/trigger_frequency", json!("every_trigger"))).unwrap().1.is_empty());
-        let text = fault(&with("/trigger_frequency", json!("once_per_recipient")));
-        assert!(text.contains("is not supported by this version: every trigger would send"), "{text}");
+        let once = workflow(&with("/trigger_frequency", json!("once_per_recipient")));
+        assert_eq!(once.frequency, Frequency::OncePerRecipient);
         assert!(fault(&with("/trigger_frequency", json!("every_triger"))).contains("Did you mean \"every_trigger\"?"));
         assert!(notice(&with("/trigger_data_json_schema", json!({"type": "object"}))).contains("does not check"));
         assert!(notice(&with("/goal_attachment", json!({"goal_key": "g"}))).contains("does not measure goals"));

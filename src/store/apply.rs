@@ -11,7 +11,7 @@ use super::op::{
     Next, Op, pending,
 };
 use super::tables::{TableId, Tables, instant_key, numbered, outbox_key, owned};
-use super::{Refused, StoreError, profiles, removal, subscriptions, trim};
+use super::{Refused, StoreError, gate, profiles, removal, subscriptions, trim};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
 use crate::model::engagement::Engagement;
@@ -142,16 +142,21 @@ fn trim_idempotency(tables: &mut Tables<'_>, now: Timestamp) -> Result<(), Store
     Ok(())
 }
 
-fn advance(tables: &mut Tables<'_>, advance: Advance) -> Result<Done, StoreError> {
+fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreError> {
     let stored = Stored::load(tables, advance.run)?;
     let mut stored = stored.filter(|stored| stored.run.revision == advance.expect).ok_or(Refused::Stale)?;
     let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
     stored.run.revision += 1;
     // Deleted since the step was decided: the message must not exist, and the run ends.
     let deleted = advance.message.is_some() && removal::is_deleted(tables, &stored.run)?;
-    let (to, message) = match deleted {
-        true => (Next::End(Outcome::RecipientDeleted), None),
-        false => (advance.to, advance.message),
+    let halt = match &advance.gate {
+        Some(gate) => gate::pass(tables, gate, &stored.run.recipient, advance.at, &mut advance.events)?,
+        None => None,
+    };
+    let (to, message) = match (deleted, halt) {
+        (true, _) => (Next::End(Outcome::RecipientDeleted), None),
+        (false, Some(halt)) => (Next::End(Outcome::Halted(halt)), None),
+        (false, None) => (advance.to, advance.message),
     };
     match to {
         Next::Phase(phase) => {
@@ -170,7 +175,7 @@ fn advance(tables: &mut Tables<'_>, advance: Advance) -> Result<Done, StoreError
         Some(NewMessage::Feed(message, data)) => publish(tables, message, data)?,
         Some(NewMessage::Keep(message)) => keep_message(tables, &message)?,
     }
-    Ok(Done::Written)
+    Ok(if halt.is_some() { Done::Halted } else { Done::Written })
 }
 
 /// Events of one write are numbered under its revision; a write has far fewer than this.

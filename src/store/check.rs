@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::codec::decode;
 use super::cohort::Cohort;
+use super::gate::Window;
 use super::op::{Idempotent, StoredKey, StoredVersion};
 use super::read::Reader;
 use super::removal::Removal;
@@ -97,6 +98,9 @@ fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
         TableId::SubscribedTo => is::<()>(value),
         TableId::FanOuts => is::<FanOut>(value),
         TableId::Reached => is::<()>(value),
+        TableId::Begun => is::<()>(value),
+        TableId::Throttles => is::<Window>(value),
+        TableId::ThrottleEnds => is::<()>(value),
     }
 }
 

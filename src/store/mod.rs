@@ -10,6 +10,7 @@ pub mod codec;
 mod cohort;
 pub mod file;
 mod from_1;
+mod gate;
 mod marks;
 mod messages;
 pub mod op;

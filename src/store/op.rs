@@ -54,6 +54,8 @@ pub enum Op {
 pub enum Done {
     Accepted(Accepted),
     Cancelled(Vec<Cancelled>),
+    /// The run ended instead of going on.
+    Halted,
     /// `None`: the attempt is not to be made; the message was cancelled or is settled.
     Begun(Option<Box<Begun>>),
     /// The messages that were found, in the order in which they were named.
@@ -161,9 +163,20 @@ pub struct Advance {
     pub run: RunId,
     pub expect: u32,
     pub to: Next,
+    /// What must let the run pass; otherwise it ends here, and what the write says of it does not happen.
+    pub gate: Option<Gate>,
     pub message: Option<NewMessage>,
     pub events: Vec<RunEvent>,
     pub at: Timestamp,
+}
+
+/// What lets a run pass only if not too many did before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// One of each recipient and key, ever.
+    Once { key: [u8; 16] },
+    /// Up to `limit` of a key in a window, which ends at `until` if it opens now.
+    Throttle { key: [u8; 16], until: Timestamp, limit: u32, step_ref: String },
 }
 
 /// Where a run goes.

@@ -215,7 +215,7 @@ mod tests {
         let to = Next::End(Outcome::Finished);
         bench
             .store
-            .advance(Advance { run: run.id, expect: 0, to, message: feed, events: Vec::new(), at })
+            .advance(Advance { run: run.id, expect: 0, to, gate: None, message: feed, events: Vec::new(), at })
             .await
             .unwrap();
         id
@@ -274,7 +274,7 @@ mod tests {
         bench.store.remove(vec![RecipientRef::user("ann")], START.plus(DAY)).await.unwrap();
         let message = Some(NewMessage::Send(Bench::item(1, &run, "ann", START)));
         let to = Next::Phase(Phase::Ready { step: 1 });
-        let advance = Advance { run: run.id, expect: 0, to, message, events: Vec::new(), at: START };
+        let advance = Advance { run: run.id, expect: 0, to, gate: None, message, events: Vec::new(), at: START };
         bench.store.advance(advance.clone()).await.unwrap();
         let store = bench.store.read().unwrap();
         assert_eq!(store.ended_run(run.id).unwrap().unwrap().outcome, Outcome::RecipientDeleted);

@@ -228,7 +228,7 @@ mod tests {
             let message = Message { id, run: run.id, trigger: run.trigger, ..message(1, 1, at) };
             let event = RunEvent { kind: RunEventKind::MessageEnqueued, step_ref: "s".into(), message: None, at };
             let message = Some(place(message));
-            let advance = Advance { run: run.id, expect: 0, to, message, events: vec![event], at };
+            let advance = Advance { run: run.id, expect: 0, to, gate: None, message, events: vec![event], at };
             self.bench.store.advance(advance).await.unwrap();
             id
         }

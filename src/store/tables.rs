@@ -76,9 +76,15 @@ pub enum TableId {
     FanOuts,
     /// TriggerId, collection, NUL, id: nothing. Who has a run of a trigger that is spreading.
     Reached,
+    /// Collection, NUL, id, NUL, hash of a workflow: nothing. Who began what begins once.
+    Begun,
+    /// Hash of a throttle and who it is for: its window.
+    Throttles,
+    /// Instant, that hash: nothing. The windows by their ends, for trimming.
+    ThrottleEnds,
 }
 
-const COUNT: usize = 30;
+const COUNT: usize = 33;
 
 const NAMES: [&str; COUNT] = [
     "meta",
@@ -111,6 +117,9 @@ const NAMES: [&str; COUNT] = [
     "subscribed_to",
     "fan_outs",
     "reached",
+    "begun",
+    "throttles",
+    "throttle_ends",
 ];
 
 impl TableId {
@@ -146,6 +155,9 @@ impl TableId {
         Self::SubscribedTo,
         Self::FanOuts,
         Self::Reached,
+        Self::Begun,
+        Self::Throttles,
+        Self::ThrottleEnds,
     ];
 
     /// Its name in the file.
@@ -168,7 +180,7 @@ pub struct Tables<'txn> {
 impl<'txn> Tables<'txn> {
     /// Nothing is opened yet.
     pub fn new(txn: &'txn WriteTransaction) -> Self {
-        Self { txn, open: Default::default() }
+        Self { txn, open: std::array::from_fn(|_| None) }
     }
 
     /// Opens all, which creates those that are missing: a reader finds every table from the first commit on.

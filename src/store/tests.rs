@@ -106,7 +106,8 @@ impl Bench {
 
     async fn advance(&self, number: u8, expect: u32, to: Next, message: Option<NewMessage>) -> Result<(), StoreError> {
         let run = RunId::from([number; 16]);
-        self.store.advance(Advance { run, expect, to, message, events: Vec::new(), at: START }).await
+        let advance = Advance { run, expect, to, gate: None, message, events: Vec::new(), at: START };
+        self.store.advance(advance).await.map(drop)
     }
 
     /// Puts a message for `reader` where `place` says, by a run of its own.
@@ -345,7 +346,7 @@ async fn what_began_with_a_run_comes_first_among_its_events_also_when_it_has_end
     for (expect, to) in [(0, waiting()), (1, ends)] {
         let events = vec![enqueued.clone()];
         let run = RunId::from([1; 16]);
-        bench.store.advance(Advance { run, expect, to, message: None, events, at: START }).await.unwrap();
+        bench.store.advance(Advance { run, expect, to, gate: None, message: None, events, at: START }).await.unwrap();
         let expected = [vec![began.clone()], vec![enqueued.clone(); expect as usize + 1]].concat();
         assert_eq!(bench.store.read().unwrap().run_events(run).unwrap(), expected);
     }

@@ -229,9 +229,9 @@ impl Store {
         }
     }
 
-    /// Moves a run on.
-    pub async fn advance(&self, advance: Advance) -> Result<(), StoreError> {
-        self.submit(Op::Advance(Box::new(advance))).await.map(drop)
+    /// Moves a run on; answers whether its gate let it pass.
+    pub async fn advance(&self, advance: Advance) -> Result<bool, StoreError> {
+        Ok(self.submit(Op::Advance(Box::new(advance))).await? != Done::Halted)
     }
 
     /// Ends runs.

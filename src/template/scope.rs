@@ -76,7 +76,7 @@ impl Scope<'_> {
 mod tests {
     use super::*;
     use crate::model::condition::Conditions;
-    use crate::model::workflow::Settings;
+    use crate::model::workflow::{Frequency, Settings};
 
     #[test]
     fn data_is_spread_but_never_over_a_reserved_name() {
@@ -86,6 +86,7 @@ mod tests {
             categories: vec!["team".into()],
             settings: Settings::default(),
             steps: Vec::new(),
+            frequency: Frequency::default(),
             conditions: Conditions::default(),
             source: Value::Null,
         };

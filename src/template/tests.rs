@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::budget::{EMAIL_BYTES, FEED_BYTES, Limit};
 use super::*;
 use crate::model::condition::Conditions;
-use crate::model::workflow::{ActionButton, ChannelStep, EmailTemplate, Engine, InAppTemplate, Onward, Settings, Step};
+use crate::model::workflow::{
+    ActionButton, ChannelStep, EmailTemplate, Engine, Frequency, InAppTemplate, Onward, Settings, Step,
+};
 
 fn workflow(templates: Vec<Template>) -> Workflow {
     let step = |(index, template): (usize, _)| Step {
@@ -23,6 +25,7 @@ fn workflow(templates: Vec<Template>) -> Workflow {
         categories: Vec::new(),
         settings: Settings::default(),
         steps: templates.into_iter().enumerate().map(step).collect(),
+        frequency: Frequency::default(),
         conditions: Conditions::default(),
         source: Value::Null,
     }

@@ -1,5 +1,6 @@
 //! What steps do, and what holds them back.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::server::{Setup, belfry, delay, email, in_app, run};
@@ -127,4 +128,46 @@ async fn a_delay_waits_until_the_time_that_the_data_names() {
     assert_eq!(server.mailbox().await.len(), 3);
     server.advance("1d").await;
     assert_eq!(server.mailbox().await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_throttle_lets_as_many_pass_as_it_says_also_over_a_crash() {
+    let throttle = json!({
+        "type": "throttle",
+        "settings": {"throttle_window": {"unit": "hours", "value": 1}, "throttle_limit": 2, "throttle_key": "page"},
+    });
+    let mut server = Setup::new().workflow("comment", &[throttle, email("On {{page}}")]).start().await;
+    let on = |page: u8| json!({"recipients": ["a@x.test", "b@x.test"], "data": {"page": page}});
+    for page in [1, 1, 1, 2] {
+        server.trigger("comment", on(page)).await;
+    }
+    server.settle().await;
+    assert_eq!(server.mailbox().await.len(), 6);
+    server.kill_9().await;
+    server.restart().await;
+    server.trigger("comment", on(1)).await;
+    server.settle().await;
+    assert_eq!(server.mailbox().await.len(), 6);
+    server.advance("61m").await;
+    server.trigger("comment", on(1)).await;
+    server.settle().await;
+    assert_eq!(server.mailbox().await.len(), 8);
+}
+
+#[tokio::test]
+async fn a_workflow_that_runs_once_runs_once_for_each_recipient_also_when_triggers_come_at_once() {
+    let mut step = email("Welcome");
+    step["ref"] = json!("email_1");
+    let document = |frequency: &str| json!({"name": "w", "trigger_frequency": frequency, "steps": [step]}).to_string();
+    let setup = Setup::new().workflow_text("once", &document("once_per_recipient"));
+    let server = setup.workflow_text("tenant", &document("once_per_recipient_per_tenant")).start().await;
+    let body = json!({"recipients": ["a@x.test", "b@x.test"]});
+    join_all((0..5).map(|_| server.trigger("once", body.clone()))).await;
+    server.settle().await;
+    assert_eq!(subjects(&server.mailbox().await), ["a@x.test Welcome", "b@x.test Welcome"]);
+    for tenant in [json!("red"), json!("blue"), json!(null), json!("red"), json!(null)] {
+        server.trigger("tenant", json!({"recipients": ["a@x.test"], "tenant": tenant})).await;
+    }
+    server.settle().await;
+    assert_eq!(server.mailbox().await.len(), 5);
 }

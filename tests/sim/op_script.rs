@@ -177,7 +177,7 @@ impl Author {
         };
         let events =
             vec![RunEvent { kind: RunEventKind::MessageEnqueued, step_ref: "s".into(), message: None, at: self.at }];
-        Op::Advance(Box::new(Advance { run, expect, to, message, events, at: self.at }))
+        Op::Advance(Box::new(Advance { run, expect, to, gate: None, message, events, at: self.at }))
     }
 
     fn message(&mut self, run: RunId) -> Message {

@@ -16,7 +16,6 @@ use crate::model::duration::Duration;
 use crate::model::flow::Flow;
 use crate::model::message::EmailContent;
 use crate::model::preferences::PreferenceSet;
-use crate::model::recipient::RecipientRef;
 use crate::model::trigger::TriggerSettings;
 use crate::model::workflow::{EmailTemplate, Engine, InAppTemplate, Settings};
 use crate::model::workflow_file::parse_source;
@@ -89,6 +88,7 @@ impl World {
             categories: Vec::new(),
             settings: Settings::default(),
             steps: steps.collect(),
+            frequency: Frequency::default(),
             conditions: Conditions::default(),
             source: Value::Null,
         };
@@ -378,6 +378,46 @@ fn a_branch_tells_what_it_looked_at_and_a_terminating_one_ends_the_run() {
     let write = world.next(Event::Enter).write.unwrap();
     assert_eq!(write.to, Next::Phase(Phase::Ready { step: 1 }), "left out, the run goes on behind it");
     assert!(matches!(write.events[1].kind, RunEventKind::StepSkipped(_)), "{write:?}");
+}
+
+#[test]
+fn a_throttle_is_a_gate_of_its_step_its_recipient_and_its_key() {
+    let mut world = World::new(&[Kind::Email, Kind::Delay(1)], TriggerSettings::default(), true);
+    let source = json!({"name": "W", "steps": [{
+        "ref": "t", "type": "throttle",
+        "settings": {"throttle_window": {"unit": "minutes", "value": 5}, "throttle_limit": 2, "throttle_key": "page"},
+    }]});
+    let (workflow, _) = parse_source("w", source, &BTreeMap::new(), Engine::Handlebars).unwrap();
+    world.workflow.steps[0].kind = workflow.steps[0].kind.clone();
+    let gate = |world: &World| world.next(Event::Enter).write.unwrap().gate;
+    assert_eq!(gate(&world), None, "without its key it lets everything pass");
+    let skipped = world.next(Event::Enter).write.unwrap().events.remove(0).kind;
+    assert_eq!(skipped, RunEventKind::StepSkipped("there is nothing at `data.page`, its key".into()));
+    let of_page = |world: &mut World, page: &str| {
+        world.facts = json!({"data": {"page": page}});
+        gate(world).unwrap()
+    };
+    let one = of_page(&mut world, "1");
+    let Gate::Throttle { until, limit: 2, .. } = one else { panic!("{one:?}") };
+    assert_eq!(until, START.plus(Span::from_secs(300)));
+    assert_ne!(of_page(&mut world, "2"), one);
+    assert_eq!(of_page(&mut world, "1"), one);
+    world.recipient.reference = RecipientRef::user("other");
+    assert_ne!(of_page(&mut world, "1"), one);
+}
+
+#[test]
+fn what_runs_once_is_counted_only_when_its_conditions_hold() {
+    let mut world = World::new(&[Kind::Delay(1)], TriggerSettings::default(), true);
+    world.workflow.frequency = Frequency::OncePerRecipientPerTenant;
+    world.workflow.conditions = asks(0);
+    world.run.phase = begin(&world.workflow, TriggerSettings::default(), START).phase;
+    assert_eq!(world.next(Event::Enter).write.unwrap().gate, None);
+    world.facts = json!({"data": {"go": [true]}});
+    let without = world.next(Event::Enter).write.unwrap();
+    assert!(without.gate.is_some() && without.to == Next::Phase(Phase::Ready { step: 0 }));
+    world.trigger.tenant = Some(String::new());
+    assert_ne!(world.next(Event::Enter).write.unwrap().gate, without.gate, "no tenant is not a tenant without name");
 }
 
 #[test]
