@@ -13,6 +13,7 @@ use super::doctor::{self, Doctor};
 use super::keys::DevKeys;
 use super::keys_command::{self, KeysCommand};
 use super::place::Folder;
+use super::preview::{self, Occasion};
 use super::runs_command::{self, RunsCommand};
 use super::{demo, logging, serve, server};
 use crate::base::config::{Config, LogLevel, Overrides};
@@ -192,6 +193,41 @@ enum WorkflowCommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Print what the messages of a workflow say to somebody, as JSON with one field a step; sends nothing
+    ///
+    /// Example: belfry workflow preview account-invite --step email_1 --to '{"id": "u1", "name": "Ada"}' --data @invite.json
+    #[command(verbatim_doc_comment)]
+    Preview(PreviewArgs),
+}
+
+#[derive(Args)]
+struct PreviewArgs {
+    /// The workflow's key
+    workflow: String,
+    /// Only the message of this step
+    #[arg(long, value_name = "REF")]
+    step: Option<String>,
+    /// The recipient: a user's id, or JSON with the properties that templates name
+    #[arg(long, value_name = "RECIPIENT")]
+    to: String,
+    /// Who did it: a user's id, or JSON
+    #[arg(long, value_name = "RECIPIENT")]
+    actor: Option<String>,
+    /// The tenant: an id, or JSON
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+    /// Data for the templates: a JSON object, or @FILE
+    #[arg(long, value_name = "JSON")]
+    data: Option<String>,
+    /// Show the first message in a browser
+    #[arg(long)]
+    open: bool,
+    /// The directory of workflows [default: workflows.dir of the configuration]
+    #[arg(long, value_name = "DIR")]
+    workflows: Option<PathBuf>,
+    /// The configuration file, for channels and vars [default: belfry.toml, else that of `belfry dev`]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// Runs the command of this process's arguments.
@@ -221,14 +257,8 @@ pub fn run() -> Result<()> {
             print!("{}", config.to_redacted_toml());
             Ok(())
         }
-        Command::Workflow(WorkflowCommand::Validate { dir, config }) => {
-            let overrides = Overrides { workflows_dir: dir, ..Overrides::default() };
-            let config = match file_or_default(config) {
-                Some(file) => Config::load(Some(&file), &overrides)?,
-                None => Config::load_dev(&overrides)?,
-            };
-            server::validate(&config)
-        }
+        Command::Workflow(WorkflowCommand::Validate { dir, config }) => server::validate(&without_server(dir, config)?),
+        Command::Workflow(WorkflowCommand::Preview(args)) => preview(args),
     }
 }
 
@@ -260,6 +290,32 @@ fn overrides(flags: &ServerFlags, dev: bool) -> Overrides {
         workflows_dir: flags.workflows.clone(),
         log_level: flags.log_level,
     }
+}
+
+/// The configuration for work on workflow directories.
+fn without_server(workflows_dir: Option<PathBuf>, config: Option<PathBuf>) -> Result<Config> {
+    let overrides = Overrides { workflows_dir, ..Overrides::default() };
+    Ok(match file_or_default(config) {
+        Some(file) => Config::load(Some(&file), &overrides)?,
+        None => Config::load_dev(&overrides)?,
+    })
+}
+
+fn preview(args: PreviewArgs) -> Result<()> {
+    let config = without_server(args.workflows, args.config)?;
+    let data = args.data.map_or(Ok(json!({})), |data| json_argument("--data", &data))?;
+    let Value::Object(data) = data else {
+        bail!("--data must be a JSON object, such as '{{\"project\": \"Apollo\"}}'")
+    };
+    let occasion = Occasion {
+        recipient: recipient("--to", &args.to)?,
+        actor: args.actor.map(|actor| recipient("--actor", &actor)).transpose()?,
+        tenant: args.tenant.map(|tenant| recipient("--tenant", &tenant)).transpose()?,
+        data,
+    };
+    let messages = preview::preview(&config, &args.workflow, args.step.as_deref(), occasion, args.open)?;
+    println!("{messages:#}");
+    Ok(())
 }
 
 async fn trigger(args: TriggerArgs) -> Result<()> {

@@ -13,6 +13,7 @@ pub mod keys_command;
 pub mod logging;
 pub mod open_files;
 pub mod place;
+pub mod preview;
 pub mod runs_command;
 pub mod serve;
 pub mod server;

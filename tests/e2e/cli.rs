@@ -283,3 +283,48 @@ async fn a_broken_workflow_stops_no_other_and_the_log_says_where_and_how() {
     server.settle().await;
     assert_eq!(server.mailbox().await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_preview_is_what_would_be_sent_and_says_what_there_is_when_there_is_no_such_thing() {
+    let folder = folder();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let email = r#"{"ref": "mail", "type": "channel", "channel_key": "email", "channel_type": "email", "template": {
+        "subject": "{{ actor.name | split: ' ' | first }} needs you", "html_body@": "mail.html",
+        "text_body": "{{ data.n | pluralize: 'task', 'tasks' }}", "settings": {"layout_key": null}}}"#;
+    let item = r#"{"ref": "item", "type": "channel", "channel_key": "in-app", "channel_type": "in_app_feed",
+        "template": {"template_engine": "handlebars", "markdown_body": "**{{recipient.name}}**"}}"#;
+    let workflow = |steps: &str| {
+        format!(r#"{{"name": "Nudge", "settings": {{"template_engine": "liquid"}}, "steps": [{steps}]}}"#)
+    };
+    write("workflows/nudge/workflow.json", &workflow(&format!("{email}, {item}")));
+    write("workflows/nudge/mail.html", "<p>{{ recipient.name | escape }} {{ tenant.id }}</p>");
+    write("data.json", r#"{"n": 2}"#);
+    let arguments =
+        ["workflow", "preview", "nudge", "--workflows", "workflows", "--to", r#"{"id": "u1", "name": "<Ada>"}"#];
+    let others = ["--actor", r#"{"id": "u2", "name": "Bo Li"}"#, "--tenant", "acme", "--data", "@data.json"];
+    let (code, stdout, stderr) = run(belfry(folder.path(), &[arguments.as_slice(), &others].concat())).await;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let printed: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(printed["mail"], json!({"subject": "Bo needs you", "html": "<p>&lt;Ada&gt; acme</p>", "text": "tasks"}));
+    assert_eq!(printed["item"]["blocks"][0]["rendered"], "<p><strong>&lt;Ada&gt;</strong></p>");
+
+    let one = [arguments.as_slice(), &["--step", "item"]].concat();
+    let (_, stdout, _) = run(belfry(folder.path(), &one)).await;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&stdout).unwrap().as_object().unwrap().len(), 1);
+
+    let said = refused(folder.path(), &[arguments.as_slice(), &["--step", "itm"]].concat()).await;
+    assert!(said.contains("no step `itm` sends a message. Did you mean \"item\"?"), "{said}");
+    let said = refused(folder.path(), &["workflow", "preview", "nudg", "--workflows", "workflows", "--to", "u1"]).await;
+    assert!(said.contains("there is no workflow `nudg` under workflows. Did you mean \"nudge\"?"), "{said}");
+
+    write("workflows/nudge/mail.html", "<p>\n{% fi a %}</p>");
+    let said = refused(folder.path(), &arguments).await;
+    let fault = "nudge/workflow.json steps[0].template.html_body: line 2, column 4: there is no tag `fi`";
+    assert!(said.contains(fault), "{said}");
+    let (_, stdout, _) = run(belfry(folder.path(), &["workflow", "validate", "workflows"])).await;
+    assert!(stdout.contains(fault), "{stdout}");
+}

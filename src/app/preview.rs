@@ -1,0 +1,152 @@
+//! `belfry workflow preview`: what a workflow's messages say to somebody, without a server and without sending them.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Map, Value, json};
+
+use super::server::{channel_types, language};
+use super::workflow_dir;
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::config::Config;
+use crate::base::ids::MessageId;
+use crate::base::nearest::{did_you_mean, nearest, quoted_list};
+use crate::engine::catalog::{Catalog, Published};
+use crate::model::message::{Block, EmailContent};
+use crate::model::recipient::{Recipient, RecipientRef};
+use crate::model::workflow::{StepKind, Template};
+use crate::template::Scope;
+
+/// The flag whose record lies among the tenants.
+const TENANT: &str = "--tenant";
+
+/// Who and what the messages are about.
+pub struct Occasion {
+    pub recipient: Value,
+    pub actor: Option<Value>,
+    pub tenant: Option<Value>,
+    pub data: Map<String, Value>,
+}
+
+/// Renders the messages of the workflow `key`, or only that of `step`: a JSON object with one field a step. With `open`
+/// the first is shown by the program that this machine shows HTML with.
+pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasion, open: bool) -> Result<Value> {
+    let published = published(config, key)?;
+    let now = Clock::system().now();
+    let scope = scope(config, &published, occasion, now)?;
+    let mut messages = Map::new();
+    let mut page = None;
+    for channel_step in &published.workflow.steps {
+        let StepKind::Channel(channel) = &channel_step.kind else { continue };
+        let name = &channel_step.reference;
+        if step.is_some_and(|step| step != name) {
+            continue;
+        }
+        let (message, html) = match &channel.template {
+            Template::Email(_) => {
+                let EmailContent { subject, html, text } = published.templates.email(name, &scope)?;
+                (json!({"subject": subject, "html": html, "text": text}), html)
+            }
+            Template::InAppFeed(_) => {
+                let blocks = published.templates.in_app(name, &scope)?;
+                (json!({ "blocks": blocks }), blocks.iter().map(shown).collect())
+            }
+        };
+        page.get_or_insert(html);
+        messages.insert(name.clone(), message);
+    }
+    let Some(page) = page else { bail!("{}", no_message(&published, step)) };
+    if open {
+        show(&page)?;
+    }
+    Ok(Value::Object(messages))
+}
+
+/// The workflow as its directory says now.
+fn published(config: &Config, key: &str) -> Result<Published> {
+    let (found, faults) = workflow_dir::read(&config.workflows.dir);
+    let Some(files) = found.iter().find(|files| files.key == key) else {
+        let fault = faults.iter().find(|fault| found.is_empty() || fault.file == key);
+        let keys: Vec<&str> = found.iter().map(|files| files.key.as_str()).collect();
+        let fix = did_you_mean(nearest(key, keys.iter().copied()), &format!("There are {}.", quoted_list(&keys)));
+        return Err(match fault {
+            Some(fault) => anyhow!("{fault}"),
+            None => anyhow!("there is no workflow `{key}` under {}. {fix}", config.workflows.dir.display()),
+        });
+    };
+    let checked = Catalog::new(channel_types(config), language(config)).check(files);
+    let faults = match checked {
+        Ok(checked) => return Ok(checked.published),
+        Err(faults) => faults,
+    };
+    Err(anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}
+
+fn scope(config: &Config, published: &Published, occasion: Occasion, now: Timestamp) -> Result<Value> {
+    let person = |flag: &str, value: Value| -> Result<Value> {
+        let mut reference = RecipientRef::from_json(&value).map_err(|why| anyhow!("{flag}: {why}"))?;
+        if flag == TENANT {
+            reference = RecipientRef::tenant(reference.id);
+        }
+        let mut recipient = Recipient::stub(reference, now);
+        if let Value::Object(properties) = &value {
+            recipient.merge(properties, now);
+        }
+        Ok(recipient.to_scope())
+    };
+    let recipient = person("--to", occasion.recipient)?;
+    let actor = occasion.actor.map(|actor| person("--actor", actor)).transpose()?;
+    let tenant = occasion.tenant.map(|tenant| person(TENANT, tenant)).transpose()?;
+    let scope = Scope {
+        recipient: &recipient,
+        actor: actor.as_ref(),
+        tenant: tenant.as_ref(),
+        data: &occasion.data,
+        vars: &config.vars,
+        workflow: &published.workflow,
+        version: published.version,
+        cancellation_key: None,
+        message: MessageId::from([0; 16]),
+        at: now,
+    };
+    Ok(scope.to_value())
+}
+
+fn no_message(published: &Published, step: Option<&str>) -> String {
+    let steps: Vec<&str> = published
+        .workflow
+        .steps
+        .iter()
+        .filter(|step| matches!(step.kind, StepKind::Channel(_)))
+        .map(|step| step.reference.as_str())
+        .collect();
+    match step {
+        Some(step) => {
+            let right = format!("Steps with a message are {}.", quoted_list(&steps));
+            format!("no step `{step}` sends a message. {}", did_you_mean(nearest(step, steps.iter().copied()), &right))
+        }
+        None => "the workflow has no step that sends a message".to_owned(),
+    }
+}
+
+/// A block of a feed item as HTML; its text is the author's and the data's, so only what was sanitised is taken as it is.
+fn shown(block: &Block) -> String {
+    match block {
+        Block::Markdown { rendered, .. } => rendered.clone(),
+        Block::Text { .. } | Block::ButtonSet { .. } => String::new(),
+    }
+}
+
+fn show(page: &str) -> Result<()> {
+    const SHOWS: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut file = tempfile::Builder::new().prefix("belfry-preview-").suffix(".html").tempfile()?;
+    file.write_all(page.as_bytes())?;
+    let (_, path) = file.keep().context("the page could not be kept")?;
+    let shown =
+        Command::new(SHOWS).arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match shown {
+        Ok(status) if status.success() => Ok(()),
+        _ => bail!("`{SHOWS}` could not show the page; open {} yourself", path.display()),
+    }
+}
