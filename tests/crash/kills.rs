@@ -11,8 +11,8 @@ use crate::ledger::{DELAY, End, Fate, How, Ledger, Mark};
 use crate::load::Load;
 use crate::server::{Setup, TestServer, delay, email, in_app};
 
-/// Small, so that the bound on repeats is tight.
-const CONCURRENCY: usize = 4;
+/// The default.
+const CONCURRENCY: usize = 16;
 
 pub async fn every_request_is_accounted_for(rounds: usize) {
     let load = Load::new(CONCURRENCY);
@@ -39,7 +39,8 @@ pub async fn every_request_is_accounted_for(rounds: usize) {
         server.restart().await;
         load.ledger().ends.push(End { how, at, up: load.now() });
     }
-    // And a while without an end, for how late things come.
+    // And a while without an end, for how late things come when nothing waits from before.
+    load.come_to_rest(&server).await;
     let stop = watch::Sender::new(false);
     let calm = async {
         sleep(2 * DELAY).await;
@@ -47,6 +48,7 @@ pub async fn every_request_is_accounted_for(rounds: usize) {
     };
     tokio::join!(load.run(&server, &stop), calm);
     load.come_to_rest(&server).await;
+    load.read_feeds(&server).await;
     let ledger = load.ledger();
     let faults = ledger.faults();
     assert!(

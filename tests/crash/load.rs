@@ -115,7 +115,7 @@ impl Load {
         while !*stop.borrow_and_update() {
             let number = self.write_down_call();
             self.trigger(server, number).await;
-            let pause = Duration::from_millis(self.below(40));
+            let pause = Duration::from_millis(self.below(150));
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = stop.changed() => {}
@@ -244,7 +244,7 @@ impl Load {
         }
     }
 
-    /// Repeats what was not answered, and lets everything come to rest; then reads all feeds.
+    /// Repeats what was not answered, and lets everything come to rest.
     pub async fn come_to_rest(&self, server: &TestServer) {
         let plans = std::mem::take(&mut *self.agenda.borrow_mut());
         for (number, plan) in plans.into_values() {
@@ -253,13 +253,15 @@ impl Load {
             }
         }
         self.agenda.borrow_mut().clear();
-        let waiting = async || {
-            server.settle().await;
-            server.metric("belfry_runs_parked", "").await + server.metric("belfry_runs_live", "").await
-        };
-        while waiting().await > 0 {
+        let runs = async |which| server.metric(which, "").await;
+        while runs("belfry_runs_parked").await + runs("belfry_runs_live").await + runs("belfry_runs_ready").await > 0 {
             sleep(Duration::from_millis(20)).await;
         }
+        server.settle().await;
+    }
+
+    /// Reads what lies in all feeds.
+    pub async fn read_feeds(&self, server: &TestServer) {
         let everyone: Vec<String> =
             self.ledger.borrow().calls.iter().flat_map(|call| call.recipients.iter().cloned()).collect();
         let feeds = futures_util::stream::iter(everyone).map(async |reader| {
