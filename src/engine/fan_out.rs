@@ -14,7 +14,7 @@ use crate::model::run::Run;
 use crate::model::subscription::{FanOut, Place};
 use crate::model::trigger::Trigger;
 use crate::store::op::{Admission, Spread};
-use crate::store::{Reader, StoreError};
+use crate::store::{Reader, Store, StoreError};
 
 /// Subscribers of one write: half a block of run ids, and 10 ms of the writer.
 const PORTION: usize = 500;
@@ -41,17 +41,23 @@ struct Portion {
 }
 
 /// The objects among `recipients` that have subscribers.
-pub fn spreading(
-    reader: &Reader,
-    recipients: impl Iterator<Item = RecipientRef>,
+pub fn spreading<'a>(
+    store: &Store,
+    recipients: impl Iterator<Item = &'a RecipientRef>,
 ) -> Result<Vec<RecipientRef>, StoreError> {
-    let mut found = Vec::new();
-    for object in recipients.filter(|recipient| !recipient.is_user()) {
-        if !reader.subscribers(&object, None, 1)?.is_empty() {
-            found.push(object);
+    let mut objects: Vec<_> = recipients.filter(|recipient| !recipient.is_user()).cloned().collect();
+    // Most triggers name users alone, and need no snapshot.
+    if let [_, ..] = objects.as_slice() {
+        let reader = store.read()?;
+        let mut spread = Vec::with_capacity(objects.len());
+        for object in objects {
+            if !reader.subscribers(&object, None, 1)?.is_empty() {
+                spread.push(object);
+            }
         }
+        objects = spread;
     }
-    Ok(found)
+    Ok(objects)
 }
 
 /// Goes on with the fan-out of `trigger` to its end.
@@ -161,8 +167,8 @@ mod tests {
     use crate::model::run::Phase;
     use crate::model::subscription::Spared;
     use crate::model::trigger::TriggerSettings;
-    use crate::store::op::{Accept, Cancel, Subscribe};
-    use crate::store::{Settings, Store};
+    use crate::store::Settings;
+    use crate::store::op::{Accept, Cancel, Subscribe, Wanted};
 
     const TRIGGER: [u8; 16] = [7; 16];
     const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -213,9 +219,14 @@ mod tests {
         async fn new(pairs: &BTreeSet<(RecipientRef, RecipientRef)>, explicit: &[RecipientRef]) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let store = Store::open(folder.path(), Settings::default()).unwrap();
-            let wanted = pairs.iter().map(|(object, recipient)| (object.clone(), recipient.clone(), None)).collect();
-            store.subscribe(Subscribe { pairs: wanted, people: Vec::new(), at: START, bytes: 0 }).await.unwrap();
-            let objects = spreading(&store.read().unwrap(), explicit.iter().cloned()).unwrap();
+            let wanted = pairs.iter().map(|(object, recipient)| Wanted {
+                object: object.clone(),
+                recipient: recipient.clone(),
+                properties: None,
+            });
+            let wanted = wanted.collect();
+            store.subscribe(Subscribe { wanted, people: Vec::new(), at: START, bytes: 0 }).await.unwrap();
+            let objects = spreading(&store, explicit.iter()).unwrap();
             let (trigger, place) = (TriggerId::from(TRIGGER), Place::START);
             let fan_out = FanOut { trigger, cancel: None, objects, place, revision: 0, cancelled: Spared::Nobody };
             let runs = (0..).zip(explicit).map(|(number, recipient)| {

@@ -89,10 +89,8 @@ impl Intake {
         let cancel = request.cancellation_key.as_deref().map(|text| CancelHash::of(key, text));
         let id = TriggerId(engine.deps.ids.next(now));
         let identify = identified(&request);
-        let objects = {
-            let named = request.recipients.iter().map(|recipient| recipient.reference.clone());
-            fan_out::spreading(&engine.store.read()?, named)?
-        };
+        let named = request.recipients.iter().map(|recipient| &recipient.reference);
+        let objects = fan_out::spreading(&engine.store, named)?;
         let fan_out = (!objects.is_empty()).then(|| FanOut {
             trigger: id,
             cancel,

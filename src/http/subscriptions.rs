@@ -19,7 +19,7 @@ use crate::model::query::Query;
 use crate::model::recipient::{RecipientRef, USERS, check_id, kind};
 use crate::model::subscription::{MAX_SUBSCRIBERS, Subscription};
 use crate::model::trigger::{FieldError, NamedRecipient};
-use crate::store::op::{Subscribe, Unsubscribe};
+use crate::store::op::{Subscribe, Unsubscribe, Wanted};
 use crate::store::{Reader, StoreError};
 
 /// Subscriptions of one write: 8 ms of the writer.
@@ -116,7 +116,7 @@ pub async fn add(
     let object = whose.recipient()?;
     let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
-    let wanted = Wanted::read("", &body, object, &mut errors);
+    let wanted = Asked::read("", &body, object, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
@@ -157,19 +157,19 @@ pub async fn bulk_add(
     let mut errors = Vec::new();
     let mut wanted = Vec::new();
     for (field, entry, object) in objects(&body, &collection, &mut errors) {
-        wanted.push(Wanted::read(&field, entry, object, &mut errors));
+        wanted.push(Asked::read(&field, entry, object, &mut errors));
     }
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
     let all = subscribe(wanted, bytes, &state);
-    let (rows, portions) = (all.pairs.len() as u64, all.pairs.len().div_ceil(PORTION).max(1));
+    let (rows, portions) = (all.wanted.len() as u64, all.wanted.len().div_ceil(PORTION).max(1));
     let store = &state.intake.engine.store;
     // Those given inline first: they must not be told before they are known.
     store.identify_all(all.people, all.at, bytes).await?;
-    for pairs in all.pairs.chunks(PORTION) {
+    for wanted in all.wanted.chunks(PORTION) {
         let (people, bytes) = (Vec::new(), bytes / portions);
-        store.subscribe(Subscribe { pairs: pairs.to_vec(), people, at: all.at, bytes }).await?;
+        store.subscribe(Subscribe { wanted: wanted.to_vec(), people, at: all.at, bytes }).await?;
     }
     bulk::complete(&state, &request, "objects.add_subscriptions", rows, started_at).await
 }
@@ -222,13 +222,13 @@ fn objects<'a>(
 }
 
 /// Who is to be subscribed to an object.
-struct Wanted {
+struct Asked {
     object: RecipientRef,
     recipients: Vec<NamedRecipient>,
     properties: Option<Map<String, Value>>,
 }
 
-impl Wanted {
+impl Asked {
     fn read(field: &str, body: &Value, object: RecipientRef, errors: &mut Vec<FieldError>) -> Self {
         let mut own = Vec::new();
         let recipients = recipients(body, "recipients", MAX_SUBSCRIBERS, USERS, &mut own);
@@ -245,15 +245,16 @@ impl Wanted {
     }
 }
 
-fn subscribe(wanted: Vec<Wanted>, bytes: usize, state: &State) -> Subscribe {
-    let (mut pairs, mut people) = (Vec::new(), Vec::new());
-    for Wanted { object, recipients, properties } in wanted {
+fn subscribe(asked: Vec<Asked>, bytes: usize, state: &State) -> Subscribe {
+    let (mut wanted, mut people) = (Vec::new(), Vec::new());
+    for Asked { object, recipients, properties } in asked {
         for NamedRecipient { reference, inline, .. } in recipients {
-            pairs.push((object.clone(), reference.clone(), properties.clone()));
+            let (object, recipient, properties) = (object.clone(), reference.clone(), properties.clone());
+            wanted.push(Wanted { object, recipient, properties });
             people.extend(inline.map(|profile| (reference, profile)));
         }
     }
-    Subscribe { pairs, people, at: state.now(), bytes }
+    Subscribe { wanted, people, at: state.now(), bytes }
 }
 
 fn answer(state: &State, subscriptions: Vec<Subscription>) -> Result<HttpResponse, ApiError> {

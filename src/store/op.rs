@@ -337,11 +337,19 @@ pub struct Place {
 /// Subscribes recipients to objects; those given inline are stored first.
 #[derive(Clone, Debug)]
 pub struct Subscribe {
-    /// Object, recipient, and properties, unless those that there are stay.
-    pub pairs: Vec<(RecipientRef, RecipientRef, Option<Map<String, Value>>)>,
+    pub wanted: Vec<Wanted>,
     pub people: Vec<(RecipientRef, Profile)>,
     pub at: Timestamp,
     pub bytes: usize,
+}
+
+/// A subscription that is to be.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub object: RecipientRef,
+    pub recipient: RecipientRef,
+    /// `None`: those that it has stay.
+    pub properties: Option<Map<String, Value>>,
 }
 
 /// Ends subscriptions, each named by object and recipient.
@@ -407,7 +415,7 @@ impl Op {
             Self::Mark(mark) => mark.messages.len() * 2 * RECORD,
             Self::Identify(identify) => identify.bytes + identify.people.len() * RECORD,
             Self::RemovePortion(_) => 256 * RECORD,
-            Self::Subscribe(subscribe) => subscribe.bytes + subscribe.pairs.len() * RECORD,
+            Self::Subscribe(subscribe) => subscribe.bytes + subscribe.wanted.len() * RECORD,
             Self::Unsubscribe(unsubscribe) => unsubscribe.pairs.len() * RECORD,
             Self::Spread(spread) => spread.to.len() * RECORD,
             Self::ClearFanOut(_) => 128 * RECORD,

@@ -1,7 +1,7 @@
 //! Applies subscriptions, and the portions in which a trigger spreads to them.
 
 use super::cohort::Records;
-use super::op::{Done, Spread, Subscribe, Unsubscribe};
+use super::op::{Done, Spread, Subscribe, Unsubscribe, Wanted};
 use super::profiles;
 use super::removal::is_before;
 use super::tables::{TableId, Tables, owned};
@@ -23,8 +23,8 @@ fn key(object: &RecipientRef, recipient: &RecipientRef) -> Vec<u8> {
 pub fn subscribe(tables: &mut Tables<'_>, subscribe: &Subscribe) -> Result<Done, StoreError> {
     let people = profiles::merged(tables, &subscribe.people, subscribe.at)?;
     profiles::keep(tables, people)?;
-    let mut subscribed = Vec::with_capacity(subscribe.pairs.len());
-    for (object, recipient, properties) in &subscribe.pairs {
+    let mut subscribed = Vec::with_capacity(subscribe.wanted.len());
+    for Wanted { object, recipient, properties } in &subscribe.wanted {
         let known: Option<Subscription> = tables.get(TableId::Subscriptions, &key(object, recipient))?;
         let subscription = Subscription {
             object: object.clone(),
