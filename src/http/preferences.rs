@@ -180,7 +180,7 @@ fn effective(
 }
 
 /// The tenant that a set is for.
-fn tenant_of(id: &str) -> Option<&str> {
+pub fn tenant_of(id: &str) -> Option<&str> {
     (id != DEFAULT_SET).then_some(id)
 }
 
@@ -199,7 +199,8 @@ fn permit(
     Ok((recipient, Access::Everything))
 }
 
-fn require_tenant(access: &Access, tenant: Option<&str>) -> Result<(), ApiError> {
+/// An error unless `access` reaches the sets of `tenant`, or those for no tenant.
+pub fn require_tenant(access: &Access, tenant: Option<&str>) -> Result<(), ApiError> {
     if access.covers(tenant) {
         return Ok(());
     }

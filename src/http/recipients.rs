@@ -36,8 +36,13 @@ pub async fn list(
     Ok(HttpResponse::Ok().json(page.await?))
 }
 
-/// Creates `recipient`, or merges the body in.
-pub async fn identify(state: &State, recipient: RecipientRef, payload: web::Payload) -> Result<Recipient, ApiError> {
+/// Creates `recipient`, or merges the body in, if what it says is permitted.
+pub async fn identify(
+    state: &State,
+    recipient: RecipientRef,
+    payload: web::Payload,
+    permit: impl FnOnce(&Profile) -> Result<(), ApiError>,
+) -> Result<Recipient, ApiError> {
     let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
     let Value::Object(said) = body else {
         let message = format!("the body must be a JSON object of properties, not {}", kind(&body));
@@ -48,6 +53,7 @@ pub async fn identify(state: &State, recipient: RecipientRef, payload: web::Payl
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
+    permit(&profile)?;
     store(state, recipient, profile, bytes).await
 }
 

@@ -64,7 +64,7 @@ pub async fn set(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
-    let set = recipients::identify(&state, tenant(&id)?, payload).await?;
+    let set = recipients::identify(&state, tenant(&id)?, payload, |_| Ok(())).await?;
     Ok(HttpResponse::Ok().json(tenant_json(&state, &set, is_resolved(&query))))
 }
 

@@ -8,8 +8,10 @@ use super::auth::{Right, authenticate, require_secret};
 use super::body;
 use super::bulk;
 use super::error::ApiError;
+use super::preferences::{require_tenant, tenant_of};
 use super::recipients;
 use crate::model::entries::{MAX_BULK, described, ids};
+use crate::model::profile::Profile;
 use crate::model::recipient::{RecipientRef, USERS, check_id};
 use crate::model::trigger::FieldError;
 
@@ -45,9 +47,20 @@ pub async fn identify(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    authenticate(&request, &state)?.require(&id, Right::UserWrite, &state)?;
-    let user = user(&id)?;
-    let identified = recipients::identify(&state, user, payload).await?;
+    let subject = authenticate(&request, &state)?;
+    subject.require(&id, Right::UserWrite, &state)?;
+    // What has rights of its own needs them here too.
+    let permit = |profile: &Profile| {
+        if !profile.preferences.is_empty() {
+            let access = subject.require(&id, Right::PreferencesWrite, &state)?;
+            profile.preferences.iter().try_for_each(|(set, _)| require_tenant(&access, tenant_of(set)))?;
+        }
+        if !profile.channel_data.is_empty() {
+            subject.require(&id, Right::ChannelDataWrite, &state)?;
+        }
+        Ok(())
+    };
+    let identified = recipients::identify(&state, user(&id)?, payload, permit).await?;
     Ok(HttpResponse::Ok().json(identified.to_json()))
 }
 

@@ -453,3 +453,48 @@ async fn the_finest_log_has_neither_keys_nor_tokens() {
         assert!(!log.contains(&secret), "`{secret}` is in the log");
     }
 }
+
+#[tokio::test]
+async fn preferences_and_channel_data_have_rights_of_their_own_also_where_an_identify_says_them() {
+    const APNS: &str = "0d8f7a1c-5f04-4c7e-9a0b-3f8a4f1b2c11";
+    let server = setup().start().await;
+    let me = "https://api.knock.app/v1/users/ada";
+    let limited = |grants: Value| token("ada", json!({"explicit_grants": true, "grants": {me: grants}}));
+    let set = "/v1/users/ada/preferences/default";
+    let device = format!("/v1/users/ada/channel_data/{APNS}");
+    let off = json!({"categories": {"c": false}});
+    let data = json!({"data": {"tokens": ["t"]}});
+    // The user's own token reaches all that is the user's, and nobody else's.
+    let (ada, bob) = (token("ada", json!({})), token("bob", json!({})));
+    for (path, body) in [(set, &off), (device.as_str(), &data)] {
+        assert_eq!(call(&server, Method::PUT, path, &ada, body.clone()).await.status, 200);
+        assert_eq!(call(&server, Method::GET, path, &ada, Value::Null).await.status, 200);
+        for method in [Method::PUT, Method::GET] {
+            let body = if method == Method::PUT { body.clone() } else { Value::Null };
+            call(&server, method, path, &bob, body).await.assert_error(403, "authorization");
+        }
+    }
+    let profile = limited(json!({"user/write": []}));
+    let inline = [json!({"preferences": {"default": off}}), json!({"channel_data": {APNS: {"tokens": []}}})];
+    for body in &inline {
+        call(&server, Method::PUT, "/v1/users/ada", &profile, body.clone()).await.assert_error(403, "authorization");
+        assert_eq!(call(&server, Method::PUT, "/v1/users/ada", &ada, body.clone()).await.status, 200);
+    }
+    assert_eq!(call(&server, Method::PUT, "/v1/users/ada", &profile, json!({"name": "Ada"})).await.status, 200);
+    let reader = limited(json!({"preferences/read": [], "channel_data/read": []}));
+    assert_eq!(call(&server, Method::GET, set, &reader, Value::Null).await.status, 200);
+    call(&server, Method::PUT, set, &reader, off.clone()).await.assert_error(403, "authorization");
+    call(&server, Method::PUT, &device, &reader, data.clone()).await.assert_error(403, "authorization");
+    // A grant on one tenant limits preferences to it.
+    let acme = "https://api.knock.app/v1/objects/$tenants/acme";
+    let member = token("ada", json!({"grants": {acme: {"preferences/write": [], "channel_data/read": []}}}));
+    assert_eq!(call(&server, Method::PUT, "/v1/users/ada/preferences/acme", &member, off.clone()).await.status, 200);
+    call(&server, Method::PUT, set, &member, off).await.assert_error(403, "authorization");
+    let listed = call(&server, Method::GET, "/v1/users/ada/preferences", &member, Value::Null).await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    // An object's data is reached where a grant names it: 404, since there is none.
+    let object = |id: &str| format!("/v1/objects/$tenants/{id}/channel_data/{APNS}");
+    call(&server, Method::GET, &object("acme"), &member, Value::Null).await.assert_error(404, "resource_missing");
+    call(&server, Method::GET, &object("beta"), &member, Value::Null).await.assert_error(403, "authorization");
+    call(&server, Method::PUT, &object("acme"), &member, data).await.assert_error(403, "authorization");
+}
