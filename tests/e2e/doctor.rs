@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::server::{Setup, belfry, run};
-use crate::smtp::SmtpServer;
+use crate::smtp::{Answer, SmtpServer};
 
 /// Doctor's findings, by check, and whether it exits with success.
 async fn examine(mut command: Command) -> (bool, Vec<Value>) {
@@ -92,6 +92,21 @@ async fn whatever_would_keep_a_server_from_its_work_fails_with_the_way_out() {
     assert_found(&findings, "mail", "ok", &["was not tried"]);
     assert_found(&findings, "dev", "fail", &["server.dev"]);
     assert_found(&findings, "public url", "warn", &["server.public_url"]);
+}
+
+#[tokio::test]
+async fn the_login_at_a_mail_server_is_tried_and_one_that_refuses_is_named_with_its_words() {
+    let smtp = SmtpServer::start();
+    let setup = Setup::new().smtp(&smtp).set_email("username", "ada").set_email("password", "hunter2");
+    let (well, findings) = examine(doctor(&setup, "127.0.0.1:0")).await;
+    assert!(well, "{findings:#?}");
+    assert_found(&findings, "mail", "warn", &["lets us in as ada", "in the clear", "starttls"]);
+    assert_eq!((smtp.logins(), smtp.offered().len()), (1, 0));
+    assert!(!findings.iter().any(|finding| finding.to_string().contains("hunter2")), "{findings:#?}");
+    smtp.script(|_| Answer::Reply("554 we know you not"));
+    let (well, findings) = examine(doctor(&setup, "127.0.0.1:0")).await;
+    assert!(!well);
+    assert_found(&findings, "mail", "fail", &["does not let us in as ada", "we know you not"]);
 }
 
 #[tokio::test]

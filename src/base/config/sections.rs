@@ -265,7 +265,7 @@ impl Retention {
         let retention = Self {
             runs: section.get_or("runs", days(90)),
             messages: section.get_or("messages", days(90)),
-            captured_mail: section.get_or("captured_mail", days(7)),
+            captured_mail: section.get_or("captured_mail", Keep::Forever),
             bulk_operations: section.get_or("bulk_operations", days(1)),
         };
         section.check("runs", retention.runs >= retention.messages, || {
