@@ -2,10 +2,9 @@
 
 use super::cohort::Records;
 use super::op::{Done, Spread, Subscribe, Unsubscribe, Wanted};
-use super::profiles;
 use super::removal::is_before;
 use super::tables::{TableId, Tables, owned};
-use super::{Refused, StoreError};
+use super::{Refused, StoreError, profiles, trim};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{RunId, TriggerId};
 use crate::model::recipient::RecipientRef;
@@ -116,6 +115,9 @@ pub fn spread(tables: &mut Tables<'_>, spread: Spread) -> Result<Done, StoreErro
         let number = u16::try_from(runs.len()).unwrap_or(u16::MAX);
         let id = RunId::in_block(spread.block, number);
         runs.push(Run { id, recipient, via: Some(object), ..spread.like.clone() });
+    }
+    if let Some(run) = runs.first() {
+        trim::note_gap(tables, run.id.made_at().since(id.made_at()))?;
     }
     let records = Records::of(&runs)?;
     for (key, record) in records.cohorts {

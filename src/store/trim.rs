@@ -14,8 +14,23 @@ use crate::model::message::{Message, Pending};
 pub const BATCH: usize = 100;
 
 /// A run is made right after its trigger, but the ids of requests that are handled beside each other lie in between. No
-/// request is handled for so long.
-const BETWEEN_TRIGGER_AND_RUN: Duration = Duration::from_secs(3_600);
+/// request is handled for so long; a fan-out that was held up may be, and is noted.
+const ORDINARY_GAP: Duration = Duration::from_secs(3_600);
+const WIDEST_GAP: &[u8] = b"widest_gap_seconds";
+
+/// Notes that a run was made so long after its trigger, which must stay as long as the run does.
+pub fn note_gap(tables: &mut Tables<'_>, gap: Duration) -> Result<(), StoreError> {
+    if gap < widest_gap(tables)? {
+        return Ok(());
+    }
+    let seconds = u32::try_from(gap.as_secs() + 1).unwrap_or(u32::MAX);
+    tables.put(TableId::Meta, WIDEST_GAP, &seconds)
+}
+
+fn widest_gap(tables: &mut Tables<'_>) -> Result<Duration, StoreError> {
+    let noted: Option<u32> = tables.get(TableId::Meta, WIDEST_GAP)?;
+    Ok(noted.map_or(ORDINARY_GAP, |seconds| Duration::from_secs(seconds.into())))
+}
 
 /// Applies `trim`; answers how many records went.
 pub fn trim(tables: &mut Tables<'_>, trim: Trim) -> Result<Done, StoreError> {
@@ -33,7 +48,7 @@ pub fn trim(tables: &mut Tables<'_>, trim: Trim) -> Result<Done, StoreError> {
             for users in [TableId::Runs, TableId::Cohorts, TableId::EndedRuns, TableId::FanOuts] {
                 before = before.min(oldest(tables, users)?.unwrap_or(before));
             }
-            bundle::trim(tables, TriggerId::least(before.minus(BETWEEN_TRIGGER_AND_RUN)), BATCH)?
+            bundle::trim(tables, TriggerId::least(before.minus(widest_gap(tables)?)), BATCH)?
         }
         Trim::Mailbox(before) => tables.remove_first(TableId::Mailbox, MessageId::least(before).as_bytes(), BATCH)?,
         Trim::BulkOperations(before) => {
@@ -70,4 +85,28 @@ fn version(tables: &mut Tables<'_>, id: VersionId) -> Result<bool, StoreError> {
     }
     tables.remove(TableId::Versions, id.as_bytes())?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::Database;
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    #[test]
+    fn a_trigger_stays_as_long_as_a_run_that_was_made_days_after_it() {
+        let day = |number: i64| Timestamp::from_millis(number * 86_400_000);
+        let (trigger, run) = (TriggerId::least(day(1)), RunId::least(day(3)));
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut tables = Tables::new(&txn);
+        tables.put(TableId::Triggers, trigger.as_bytes(), &()).unwrap();
+        tables.put(TableId::Runs, run.as_bytes(), &()).unwrap();
+        note_gap(&mut tables, run.made_at().since(trigger.made_at())).unwrap();
+        note_gap(&mut tables, Duration::from_secs(7_200)).unwrap();
+        assert_eq!(trim(&mut tables, Trim::Triggers(day(100))), Ok(Done::Changed(0)));
+        tables.remove(TableId::Runs, run.as_bytes()).unwrap();
+        assert_eq!(trim(&mut tables, Trim::Triggers(day(100))), Ok(Done::Changed(1)));
+    }
 }
