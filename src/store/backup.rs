@@ -79,7 +79,7 @@ fn copy(reader: &Reader, file: File) -> Result<(), StoreError> {
     {
         let mut tables = Tables::new(&txn);
         tables.open_all()?;
-        for table in TableId::ALL {
+        for &table in TableId::ALL {
             reader.walk(table, std::ops::Bound::Unbounded, |key, value| {
                 tables.put_encoded(table, key, value).map(|()| true)
             })?;

@@ -41,7 +41,7 @@ pub struct Contents {
 /// Reads everything; the error names the first record that cannot be read or contradicts another.
 pub fn check(reader: &Reader) -> Result<Contents, StoreError> {
     let mut contents = Contents::default();
-    for table in TableId::ALL {
+    for &table in TableId::ALL {
         let mut records = 0;
         reader.walk(table, Bound::Unbounded, |key, value| {
             records += 1;

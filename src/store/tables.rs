@@ -13,158 +13,101 @@ use crate::model::recipient::RecipientRef;
 /// A table of bytes.
 pub type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// Which table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableId {
-    /// Facts about the file: `schema`.
-    Meta,
-    /// The last TriggerId of a bundle: its triggers.
-    Triggers,
-    /// RunId: Run. Only runs that have not ended; rewritten at each step.
-    Runs,
-    /// RunId: EndedRun.
-    EndedRuns,
-    /// RunId, number: RunEvent.
-    RunEvents,
-    /// Collection, NUL, id: Recipient.
-    Recipients,
-    /// MessageId: Message.
-    Messages,
-    /// MessageId, number: Attempt.
-    Attempts,
-    /// RunId, MessageId: Pending. Found by run, so that a cancel finds what is queued.
-    Outbox,
-    /// Feed, instant: FeedEntry.
-    Feed,
-    /// Feed: FeedCounts.
-    FeedCounts,
-    /// MessageId: Engagement. Only of messages that lie in no feed; an item's stands in its entry.
-    Engagements,
-    /// MessageId, number: MessageEvent. What readers did with it.
-    MessageEvents,
-    /// BulkOperationId: BulkOperation.
-    BulkOperations,
-    /// Hash of the key: Idempotent.
-    Idempotency,
-    /// Instant, hash of the key: nothing. Oldest first, for trimming.
-    IdempotencyAge,
-    /// VersionId: the workflow's document.
-    Versions,
-    /// A workflow's key: the VersionId that was published last.
-    Published,
-    /// Hash of the API key: StoredKey.
-    Keys,
-    /// MessageId: Captured.
-    Mailbox,
-    /// The RunId of its first: Cohort.
-    Cohorts,
-    /// Collection, NUL, id, NUL, MessageId: nothing. Oldest first.
-    MessagesOf,
-    /// Collection, NUL, id: Timestamp. Who was deleted, and when: older runs end.
-    Deleted,
-    /// Collection, NUL, id: Removal. Who was deleted and left something that is still to be removed.
-    Removals,
-    /// Collection, NUL, id, NUL, the set's id: PreferenceSet.
-    Preferences,
-    /// Collection, NUL, id, NUL, ChannelId: ChannelData.
-    ChannelData,
-    /// The object's collection, NUL, id, NUL, the subscriber's: Subscription.
-    Subscriptions,
-    /// The subscriber's collection, NUL, id, NUL, the object's: nothing.
-    SubscribedTo,
-    /// TriggerId: FanOut. Only of those that are going on.
-    FanOuts,
-    /// TriggerId, collection, NUL, id: nothing. Who has a run of a trigger that is spreading.
-    Reached,
-    /// Collection, NUL, id, NUL, hash of a workflow: nothing. Who began what begins once.
-    Begun,
-    /// Hash of a throttle and who it is for: its window.
-    Throttles,
-    /// Instant, that hash: nothing. The windows by their ends, for trimming.
-    ThrottleEnds,
+/// Declares the tables from one list: which there are, and how each is called in the file.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $id:ident = $name:literal),+ $(,)?) => {
+        /// Which table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum TableId {
+            $($(#[$doc])* $id),+
+        }
+
+        impl TableId {
+            /// Every table.
+            pub const ALL: &'static [Self] = &[$(Self::$id),+];
+
+            /// Its name in the file.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$id => $name),+
+                }
+            }
+        }
+    };
 }
 
-const COUNT: usize = 33;
+tables! {
+    /// Facts about the file: `schema`.
+    Meta = "meta",
+    /// The last TriggerId of a bundle: its triggers.
+    Triggers = "triggers",
+    /// RunId: Run. Only runs that have not ended; rewritten at each step.
+    Runs = "runs",
+    /// RunId: EndedRun.
+    EndedRuns = "ended_runs",
+    /// RunId, number: RunEvent.
+    RunEvents = "run_events",
+    /// Collection, NUL, id: Recipient.
+    Recipients = "recipients",
+    /// MessageId: Message.
+    Messages = "messages",
+    /// MessageId, number: Attempt.
+    Attempts = "attempts",
+    /// RunId, MessageId: Pending. Found by run, so that a cancel finds what is queued.
+    Outbox = "outbox",
+    /// Feed, instant: FeedEntry.
+    Feed = "feed",
+    /// Feed: FeedCounts.
+    FeedCounts = "feed_counts",
+    /// MessageId: Engagement. Only of messages that lie in no feed; an item's stands in its entry.
+    Engagements = "engagements",
+    /// MessageId, number: MessageEvent. What readers did with it.
+    MessageEvents = "message_events",
+    /// BulkOperationId: BulkOperation.
+    BulkOperations = "bulk_operations",
+    /// Hash of the key: Idempotent.
+    Idempotency = "idempotency",
+    /// Instant, hash of the key: nothing. Oldest first, for trimming.
+    IdempotencyAge = "idempotency_age",
+    /// VersionId: the workflow's document.
+    Versions = "versions",
+    /// A workflow's key: the VersionId that was published last.
+    Published = "published",
+    /// Hash of the API key: StoredKey.
+    Keys = "keys",
+    /// MessageId: Captured.
+    Mailbox = "mailbox",
+    /// The RunId of its first: Cohort.
+    Cohorts = "cohorts",
+    /// Collection, NUL, id, NUL, MessageId: nothing. Oldest first.
+    MessagesOf = "messages_of",
+    /// Collection, NUL, id: Timestamp. Who was deleted, and when: older runs end.
+    Deleted = "deleted",
+    /// Collection, NUL, id: Removal. Who was deleted and left something that is still to be removed.
+    Removals = "removals",
+    /// Collection, NUL, id, NUL, the set's id: PreferenceSet.
+    Preferences = "preferences",
+    /// Collection, NUL, id, NUL, ChannelId: ChannelData.
+    ChannelData = "channel_data",
+    /// The object's collection, NUL, id, NUL, the subscriber's: Subscription.
+    Subscriptions = "subscriptions",
+    /// The subscriber's collection, NUL, id, NUL, the object's: nothing.
+    SubscribedTo = "subscribed_to",
+    /// TriggerId: FanOut. Only of those that are going on.
+    FanOuts = "fan_outs",
+    /// TriggerId, collection, NUL, id: nothing. Who has a run of a trigger that is spreading.
+    Reached = "reached",
+    /// Collection, NUL, id, NUL, hash of a workflow: nothing. Who began what begins once.
+    Begun = "begun",
+    /// Hash of a throttle and who it is for: its window.
+    Throttles = "throttles",
+    /// Instant, that hash: nothing. The windows by their ends, for trimming.
+    ThrottleEnds = "throttle_ends",
+}
 
-const NAMES: [&str; COUNT] = [
-    "meta",
-    "triggers",
-    "runs",
-    "ended_runs",
-    "run_events",
-    "recipients",
-    "messages",
-    "attempts",
-    "outbox",
-    "feed",
-    "feed_counts",
-    "engagements",
-    "message_events",
-    "bulk_operations",
-    "idempotency",
-    "idempotency_age",
-    "versions",
-    "published",
-    "keys",
-    "mailbox",
-    "cohorts",
-    "messages_of",
-    "deleted",
-    "removals",
-    "preferences",
-    "channel_data",
-    "subscriptions",
-    "subscribed_to",
-    "fan_outs",
-    "reached",
-    "begun",
-    "throttles",
-    "throttle_ends",
-];
+const COUNT: usize = TableId::ALL.len();
 
 impl TableId {
-    /// Every table.
-    pub const ALL: [Self; COUNT] = [
-        Self::Meta,
-        Self::Triggers,
-        Self::Runs,
-        Self::EndedRuns,
-        Self::RunEvents,
-        Self::Recipients,
-        Self::Messages,
-        Self::Attempts,
-        Self::Outbox,
-        Self::Feed,
-        Self::FeedCounts,
-        Self::Engagements,
-        Self::MessageEvents,
-        Self::BulkOperations,
-        Self::Idempotency,
-        Self::IdempotencyAge,
-        Self::Versions,
-        Self::Published,
-        Self::Keys,
-        Self::Mailbox,
-        Self::Cohorts,
-        Self::MessagesOf,
-        Self::Deleted,
-        Self::Removals,
-        Self::Preferences,
-        Self::ChannelData,
-        Self::Subscriptions,
-        Self::SubscribedTo,
-        Self::FanOuts,
-        Self::Reached,
-        Self::Begun,
-        Self::Throttles,
-        Self::ThrottleEnds,
-    ];
-
-    /// Its name in the file.
-    pub fn name(self) -> &'static str {
-        NAMES[self as usize]
-    }
-
     /// How redb knows it.
     pub fn definition(self) -> Bytes {
         TableDefinition::new(self.name())
@@ -180,28 +123,25 @@ pub struct Tables<'txn> {
 impl<'txn> Tables<'txn> {
     /// Nothing is opened yet.
     pub fn new(txn: &'txn WriteTransaction) -> Self {
-        Self { txn, open: std::array::from_fn(|_| None) }
+        Self { txn, open: [const { None }; COUNT] }
     }
 
     /// Opens all, which creates those that are missing: a reader finds every table from the first commit on.
     pub fn open_all(&mut self) -> Result<(), StoreError> {
-        (0..COUNT).try_for_each(|index| self.at(index).map(|_| ()))
+        TableId::ALL.iter().try_for_each(|table| self.at(*table).map(|_| ()))
     }
 
-    fn at(&mut self, index: usize) -> Result<&mut Table<'txn, &'static [u8], &'static [u8]>, StoreError> {
-        let slot = &mut self.open[index];
+    fn at(&mut self, table: TableId) -> Result<&mut Table<'txn, &'static [u8], &'static [u8]>, StoreError> {
+        let slot = &mut self.open[table as usize];
         match slot {
             Some(table) => Ok(table),
-            None => {
-                let definition: Bytes = TableDefinition::new(NAMES[index]);
-                Ok(slot.insert(self.txn.open_table(definition).map_err(storage)?))
-            }
+            None => Ok(slot.insert(self.txn.open_table(table.definition()).map_err(storage)?)),
         }
     }
 
     /// The value at `key`.
     pub fn get<T: DeserializeOwned>(&mut self, table: TableId, key: &[u8]) -> Result<Option<T>, StoreError> {
-        match self.at(table as usize)?.get(key).map_err(storage)? {
+        match self.at(table)?.get(key).map_err(storage)? {
             Some(bytes) => decode(bytes.value()).map(Some),
             None => Ok(None),
         }
@@ -215,13 +155,13 @@ impl<'txn> Tables<'txn> {
 
     /// Sets the value at `key` to one that was encoded before.
     pub fn put_encoded(&mut self, table: TableId, key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
-        self.at(table as usize)?.insert(key, bytes).map_err(storage)?;
+        self.at(table)?.insert(key, bytes).map_err(storage)?;
         Ok(())
     }
 
     /// Removes the value at `key`, if there is one.
     pub fn remove(&mut self, table: TableId, key: &[u8]) -> Result<(), StoreError> {
-        self.at(table as usize)?.remove(key).map_err(storage)?;
+        self.at(table)?.remove(key).map_err(storage)?;
         Ok(())
     }
 
@@ -256,7 +196,7 @@ impl<'txn> Tables<'txn> {
         most: usize,
     ) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let mut found = Vec::new();
-        for entry in self.at(table as usize)?.range(from.max(prefix)..).map_err(storage)?.take(most) {
+        for entry in self.at(table)?.range(from.max(prefix)..).map_err(storage)?.take(most) {
             let (key, value) = entry.map_err(storage)?;
             if !key.value().starts_with(prefix) {
                 break;
@@ -281,7 +221,7 @@ impl<'txn> Tables<'txn> {
         most: usize,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut keys = Vec::new();
-        for entry in self.at(table as usize)?.range(from.max(prefix)..).map_err(storage)?.take(most) {
+        for entry in self.at(table)?.range(from.max(prefix)..).map_err(storage)?.take(most) {
             let (key, _) = entry.map_err(storage)?;
             if !key.value().starts_with(prefix) {
                 break;
@@ -293,20 +233,20 @@ impl<'txn> Tables<'txn> {
 
     /// The first key of `table`.
     pub fn first_key(&mut self, table: TableId) -> Result<Option<Vec<u8>>, StoreError> {
-        let first = self.at(table as usize)?.first().map_err(storage)?;
+        let first = self.at(table)?.first().map_err(storage)?;
         Ok(first.map(|(key, _)| key.value().to_vec()))
     }
 
     /// The last key of `table`.
     pub fn last_key(&mut self, table: TableId) -> Result<Option<Vec<u8>>, StoreError> {
-        let last = self.at(table as usize)?.last().map_err(storage)?;
+        let last = self.at(table)?.last().map_err(storage)?;
         Ok(last.map(|(key, _)| key.value().to_vec()))
     }
 
     /// How many values `table` holds.
     pub fn len(&mut self, table: TableId) -> Result<u64, StoreError> {
         use redb::ReadableTableMetadata;
-        self.at(table as usize)?.len().map_err(storage)
+        self.at(table)?.len().map_err(storage)
     }
 }
 

@@ -48,7 +48,8 @@ pub fn trim(tables: &mut Tables<'_>, trim: Trim) -> Result<Done, StoreError> {
             for users in [TableId::Runs, TableId::Cohorts, TableId::EndedRuns, TableId::FanOuts] {
                 before = before.min(oldest(tables, users)?.unwrap_or(before));
             }
-            bundle::trim(tables, TriggerId::least(before.minus(widest_gap(tables)?)), BATCH)?
+            let before = before.minus(widest_gap(tables)?);
+            bundle::trim(tables, TriggerId::least(before), BATCH)?
         }
         Trim::Mailbox(before) => tables.remove_first(TableId::Mailbox, MessageId::least(before).as_bytes(), BATCH)?,
         Trim::BulkOperations(before) => {
