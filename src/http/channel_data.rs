@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::Value;
 
 use super::State;
-use super::auth::{Right, authenticate};
+use super::auth::{Right, authenticate, require_secret};
 use super::body;
 use super::error::ApiError;
 use super::recipients;
@@ -47,13 +47,16 @@ pub async fn set(
     Ok(HttpResponse::Ok().json(answer))
 }
 
-/// `DELETE .../channel_data/{channel}`.
+/// `DELETE .../channel_data/{channel}`; a browser can unset only what is a user's.
 pub async fn unset(
     state: web::Data<State>,
     request: HttpRequest,
     whose: web::Path<Whose>,
 ) -> Result<HttpResponse, ApiError> {
     let (recipient, channel) = permit(&request, &state, &whose, Right::ChannelDataWrite)?;
+    if !recipient.is_user() {
+        require_secret(&request, &state)?;
+    }
     if state.intake.engine.store.read()?.channel_data(&recipient, channel)?.is_some() {
         recipients::store(&state, recipient, Profile::channel(channel, None), 0).await?;
     }

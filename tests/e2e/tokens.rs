@@ -384,9 +384,19 @@ fn routes() -> Vec<(Method, String)> {
 }
 
 /// What a public key reaches; whatever is not here is for secret keys.
-const BROWSER: [(&str, &str); 10] = [
+const BROWSER: [(&str, &str); 20] = [
     ("GET", "/v1/users/{id}"),
     ("PUT", "/v1/users/{id}"),
+    ("GET", "/v1/users/{id}/preferences"),
+    ("GET", "/v1/users/{id}/preferences/{set}"),
+    ("PUT", "/v1/users/{id}/preferences/{set}"),
+    ("PUT", "/v1/users/{id}/preferences/{set}/{section}"),
+    ("PUT", "/v1/users/{id}/preferences/{set}/{section}/{key}"),
+    ("GET", "/v1/users/{id}/channel_data/{channel}"),
+    ("PUT", "/v1/users/{id}/channel_data/{channel}"),
+    ("DELETE", "/v1/users/{id}/channel_data/{channel}"),
+    ("GET", "/v1/objects/{collection}/{id}/channel_data/{channel}"),
+    ("PUT", "/v1/objects/{collection}/{id}/channel_data/{channel}"),
     ("GET", "/v1/users/{id}/feeds/{channel}"),
     ("GET", "/v1/users/{id}/feeds/{channel}/settings"),
     ("GET", "/v1/messages/{id}"),
