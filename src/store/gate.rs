@@ -142,13 +142,14 @@ mod tests {
     }
 
     proptest! {
-        /// Runs come in any order of keys, also while the clock is set back.
+        /// Runs come in any order of keys. Not while the clock is set back: what has ended by a later one may be cleared.
         #[test]
         fn a_window_lets_as_many_pass_as_its_limit_says(
-            limit in 1u32..4, hits in prop::collection::vec((0u8..3, 0u64..200), 1..60),
+            limit in 1u32..4, mut hits in prop::collection::vec((0u8..3, 0u64..200), 1..60),
         ) {
             let bench = Bench::new();
             let mut windows: BTreeMap<u8, (Timestamp, u32)> = BTreeMap::new();
+            hits.sort_unstable_by_key(|(_, minute)| *minute);
             for (key, minute) in hits {
                 let at = minutes(minute);
                 let window = windows.entry(key).or_insert((at, 0));
