@@ -152,6 +152,7 @@ fn accept(ids: &IdSource) -> Accept {
         tenant: None,
         cancellation_key: Some(cancellation_key),
         settings: TriggerSettings::default(),
+        schedule: None,
         inserted_at: now,
     };
     Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency: None, fan_out: None, bytes: 1_024 }

@@ -32,6 +32,7 @@ use crate::delivery::email::{Limits, Smtp};
 use crate::delivery::mailbox::Mailbox;
 use crate::engine::catalog::{Catalog, Checked};
 use crate::engine::registry::{DrainRuns, Recovered, Registry};
+use crate::engine::scheduler::{DrainSchedules, Scheduler};
 use crate::engine::trigger::Intake;
 use crate::engine::{self, Engine};
 use crate::feed::hub::{DismissAll, Hub};
@@ -126,8 +127,14 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         Registry::start_in_arbiter(&arbiters[1].handle(), move |_| Registry::new(engine, recovered))
     };
     let published = engine.catalog.keys();
+    let intake = Intake::new(engine, registry.clone());
+    let scheduler = {
+        let intake = intake.clone();
+        Scheduler::start_in_arbiter(&arbiters[1].handle(), move |_| Scheduler::new(intake))
+    };
     let state = web::Data::new(State {
-        intake: Intake::new(engine, registry.clone()),
+        intake,
+        scheduler,
         courier: courier.clone(),
         hub,
         sockets: Arc::new(Semaphore::new(config.http.max_sockets)),
@@ -174,6 +181,9 @@ impl Running {
             if !self.courier.connected() {
                 return "courier";
             }
+            if !self.state.scheduler.connected() {
+                return "scheduler";
+            }
             if !self.state.hub.connected() {
                 return "hub";
             }
@@ -186,6 +196,7 @@ impl Running {
     pub async fn stop(self) {
         self.state.accepting.store(false, Ordering::SeqCst);
         tell(&self.state.hub, DismissAll);
+        tell(&self.state.scheduler, DrainSchedules);
         tell(&self.registry, DrainRuns);
         tell(&self.courier, Drain);
         self.http.stop(true).await;

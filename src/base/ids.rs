@@ -76,6 +76,10 @@ uuid_id!(
     BulkOperationId
 );
 uuid_id!(
+    /// When a workflow is triggered for one recipient.
+    ScheduleId
+);
+uuid_id!(
     /// One HTTP request.
     RequestId
 );

@@ -243,6 +243,7 @@ mod tests {
                     tenant: None,
                     cancellation_key: None,
                     settings: TriggerSettings::default(),
+                    schedule: None,
                     inserted_at: START,
                 },
                 runs: runs.collect(),

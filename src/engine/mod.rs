@@ -9,6 +9,7 @@ pub mod plan;
 pub mod registry;
 pub mod run;
 pub mod scene;
+pub mod scheduler;
 pub mod trigger;
 
 use std::sync::Arc;

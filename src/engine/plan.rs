@@ -201,7 +201,7 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
             if met.is_ok() && env.trigger.settings.skip_delay {
                 return go_on(run, current.next, env, None, events);
             }
-            let due = met.and_then(|()| moment.resolve(env.facts.scope, env.now, &zone(env.recipient), MAX_DAYS));
+            let due = met.and_then(|()| moment.resolve(env.facts.scope, env.now, &env.recipient.zone(), MAX_DAYS));
             match due {
                 Ok(due) => wait(run, step, due, env, None, events),
                 Err(why) => {
@@ -239,7 +239,7 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
 
 /// What a throttle step lets pass, or why it lets everything pass.
 fn gate(throttle: &Throttle, step: &Step, env: &Env<'_>) -> Result<Gate, String> {
-    let until = throttle.window.resolve(env.facts.scope, env.now, &zone(env.recipient), throttle_step::MAX_DAYS)?;
+    let until = throttle.window.resolve(env.facts.scope, env.now, &env.recipient.zone(), throttle_step::MAX_DAYS)?;
     let value = match &throttle.key {
         None => String::new(),
         Some(path) => match path.find(env.facts.scope) {
@@ -411,7 +411,7 @@ fn go_on(run: &Run, mut onward: Onward, env: &Env<'_>, message: Option<NewMessag
                 match moment.fixed() {
                     _ if env.trigger.settings.skip_delay => onward = *next,
                     Some(delay) => {
-                        let due = delay.after(env.now, &zone(env.recipient));
+                        let due = delay.after(env.now, &env.recipient.zone());
                         return wait(run, step, due, env, message, events);
                     }
                     None => {
@@ -446,16 +446,6 @@ fn write(run: &Run, env: &Env<'_>, to: Next, message: Option<NewMessage>, events
 fn event(env: &Env<'_>, step: u16, kind: RunEventKind) -> RunEvent {
     let step_ref = env.workflow.steps.get(usize::from(step)).map_or_else(String::new, |step| step.reference.clone());
     RunEvent { kind, step_ref, message: None, at: env.now }
-}
-
-/// The recipient's time zone; UTC when it has none that is known.
-fn zone(recipient: &Recipient) -> TimeZone {
-    recipient
-        .properties
-        .get("timezone")
-        .and_then(serde_json::Value::as_str)
-        .and_then(|name| TimeZone::get(name).ok())
-        .unwrap_or(TimeZone::UTC)
 }
 
 #[cfg(test)]

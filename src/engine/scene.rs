@@ -16,6 +16,7 @@ use crate::model::message_status;
 use crate::model::preferences::DEFAULT_SET;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::Run;
+use crate::model::schedule::Schedule;
 use crate::model::subscription::Subscription;
 use crate::model::trigger::Trigger;
 use crate::model::workflow::{StepKind, Template};
@@ -35,8 +36,12 @@ pub struct Scene {
     subscription: Option<(Subscription, Recipient)>,
     actor: Option<Recipient>,
     tenant: Option<Recipient>,
+    /// What triggered the run, if no call did.
+    schedule: Option<Schedule>,
     vars: Map<String, Value>,
     preferences: Preferences,
+    /// The audiences that the recipient is in for the run's tenant; read only for conditions.
+    audiences: Vec<String>,
     /// What conditions are judged by; `null` when there are none.
     facts: Value,
 }
@@ -76,15 +81,29 @@ impl Scene {
             trigger.data.extend(own.clone());
         }
         let preferences = reader.preferences(&run.recipient, tenant.as_ref(), &engine.preferences)?;
-        let (vars, facts) = (engine.vars.clone(), Value::Null);
-        let mut scene =
-            Self { trigger, published, recipient, deleted, subscription, actor, tenant, vars, preferences, facts };
+        let schedule = trigger.schedule.map(|id| reader.schedule(id)).transpose()?.flatten();
+        let (vars, audiences, facts) = (engine.vars.clone(), Vec::new(), Value::Null);
+        let mut scene = Self {
+            trigger,
+            published,
+            recipient,
+            deleted,
+            subscription,
+            actor,
+            tenant,
+            schedule,
+            vars,
+            preferences,
+            audiences,
+            facts,
+        };
         let workflow = &scene.published.workflow;
         let looks_up = workflow.steps.iter().any(|step| step.kind.looks_up());
         if looks_up || scene.preferences.have_conditions() || !workflow.conditions().all(Conditions::is_empty) {
             let ask_steps = workflow.conditions().any(|one| !one.paths_in(REFS).is_empty());
             let refs = if ask_steps { refs(&reader, run)? } else { Map::new() };
             scene.facts = scene.facts(refs, now);
+            scene.audiences = reader.audiences_of(&run.recipient, scene.trigger.tenant.as_deref())?;
         }
         Ok(scene)
     }
@@ -98,7 +117,7 @@ impl Scene {
             recipient: &self.recipient,
             deleted: self.deleted,
             preferences: &self.preferences,
-            facts: Facts { scope: &self.facts, now, audiences: &[] },
+            facts: Facts { scope: &self.facts, now, audiences: &self.audiences },
             channels: &engine.channels,
         }
     }
@@ -112,6 +131,13 @@ impl Scene {
             let mut properties = subscription.properties.clone().unwrap_or_default();
             properties.insert("object".into(), object.to_scope());
             recipient["subscription"] = properties.into();
+        }
+        if let Some(schedule) = &self.schedule {
+            recipient["schedule"] = json!({
+                "id": schedule.id,
+                "last_occurrence_at": schedule.last_at,
+                "next_occurrence_at": schedule.next_at,
+            });
         }
         let actor = self.actor.as_ref().map(Recipient::to_scope);
         let tenant = self.tenant.as_ref().map(Recipient::to_scope);

@@ -11,13 +11,14 @@ use super::registry::{Admit, CancelRuns, CancelledRuns, Registry};
 use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::{call, tell};
 use crate::model::flow::Flow;
-use crate::model::profile::Profile;
+use crate::model::profile::{Profile, json_size};
 use crate::model::recipient::RecipientRef;
 use crate::model::run::Run;
+use crate::model::schedule::Schedule;
 use crate::model::subscription::{FanOut, Place, Spared};
-use crate::model::trigger::{CancelHash, CancelRequest, NamedRecipient, Trigger, TriggerRequest};
+use crate::model::trigger::{CancelHash, CancelRequest, NamedRecipient, Trigger, TriggerRequest, TriggerSettings};
 use crate::store::StoreError;
-use crate::store::op::{Accept, Accepted, Admission, Cancelled, Idempotency, Idempotent};
+use crate::store::op::{Accept, Accepted, Admission, Cancelled, Idempotency, Idempotent, Occurrence};
 
 /// Takes triggers and cancels. Cheap to clone; each clone holds its own address of the registry.
 #[derive(Clone)]
@@ -74,6 +75,33 @@ impl Intake {
         idempotency: Option<Idempotency>,
         bytes: usize,
     ) -> Result<Triggered, TriggerError> {
+        self.accept(key, request, idempotency, None, bytes).await
+    }
+
+    /// Triggers what `occurrence` of a schedule is for; the commit also finds the schedule's next one.
+    pub async fn trigger_scheduled(&self, schedule: &Schedule, occurrence: Occurrence) -> Result<(), TriggerError> {
+        let named = |reference| NamedRecipient { reference, inline: None, data: None };
+        let plan = &schedule.plan;
+        let request = TriggerRequest {
+            recipients: vec![named(schedule.recipient.clone())],
+            actor: plan.actor.clone().map(named),
+            tenant: plan.tenant.as_deref().map(RecipientRef::tenant).map(named),
+            cancellation_key: Some(schedule.cancellation_key()),
+            data: plan.data.clone().unwrap_or_default(),
+            settings: TriggerSettings::default(),
+        };
+        let bytes = json_size(&request.data);
+        self.accept(&schedule.workflow, request, None, Some(occurrence), bytes).await.map(drop)
+    }
+
+    async fn accept(
+        &self,
+        key: &str,
+        request: TriggerRequest,
+        idempotency: Option<Idempotency>,
+        occurrence: Option<Occurrence>,
+        bytes: usize,
+    ) -> Result<Triggered, TriggerError> {
         let engine = &self.engine;
         let published = engine
             .catalog
@@ -91,7 +119,8 @@ impl Intake {
         let identify = identified(&request);
         let named = request.recipients.iter().map(|recipient| &recipient.reference);
         let objects = fan_out::spreading(&engine.store, named)?;
-        let fan_out = (!objects.is_empty()).then(|| FanOut {
+        // A schedule is for its recipient alone.
+        let fan_out = (!objects.is_empty() && occurrence.is_none()).then(|| FanOut {
             trigger: id,
             cancel,
             objects,
@@ -108,6 +137,7 @@ impl Intake {
             tenant: request.tenant.map(|tenant| tenant.reference.id),
             cancellation_key: request.cancellation_key,
             settings: request.settings,
+            schedule: occurrence.map(|occurrence| occurrence.schedule),
             inserted_at: now,
         };
         let beginning = plan::begin(&published.workflow, trigger.settings, now);
@@ -131,7 +161,11 @@ impl Intake {
         let admission =
             Admission { runs: ids, due, cancel, flow, fan_out: fan_out.as_ref().map(|fan_out| fan_out.trigger), work };
         let accept = Accept { trigger, runs, identify, idempotency, fan_out, bytes };
-        match engine.store.accept(accept, admission).await? {
+        let accepted = match occurrence {
+            None => engine.store.accept(accept, admission).await?,
+            Some(occurrence) => engine.store.accept_occurrence(accept, occurrence, admission).await?,
+        };
+        match accepted {
             Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
             Accepted::New => Ok(Triggered::New(id)),
         }

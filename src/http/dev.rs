@@ -82,7 +82,7 @@ pub async fn advance(state: web::Data<State>, payload: web::Payload) -> Result<H
     };
     let by = by.map_err(|message| ApiError::invalid(vec![FieldError::new("by", message)]))?;
     let (engine, registry) = (&state.intake.engine, &state.intake.registry);
-    let now = advance::advance(&engine.deps, registry, &state.courier, by).await;
+    let now = advance::advance(&engine.deps, registry, &state.courier, Some(&state.scheduler), by).await;
     let now = now.map_err(|gone| ApiError::unavailable(gone.to_string()))?;
     Ok(HttpResponse::Ok().json(json!({"now": now})))
 }

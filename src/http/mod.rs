@@ -3,6 +3,7 @@
 
 pub mod access_log;
 pub mod advance;
+pub mod audiences;
 pub mod auth;
 pub mod backup;
 pub mod body;
@@ -30,6 +31,7 @@ pub mod page;
 pub mod preferences;
 pub mod recipients;
 pub mod runs;
+pub mod schedules;
 pub mod session;
 pub mod socket;
 pub mod subscriptions;
@@ -52,6 +54,7 @@ use tokio::sync::Semaphore;
 
 use crate::base::clock::Timestamp;
 use crate::delivery::courier::Courier;
+use crate::engine::scheduler::Scheduler;
 use crate::engine::trigger::Intake;
 use crate::feed::hub::Hub;
 use cors::AllowedOrigins;
@@ -63,6 +66,7 @@ pub struct State {
     pub intake: Intake,
     pub courier: Addr<Courier>,
     pub hub: Addr<Hub>,
+    pub scheduler: Addr<Scheduler>,
     /// Places for sockets.
     pub sockets: Arc<Semaphore>,
     pub keys: KeyRing,
@@ -110,7 +114,8 @@ fn owned(routes: &mut ServiceConfig, path: &str) {
         .route(&at("/channel_data/{channel}"), web::get().to(channel_data::get))
         .route(&at("/channel_data/{channel}"), web::put().to(channel_data::set))
         .route(&at("/channel_data/{channel}"), web::delete().to(channel_data::unset))
-        .route(&at("/messages"), web::get().to(message_list::list_of));
+        .route(&at("/messages"), web::get().to(message_list::list_of))
+        .route(&at("/schedules"), web::get().to(schedules::list_of));
 }
 
 /// All routes. Whatever is not among them is answered with a 404 in the API's own form.
@@ -160,6 +165,9 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/v1/tenants/{id}", web::get().to(tenants::get))
         .route("/v1/tenants/{id}", web::put().to(tenants::set))
         .route("/v1/tenants/{id}", web::delete().to(tenants::delete))
+        .route("/v1/audiences/{key}/members", web::get().to(audiences::list))
+        .route("/v1/audiences/{key}/members", web::post().to(audiences::add))
+        .route("/v1/audiences/{key}/members", web::delete().to(audiences::remove))
         .route("/v1/users/{id}/feeds/{channel}", web::get().to(feeds::list))
         .route("/ws/v1/websocket", web::get().to(socket::open))
         .route("/v1/users/{id}/feeds/{channel}/settings", web::get().to(feeds::settings))
@@ -174,6 +182,11 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/v1/messages/{id}/{status}", web::put().to(messages::set))
         .route("/v1/messages/{id}/{status}", web::delete().to(messages::clear))
         .route("/v1/channels/{channel}/messages/bulk/{action}", web::post().to(bulk::mark))
+        .route("/v1/schedules", web::get().to(schedules::list))
+        .route("/v1/schedules", web::post().to(schedules::create))
+        .route("/v1/schedules", web::put().to(schedules::update))
+        .route("/v1/schedules", web::delete().to(schedules::delete))
+        .route("/v1/schedules/bulk/create", web::post().to(schedules::bulk_create))
         .route("/v1/bulk_operations/{id}", web::get().to(bulk::get))
         .route("/admin/keys", web::get().to(keys::list))
         .route("/admin/keys", web::post().to(keys::create))

@@ -2,6 +2,7 @@
 //! `base` and nothing else, and does not know how anything is stored, rendered or sent.
 
 pub mod access;
+pub mod audience;
 mod branch_step;
 pub mod bulk_operation;
 pub mod channel;
@@ -31,7 +32,10 @@ pub mod preferences;
 pub mod profile;
 pub mod query;
 pub mod recipient;
+pub mod repeat;
 pub mod run;
+pub mod schedule;
+pub mod schedule_request;
 pub mod span;
 mod step_file;
 pub mod subscription;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::tz::TimeZone;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -156,6 +157,12 @@ impl Recipient {
             _ if self.reference.is_user() && looks_like_address(&self.reference.id) => Some(&self.reference.id),
             _ => None,
         }
+    }
+
+    /// The time zone; UTC when there is none that is known.
+    pub fn zone(&self) -> TimeZone {
+        let name = self.properties.get("timezone").and_then(Value::as_str);
+        name.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
     }
 
     /// The recipient as templates see it: properties beside `id` (`knock-engine.md` section 6.1).

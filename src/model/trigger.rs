@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::profile::{Profile, at};
 use super::recipient::{RecipientRef, TENANTS, USERS, check_id, kind};
 use crate::base::clock::Timestamp;
-use crate::base::ids::{RunId, TriggerId, VersionId};
+use crate::base::ids::{RunId, ScheduleId, TriggerId, VersionId};
 
 /// The most recipients of one trigger.
 pub const MAX_RECIPIENTS: usize = 1_000;
@@ -26,6 +26,9 @@ pub struct Trigger {
     pub tenant: Option<String>,
     pub cancellation_key: Option<String>,
     pub settings: TriggerSettings,
+    /// What triggered it, unless a call did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleId>,
     pub inserted_at: Timestamp,
 }
 

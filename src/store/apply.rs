@@ -11,7 +11,7 @@ use super::op::{
     Next, Op, pending,
 };
 use super::tables::{TableId, Tables, instant_key, numbered, outbox_key, owned};
-use super::{Refused, StoreError, gate, profiles, removal, subscriptions, trim};
+use super::{Refused, StoreError, audiences, gate, profiles, removal, schedules, subscriptions, trim};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
 use crate::model::engagement::Engagement;
@@ -79,6 +79,19 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
         Op::Unsubscribe(unsubscribe) => subscriptions::unsubscribe(tables, &unsubscribe),
         Op::Spread(spread) => subscriptions::spread(tables, *spread),
         Op::ClearFanOut(trigger) => subscriptions::clear(tables, trigger),
+        Op::ChangeSchedules(change) => schedules::change(tables, *change),
+        Op::AcceptOccurrence(accept, occurrence) => {
+            let schedule = schedules::due(tables, occurrence)?;
+            let done = self::accept(tables, fresh, *accept)?;
+            schedules::pass(tables, schedule, occurrence.at, true)?;
+            Ok(done)
+        }
+        Op::ChangeAudience(change) => audiences::change(tables, &change),
+        Op::MissOccurrence(occurrence) => {
+            let schedule = schedules::due(tables, occurrence)?;
+            schedules::pass(tables, schedule, occurrence.at, false)?;
+            Ok(Done::Written)
+        }
     }
 }
 

@@ -137,6 +137,7 @@ mod tests {
             tenant: None,
             cancellation_key: None,
             settings: TriggerSettings::default(),
+            schedule: None,
             inserted_at: Timestamp::default(),
         }
     }

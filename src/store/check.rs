@@ -15,6 +15,7 @@ use super::tables::TableId;
 use super::{StoreError, bundle};
 use crate::base::clock::Timestamp;
 use crate::base::ids::VersionId;
+use crate::model::audience::Member;
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::channel_data::ChannelData;
 use crate::model::engagement::{Engagement, MessageEvent};
@@ -23,6 +24,7 @@ use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::preferences::PreferenceSet;
 use crate::model::recipient::Recipient;
 use crate::model::run::{EndedRun, Run, RunEvent};
+use crate::model::schedule::Schedule;
 use crate::model::subscription::{FanOut, Subscription};
 use crate::model::trigger::Trigger;
 
@@ -101,6 +103,10 @@ fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
         TableId::Begun => is::<()>(value),
         TableId::Throttles => is::<Window>(value),
         TableId::ThrottleEnds => is::<()>(value),
+        TableId::Schedules => is::<Schedule>(value),
+        TableId::SchedulesOf | TableId::SchedulesBy | TableId::SchedulesDue | TableId::AudiencesOf => is::<()>(value),
+        TableId::Audiences => is::<Timestamp>(value),
+        TableId::Members => is::<Member>(value),
     }
 }
 

@@ -47,6 +47,7 @@ mod tests {
             tenant: None,
             cancellation_key: None,
             settings: TriggerSettings::default(),
+            schedule: None,
             inserted_at: Timestamp::default(),
         };
         let database = Database::open(folder.path().join(FILE)).unwrap();

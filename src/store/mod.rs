@@ -3,6 +3,7 @@
 //! inside this folder.
 
 pub mod apply;
+mod audiences;
 pub mod backup;
 mod bundle;
 pub mod check;
@@ -12,13 +13,14 @@ pub mod file;
 mod from_1;
 mod gate;
 mod marks;
-mod messages;
+mod newest;
 pub mod op;
 mod profiles;
 pub mod read;
 pub mod recipients;
 pub mod removal;
 pub mod retention;
+pub mod schedules;
 mod subscriptions;
 pub mod tables;
 #[cfg(test)]

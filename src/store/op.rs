@@ -8,7 +8,7 @@ use super::codec::encode;
 use super::cohort::Records;
 use super::trim::BATCH;
 use crate::base::clock::Timestamp;
-use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
+use crate::base::ids::{ChannelId, MessageId, RunId, ScheduleId, TriggerId, VersionId};
 use crate::base::work::WorkGuard;
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Action, Engagement};
@@ -17,6 +17,8 @@ use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::profile::Profile;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{Outcome, Phase, Run, RunEvent};
+use crate::model::schedule::{PlanChange, Schedule};
+use crate::model::schedule_request::NewSchedule;
 use crate::model::subscription::{FanOut, Subscription};
 use crate::model::trigger::{CancelHash, Trigger};
 use crate::model::trigger_data::TriggerData;
@@ -47,6 +49,12 @@ pub enum Op {
     Spread(Box<Spread>),
     /// Clears a portion of what the fan-out of this trigger left.
     ClearFanOut(TriggerId),
+    ChangeSchedules(Box<ChangeSchedules>),
+    /// `Accept` of what an occurrence of a schedule triggers.
+    AcceptOccurrence(Box<Accepting>, Occurrence),
+    /// An occurrence goes by and triggers nothing.
+    MissOccurrence(Occurrence),
+    ChangeAudience(ChangeAudience),
 }
 
 /// What an applied op answers.
@@ -71,6 +79,8 @@ pub enum Done {
     Spread(Vec<RunId>, FanOut),
     /// Whether nothing is left.
     Cleared(bool),
+    /// Those that were found, as they are now or were last.
+    Schedules(Vec<Schedule>),
     Written,
 }
 
@@ -371,6 +381,51 @@ pub struct Spread {
     pub block: uuid::Uuid,
 }
 
+/// Makes, changes or deletes schedules, of which ids that none has are left out.
+#[derive(Clone, Debug)]
+pub struct ChangeSchedules {
+    pub change: ScheduleChange,
+    /// What is said of the people in them.
+    pub people: Vec<(RecipientRef, Profile)>,
+    pub at: Timestamp,
+    pub bytes: usize,
+}
+
+/// What becomes of schedules.
+#[derive(Clone, Debug)]
+pub enum ScheduleChange {
+    Make(Vec<(ScheduleId, NewSchedule)>),
+    Update(Vec<ScheduleId>, PlanChange),
+    Delete(Vec<ScheduleId>),
+}
+
+/// The occurrence of a schedule that was to come at `due`; valid only while it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Occurrence {
+    pub schedule: ScheduleId,
+    pub due: Timestamp,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// Adds members to an audience, which it makes, or removes them.
+#[derive(Clone, Debug)]
+pub struct ChangeAudience {
+    pub key: String,
+    pub change: AudienceChange,
+    pub members: Vec<(RecipientRef, Option<String>)>,
+    /// What is said of the users, which is stored before.
+    pub people: Vec<(RecipientRef, Profile)>,
+    pub at: Timestamp,
+}
+
+/// What becomes of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudienceChange {
+    Add,
+    Remove,
+}
+
 /// Keeps a workflow's document for the runs that will follow it, and as the version to fall back to.
 #[derive(Clone, Debug)]
 pub struct PublishVersion {
@@ -408,12 +463,14 @@ impl Op {
     pub fn weight(&self) -> usize {
         const RECORD: usize = 512;
         match self {
-            Self::Accept(accept) => accept.bytes + RECORD + accept.runs.bytes(),
+            Self::Accept(accept) | Self::AcceptOccurrence(accept, _) => accept.bytes + RECORD + accept.runs.bytes(),
             Self::EndAttempt(end) => RECORD + end.captured.as_ref().map_or(0, |captured| captured.raw.len() * 2),
             Self::PublishVersion(_) => 64 * RECORD,
             Self::Trim(_) => BATCH * 2 * RECORD,
             Self::Mark(mark) => mark.messages.len() * 2 * RECORD,
             Self::Identify(identify) => identify.bytes + identify.people.len() * RECORD,
+            Self::ChangeAudience(change) => change.members.len() * RECORD,
+            Self::ChangeSchedules(change) => change.bytes + 256 * RECORD,
             Self::RemovePortion(_) => 256 * RECORD,
             Self::Subscribe(subscribe) => subscribe.bytes + subscribe.wanted.len() * RECORD,
             Self::Unsubscribe(unsubscribe) => unsubscribe.pairs.len() * RECORD,

@@ -10,7 +10,7 @@ use super::marks::Feed;
 use super::op::{Done, MergeUsers, Place, Remove, RemovePortion};
 use super::profiles::{self, encoded};
 use super::tables::{TableId, Tables, outbox_key, owned, owned_prefix};
-use super::{Refused, StoreError, subscriptions};
+use super::{Refused, StoreError, audiences, schedules, subscriptions};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId, TriggerId};
 use crate::model::feed::FeedEntry;
@@ -55,6 +55,8 @@ pub fn remove(tables: &mut Tables<'_>, remove: &Remove) -> Result<Done, StoreErr
 fn begin(tables: &mut Tables<'_>, removal: Removal) -> Result<(), StoreError> {
     let key = removal.recipient.key();
     profiles::forget(tables, &removal.recipient)?;
+    schedules::forget(tables, &removal.recipient)?;
+    audiences::forget(tables, &removal.recipient)?;
     tables.put(TableId::Deleted, &key, &removal.at)?;
     tables.put(TableId::Removals, &key, &removal)
 }

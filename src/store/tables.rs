@@ -103,6 +103,20 @@ tables! {
     Throttles = "throttles",
     /// Instant, that hash: nothing. The windows by their ends, for trimming.
     ThrottleEnds = "throttle_ends",
+    /// ScheduleId: Schedule.
+    Schedules = "schedules",
+    /// Collection, NUL, id, NUL, ScheduleId: nothing. Of a recipient.
+    SchedulesOf = "schedules_of",
+    /// A workflow's key, NUL, ScheduleId: nothing.
+    SchedulesBy = "schedules_by",
+    /// Instant, ScheduleId: nothing. When each comes next.
+    SchedulesDue = "schedules_due",
+    /// An audience's key: when it was last added to.
+    Audiences = "audiences",
+    /// An audience's key, NUL, collection, NUL, id, NUL, tenant: Member.
+    Members = "members",
+    /// Collection, NUL, id, NUL, an audience's key, NUL, tenant: nothing. Of a user.
+    AudiencesOf = "audiences_of",
 }
 
 const COUNT: usize = TableId::ALL.len();

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::op::{
     Accept, Accepted, Admission, Advance, BeginAttempt, Cancel, EndAttempt, Idempotency, Identify, NewMessage, Next,
+    Occurrence,
 };
 use super::read::Order;
 use super::tables::{TableId, Tables, feed_key, item_key};
@@ -63,6 +64,17 @@ impl Bench {
         idempotency: Option<Idempotency>,
         at: Timestamp,
     ) -> Result<Accepted, StoreError> {
+        let (accept, admission) = Self::acceptance(run, idempotency, at);
+        self.store.accept(accept, admission).await
+    }
+
+    /// Accepts what an occurrence triggers.
+    pub(super) async fn accept_occurrence(&self, number: u8, occurrence: Occurrence) -> Result<Accepted, StoreError> {
+        let (accept, admission) = Self::acceptance(run(number), None, occurrence.at);
+        self.store.accept_occurrence(accept, occurrence, admission).await
+    }
+
+    fn acceptance(run: Run, idempotency: Option<Idempotency>, at: Timestamp) -> (Accept, Admission) {
         let token = run.id.as_bytes()[0];
         let trigger = Trigger {
             id: run.trigger,
@@ -73,13 +85,14 @@ impl Bench {
             tenant: None,
             cancellation_key: Some("key".into()),
             settings: TriggerSettings::default(),
+            schedule: None,
             inserted_at: at,
         };
         let work = Work::default().begin();
         let admission =
             Admission { runs: vec![run.id], due: None, cancel: run.cancel, flow: run.flow, fan_out: None, work };
         let accept = Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency, fan_out: None, bytes: 0 };
-        self.store.accept(accept, admission).await
+        (accept, admission)
     }
 
     /// A pending run of `reader` that was triggered at `at`.

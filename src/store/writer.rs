@@ -17,7 +17,7 @@ use super::bundle::Fresh;
 use super::file::{self, OpenError, Opened};
 use super::op::{
     Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Mark, MarkFeeds,
-    Marked, Op, PublishVersion, Trim,
+    Marked, Occurrence, Op, PublishVersion, Trim,
 };
 use super::read::Reader;
 use super::tables::{Tables, storage};
@@ -222,8 +222,22 @@ impl Store {
 
     /// Accepts a trigger, whose runs are then admitted.
     pub async fn accept(&self, accept: Accept, admission: Admission) -> Result<Accepted, StoreError> {
-        let answer = self.try_enqueue(Op::Accept(Box::new(accept.prepare()?)), Some(admission))?;
-        match answer.await.map_err(|_| StoreError::Closed)?? {
+        self.accept_by(Op::Accept(Box::new(accept.prepare()?)), admission).await
+    }
+
+    /// Accepts what an occurrence of a schedule triggers, if that is still to come; the next one is found by the same
+    /// commit.
+    pub async fn accept_occurrence(
+        &self,
+        accept: Accept,
+        occurrence: Occurrence,
+        admission: Admission,
+    ) -> Result<Accepted, StoreError> {
+        self.accept_by(Op::AcceptOccurrence(Box::new(accept.prepare()?), occurrence), admission).await
+    }
+
+    async fn accept_by(&self, op: Op, admission: Admission) -> Result<Accepted, StoreError> {
+        match self.try_enqueue(op, Some(admission))?.await.map_err(|_| StoreError::Closed)?? {
             Done::Accepted(accepted) => Ok(accepted),
             other => Err(unexpected(&other)),
         }

@@ -64,7 +64,7 @@ impl Life {
             ledger.trace(format!("advance {by}"));
         }
         let deps = &self.intake.engine.deps;
-        let done = advance(deps, &self.intake.registry, &self.courier, Duration::from_micros(by)).await;
+        let done = advance(deps, &self.intake.registry, &self.courier, None, Duration::from_micros(by)).await;
         if done.is_ok() {
             let mut ledger = self.world.ledger.open();
             ledger.settle(self.clock.now());

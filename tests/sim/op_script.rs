@@ -129,6 +129,7 @@ impl Author {
             tenant: None,
             cancellation_key: Some("key".into()),
             settings: TriggerSettings::default(),
+            schedule: None,
             inserted_at: self.at,
         };
         let count = self.rng.pick(&[1, 3, 40]) as u16;

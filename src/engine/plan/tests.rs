@@ -53,6 +53,7 @@ impl World {
             tenant: None,
             cancellation_key: None,
             settings,
+            schedule: None,
             inserted_at: START,
         };
         let steps = kinds.iter().enumerate().map(|(index, kind)| Step {

@@ -1,4 +1,4 @@
-//! Lists of messages, newest first.
+//! Lists of what has time-ordered ids, newest first.
 
 use std::ops::Bound;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::model::message::Message;
 use crate::model::page::{From, Page, PageRequest};
 use crate::model::recipient::RecipientRef;
 
-/// Messages that a page looks at once it holds one: about 50 ms. What it did not find by then is on the next page.
+/// Records that a page looks at once it holds one: about 50 ms. What it did not find by then is on the next page.
 const LOOKED_AT: usize = if cfg!(test) { 5 } else { 10_000 };
-/// Messages that a page looks at while it holds none, about 3 s of one reader: clients take an empty page for the end.
+/// Records that a page looks at while it holds none, about 3 s of one reader: clients take an empty page for the end.
 const LOOKED_AT_IN_VAIN: usize = 500_000;
 
 impl Reader {
     /// A page of everybody's messages, or of one recipient's, whose ids were made within `made`, as `keep` shapes those
-    /// that it keeps. It costs what it looks at, however many there are; it may be short and still have a next one.
+    /// that it keeps.
     pub fn messages_page<T>(
         &self,
         of: Option<&RecipientRef>,
@@ -29,7 +29,27 @@ impl Reader {
         mut keep: impl FnMut(Message) -> Result<Option<T>, StoreError>,
     ) -> Result<Page<T>, StoreError> {
         let (table, prefix) = of.map_or((TableId::Messages, Vec::new()), |of| (TableId::MessagesOf, owned_prefix(of)));
-        let key = |id: &[u8]| [&prefix, id].concat();
+        self.newest_page(table, &prefix, made, request, |id, value| {
+            let message = match of {
+                None => Some(decode(value)?),
+                // Gone, or another recipient's by now: a deletion or a merge is under way.
+                Some(of) => self.get(TableId::Messages, id)?.filter(|message: &Message| message.recipient == *of),
+            };
+            Ok(message.map(&mut keep).transpose()?.flatten())
+        })
+    }
+
+    /// A page of what lies under `prefix` by time-ordered ids that were made within `made`. It costs what it looks at,
+    /// however much there is; it may be short and still have a next one.
+    pub(super) fn newest_page<T>(
+        &self,
+        table: TableId,
+        prefix: &[u8],
+        made: (Timestamp, Timestamp),
+        request: &PageRequest,
+        mut keep: impl FnMut(&[u8], &[u8]) -> Result<Option<T>, StoreError>,
+    ) -> Result<Page<T>, StoreError> {
+        let key = |id: &[u8]| [prefix, id].concat();
         let first = key(MessageId::least(made.0).as_bytes());
         let end = key(MessageId::least(made.1.plus(Duration::from_millis(1))).as_bytes());
         let (first, end, order) = match &request.from {
@@ -41,12 +61,7 @@ impl Reader {
         let span = (first.as_ref().map(Vec::as_slice), Bound::Excluded(end.as_slice()));
         self.walk_within(table, span, order, |key, value| {
             let id = key.get(prefix.len()..).unwrap_or_default();
-            let message = match of {
-                None => Some(decode(value)?),
-                // Gone, or another recipient's by now: a deletion or a merge is under way.
-                Some(of) => self.message_at(id)?.filter(|message| message.recipient == *of),
-            };
-            if let Some(row) = message.map(&mut keep).transpose()?.flatten() {
+            if let Some(row) = keep(id, value)? {
                 rows.push((id.to_vec(), row));
             }
             looked_at += 1;
@@ -63,10 +78,6 @@ impl Reader {
             }
         }
         Ok(page)
-    }
-
-    fn message_at(&self, id: &[u8]) -> Result<Option<Message>, StoreError> {
-        self.get(TableId::Messages, id)
     }
 }
 

@@ -1,0 +1,201 @@
+//! Schedules: workflows that are triggered later, and again and again.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::Value;
+
+use super::State;
+use super::auth::require_secret;
+use super::body;
+use super::bulk;
+use super::error::ApiError;
+use super::feeds::blocking;
+use super::whose::Whose;
+use crate::base::ids::ScheduleId;
+use crate::base::mail::tell;
+use crate::engine::scheduler::LookAgain;
+use crate::engine::trigger::TriggerError;
+use crate::model::page::{Page, PageRequest};
+use crate::model::query::Query;
+use crate::model::recipient::RecipientRef;
+use crate::model::schedule::Schedule;
+use crate::model::schedule_request::{CreateRequest, NewSchedule, UpdateRequest, schedule_ids};
+use crate::model::trigger::FieldError;
+use crate::store::op::{ChangeSchedules, Identify, ScheduleChange};
+use crate::store::{Reader, StoreError};
+
+/// `POST /v1/schedules`: one schedule for each recipient.
+pub async fn create(
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
+    let CreateRequest { schedules, people } = CreateRequest::from_json(&body).map_err(ApiError::invalid)?;
+    if let Some(unknown) = schedules.iter().find(|schedule| !is_published(&state, schedule)) {
+        let (key, keys) = (unknown.workflow.clone(), state.intake.engine.catalog.keys());
+        return Err(TriggerError::UnknownWorkflow { key, keys }.into());
+    }
+    let made = ScheduleChange::Make(numbered(&state, schedules));
+    change(&state, ChangeSchedules { change: made, people, at: state.now(), bytes }).await
+}
+
+/// `POST /v1/schedules/bulk/create`: many, each of its own workflow.
+pub async fn bulk_create(
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let started_at = state.now();
+    let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
+    let CreateRequest { schedules, people } = CreateRequest::from_bulk_json(&body).map_err(ApiError::invalid)?;
+    let unknown = schedules.iter().enumerate().filter(|(_, schedule)| !is_published(&state, schedule));
+    let errors: Vec<_> = unknown
+        .map(|(index, schedule)| {
+            let message = format!("is `{}`, which no workflow has for its key", schedule.workflow);
+            FieldError::new(format!("schedules[{index}].workflow"), message)
+        })
+        .collect();
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(errors));
+    }
+    let store = &state.intake.engine.store;
+    if !people.is_empty() {
+        store.identify(Identify { people, at: started_at, bytes }).await?;
+    }
+    let rows = schedules.len() as u64;
+    store.make_schedules(numbered(&state, schedules), started_at).await?;
+    tell(&state.scheduler, LookAgain);
+    bulk::complete(&state, &request, "schedules.create", rows, started_at).await
+}
+
+/// `PUT /v1/schedules {"schedule_ids": [...], ...}`: what is said is changed in all of them.
+pub async fn update(
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
+    let UpdateRequest { ids, change: plan, people } = UpdateRequest::from_json(&body).map_err(ApiError::invalid)?;
+    let updated = ScheduleChange::Update(ids, plan);
+    change(&state, ChangeSchedules { change: updated, people, at: state.now(), bytes }).await
+}
+
+/// `DELETE /v1/schedules {"schedule_ids": [...]}`: answers what was deleted.
+pub async fn delete(
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
+    let mut errors = Vec::new();
+    let ids = schedule_ids(&body, &mut errors);
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(errors));
+    }
+    let deleted = ScheduleChange::Delete(ids);
+    change(&state, ChangeSchedules { change: deleted, people: Vec::new(), at: state.now(), bytes }).await
+}
+
+fn is_published(state: &State, schedule: &NewSchedule) -> bool {
+    state.intake.engine.catalog.current(&schedule.workflow).is_some()
+}
+
+fn numbered(state: &State, schedules: Vec<NewSchedule>) -> Vec<(ScheduleId, NewSchedule)> {
+    let (ids, now) = (&state.intake.engine.deps.ids, state.now());
+    schedules.into_iter().map(|schedule| (ScheduleId(ids.next(now)), schedule)).collect()
+}
+
+async fn change(state: &web::Data<State>, change: ChangeSchedules) -> Result<HttpResponse, ApiError> {
+    let changed = state.intake.engine.store.change_schedules(change).await?;
+    tell(&state.scheduler, LookAgain);
+    let answer = blocking(state, move |state| {
+        let reader = state.intake.engine.store.read()?;
+        changed.iter().map(|schedule| schedule_json(&reader, schedule)).collect::<Result<Vec<_>, StoreError>>()
+    });
+    Ok(HttpResponse::Ok().json(answer.await?))
+}
+
+fn schedule_json(reader: &Reader, schedule: &Schedule) -> Result<Value, StoreError> {
+    let person = |reference| reader.known_or_stub(reference, schedule.inserted_at);
+    let actor = schedule.plan.actor.as_ref().map(person).transpose()?;
+    Ok(schedule.to_json(&person(&schedule.recipient)?, actor.as_ref()))
+}
+
+/// `GET /v1/schedules?workflow=..`, newest first, also of some recipients alone.
+pub async fn list(
+    state: web::Data<State>,
+    request: HttpRequest,
+    query: web::Query<Vec<(String, String)>>,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let (asked, filter) = read(Query::new(&query), true)?;
+    answer(&state, asked, move |reader, asked| {
+        reader.schedules_by(filter.workflow.as_deref().unwrap_or_default(), asked, |schedule| filter.covers(schedule))
+    })
+    .await
+}
+
+/// `GET /v1/users/{id}/schedules` and `GET /v1/objects/{collection}/{id}/schedules`.
+pub async fn list_of(
+    state: web::Data<State>,
+    request: HttpRequest,
+    whose: web::Path<Whose>,
+    query: web::Query<Vec<(String, String)>>,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let recipient = whose.recipient()?;
+    let (asked, filter) = read(Query::new(&query), false)?;
+    answer(&state, asked, move |reader, asked| {
+        reader.schedules_of(&recipient, asked, |schedule| filter.covers(schedule))
+    })
+    .await
+}
+
+async fn answer(
+    state: &web::Data<State>,
+    asked: PageRequest,
+    page: impl FnOnce(&Reader, &PageRequest) -> Result<Page<Schedule>, StoreError> + Send + 'static,
+) -> Result<HttpResponse, ApiError> {
+    let answer = blocking(state, move |state| {
+        let reader = state.intake.engine.store.read()?;
+        page(&reader, &asked)?.to_json(&asked, |schedule| schedule_json(&reader, schedule))
+    });
+    Ok(HttpResponse::Ok().json(answer.await?))
+}
+
+/// Which schedules; `None` and an empty list ask for all.
+struct Filter {
+    workflow: Option<String>,
+    tenant: Option<String>,
+    recipients: Vec<RecipientRef>,
+}
+
+impl Filter {
+    fn covers(&self, schedule: &Schedule) -> bool {
+        self.workflow.as_ref().is_none_or(|workflow| schedule.workflow == *workflow)
+            && self.tenant.as_ref().is_none_or(|tenant| schedule.plan.tenant.as_ref() == Some(tenant))
+            && (self.recipients.is_empty() || self.recipients.contains(&schedule.recipient))
+    }
+}
+
+fn read(query: Query<'_>, of_workflow: bool) -> Result<(PageRequest, Filter), ApiError> {
+    let mut errors = Vec::new();
+    let asked = PageRequest::from_query(query, &mut errors);
+    let text = |name| query.text(name).map(str::to_owned);
+    let mut recipients = Vec::new();
+    for (index, value) in query.objects("recipients").iter().enumerate() {
+        match RecipientRef::from_json(value) {
+            Ok(recipient) => recipients.push(recipient),
+            Err(message) => errors.push(FieldError::new(format!("recipients[{index}]"), message)),
+        }
+    }
+    let filter = Filter { workflow: text("workflow"), tenant: text("tenant"), recipients };
+    if of_workflow && filter.workflow.is_none() {
+        errors.push(FieldError::new("workflow", "is required: the key of the workflow whose schedules are listed"));
+    }
+    if errors.is_empty() { Ok((asked, filter)) } else { Err(ApiError::invalid(errors)) }
+}
