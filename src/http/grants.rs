@@ -20,6 +20,8 @@ pub enum Right {
     PreferencesWrite,
     ChannelDataRead,
     ChannelDataWrite,
+    GuideRead,
+    GuideWrite,
 }
 
 impl Right {
@@ -34,6 +36,8 @@ impl Right {
             Self::PreferencesWrite => &["preferences/write"],
             Self::ChannelDataRead => &["channel_data/read"],
             Self::ChannelDataWrite => &["channel_data/write"],
+            Self::GuideRead => &["user/guide_read"],
+            Self::GuideWrite => &["user/guide_write"],
         }
     }
 

@@ -15,8 +15,10 @@ pub mod dev;
 pub mod error;
 pub mod feeds;
 pub mod grants;
+pub mod guides;
 pub mod health;
 pub mod idempotency;
+pub mod integrations;
 pub mod key_ring;
 pub mod keys;
 pub mod message_activities;
@@ -28,7 +30,9 @@ pub mod message_list;
 pub mod messages;
 pub mod objects;
 pub mod page;
+pub mod preference_center;
 pub mod preferences;
+pub mod providers;
 pub mod recipients;
 pub mod runs;
 pub mod schedules;
@@ -118,6 +122,32 @@ fn owned(routes: &mut ServiceConfig, path: &str) {
         .route(&at("/schedules"), web::get().to(schedules::list_of));
 }
 
+/// What Knock has and this server answers with nothing in it.
+fn absent(routes: &mut ServiceConfig) {
+    let (slack, teams) = ("/v1/providers/slack/{channel}", "/v1/providers/ms-teams/{channel}");
+    let guides = "/v1/users/{id}/guides";
+    let center = "/v1/users/{id}/preference_center";
+    routes
+        .route(&format!("{guides}/messages/{{status}}"), web::put().to(guides::mark))
+        .route(&format!("{guides}/messages/{{message}}/{{status}}"), web::put().to(guides::mark))
+        .route(&format!("{guides}/messages/archived"), web::delete().to(guides::mark))
+        .route(&format!("{guides}/engagements/reset"), web::put().to(guides::mark))
+        .route(&format!("{guides}/{{channel}}"), web::get().to(guides::list))
+        .route(&format!("{center}/config"), web::get().to(preference_center::config))
+        .route(&format!("{center}/signed_url"), web::post().to(preference_center::signed_url))
+        .route(&format!("{slack}/auth_check"), web::get().to(providers::slack))
+        .route(&format!("{slack}/channels"), web::get().to(providers::slack))
+        .route(&format!("{slack}/revoke_access"), web::put().to(providers::revoke))
+        // By a Node SDK of the first API.
+        .route(&format!("{slack}/revoke_access"), web::get().to(providers::revoke))
+        .route(&format!("{teams}/auth_check"), web::get().to(providers::ms_teams))
+        .route(&format!("{teams}/teams"), web::get().to(providers::ms_teams))
+        .route(&format!("{teams}/channels"), web::get().to(providers::ms_teams))
+        .route(&format!("{teams}/revoke_access"), web::put().to(providers::revoke))
+        .route("/v1/integrations/census/custom-destination", web::post().to(integrations::refuse))
+        .route("/v1/integrations/hightouch/embedded-destination", web::post().to(integrations::refuse));
+}
+
 /// All routes. Whatever is not among them is answered with a 404 in the API's own form.
 pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
     let dev = web::scope("/dev")
@@ -165,9 +195,12 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/v1/tenants/{id}", web::get().to(tenants::get))
         .route("/v1/tenants/{id}", web::put().to(tenants::set))
         .route("/v1/tenants/{id}", web::delete().to(tenants::delete))
+        .configure(absent)
         .route("/v1/audiences/{key}/members", web::get().to(audiences::list))
         .route("/v1/audiences/{key}/members", web::post().to(audiences::add))
         .route("/v1/audiences/{key}/members", web::delete().to(audiences::remove))
+        .route("/v1/notify", web::post().to(workflows::notify))
+        .route("/v1/notify/cancel", web::post().to(workflows::notify_cancel))
         .route("/v1/users/{id}/feeds/{channel}", web::get().to(feeds::list))
         .route("/ws/v1/websocket", web::get().to(socket::open))
         .route("/v1/users/{id}/feeds/{channel}/settings", web::get().to(feeds::settings))

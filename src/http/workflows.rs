@@ -1,7 +1,7 @@
 //! Trigger and cancel.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::State;
 use super::access_log::request_id;
@@ -9,7 +9,6 @@ use super::auth::require_secret;
 use super::body;
 use super::error::ApiError;
 use super::idempotency;
-use crate::base::ids::TriggerId;
 use crate::engine::trigger::Triggered;
 use crate::model::trigger::{CancelRequest, FieldError, TriggerRequest, check_workflow_key};
 use crate::store::apply::remembered;
@@ -40,17 +39,65 @@ pub(super) async fn accept(
     if let Some(known) = answered_before(state, idempotency.as_ref())? {
         return Ok(replay(&known));
     }
+    let triggered = start(state, request, key, &body, idempotency, bytes).await?;
+    Ok(match triggered {
+        Triggered::New(id) => HttpResponse::Ok().json(json!({"workflow_run_id": id})),
+        Triggered::Replayed(known) => replay(&known),
+    })
+}
+
+/// Triggers what `body` says.
+async fn start(
+    state: &State,
+    request: &HttpRequest,
+    key: &str,
+    body: &Value,
+    idempotency: Option<Idempotency>,
+    bytes: usize,
+) -> Result<Triggered, ApiError> {
     check_workflow_key(key).map_err(|message| ApiError::missing("workflow_missing", message))?;
-    let trigger = TriggerRequest::from_json(&body).map_err(ApiError::invalid)?;
+    let trigger = TriggerRequest::from_json(body).map_err(ApiError::invalid)?;
     let recipients = trigger.recipients.len();
-    match state.intake.trigger(key, trigger, idempotency, bytes).await? {
-        Triggered::New(id) => {
-            tracing::info!(request = request_id(request), workflow = key, trigger = %id, recipients, "triggered");
-            metrics::counter!("belfry_triggers_total").increment(1);
-            Ok(answer(id))
-        }
-        Triggered::Replayed(known) => Ok(replay(&known)),
+    let triggered = state.intake.trigger(key, trigger, idempotency, bytes).await?;
+    if let Triggered::New(id) = triggered {
+        tracing::info!(request = request_id(request), workflow = key, trigger = %id, recipients, "triggered");
+        metrics::counter!("belfry_triggers_total").increment(1);
     }
+    Ok(triggered)
+}
+
+/// `POST /v1/notify {"name", ...}`: a trigger as the first API had it, which has no idempotency.
+pub async fn notify(
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    require_accepting(&state)?;
+    let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
+    match start(&state, &request, name(&body)?, &body, None, bytes).await? {
+        Triggered::New(id) | Triggered::Replayed(Idempotent { trigger: id, .. }) => {
+            Ok(HttpResponse::Ok().json(json!({"result_id": id})))
+        }
+    }
+}
+
+/// `POST /v1/notify/cancel {"name", "cancellation_key", "recipients"}`.
+pub async fn notify_cancel(
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    require_secret(&request, &state)?;
+    let (body, _) = body::json(payload, state.max_body_bytes).await?;
+    end(&state, &request, name(&body)?, &body).await
+}
+
+/// The workflow that a body names.
+fn name(body: &Value) -> Result<&str, ApiError> {
+    body.get("name")
+        .and_then(Value::as_str)
+        .ok_or_else(|| ApiError::invalid(vec![FieldError::new("name", "is required: the key of the workflow")]))
 }
 
 /// The answer that a retry of an earlier request gets, looked up before anything is validated: what made the first one
@@ -64,10 +111,6 @@ fn answered_before(state: &State, idempotency: Option<&Idempotency>) -> Result<O
         }
         known => Ok(known),
     }
-}
-
-fn answer(id: TriggerId) -> HttpResponse {
-    HttpResponse::Ok().json(json!({"workflow_run_id": id}))
 }
 
 fn replay(known: &Idempotent) -> HttpResponse {
@@ -87,17 +130,16 @@ pub async fn cancel(
 ) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
     let (body, _) = body::json(payload, state.max_body_bytes).await?;
-    check_workflow_key(&key).map_err(|message| ApiError::invalid(vec![FieldError::new("workflow", message)]))?;
-    let cancel = CancelRequest::from_json(&body).map_err(ApiError::invalid)?;
-    let cancelled = state.intake.cancel(&key, cancel).await?;
+    end(&state, &request, &key, &body).await
+}
+
+/// Cancels what `body` says.
+async fn end(state: &State, request: &HttpRequest, key: &str, body: &Value) -> Result<HttpResponse, ApiError> {
+    check_workflow_key(key).map_err(|message| ApiError::invalid(vec![FieldError::new("workflow", message)]))?;
+    let cancel = CancelRequest::from_json(body).map_err(ApiError::invalid)?;
+    let cancelled = state.intake.cancel(key, cancel).await?;
     let in_flight: u32 = cancelled.iter().map(|run| run.in_flight).sum();
-    tracing::info!(
-        request = request_id(&request),
-        workflow = key.as_str(),
-        runs = cancelled.len(),
-        in_flight,
-        "cancelled"
-    );
+    tracing::info!(request = request_id(request), workflow = key, runs = cancelled.len(), in_flight, "cancelled");
     metrics::counter!("belfry_cancelled_runs_total").increment(cancelled.len() as u64);
     let outcome = format!("cancelled={}, in_flight={in_flight}", cancelled.len());
     Ok(HttpResponse::NoContent().insert_header(("x-cancel-outcome", outcome)).finish())
