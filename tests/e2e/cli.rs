@@ -15,8 +15,12 @@ fn folder() -> TempDir {
 
 /// Runs the binary in `folder`; it must fail, and say why on standard error in Belfry's own words.
 async fn refused(folder: &Path, arguments: &[&str]) -> String {
+    refused_with(1, folder, arguments).await
+}
+
+async fn refused_with(expected: i32, folder: &Path, arguments: &[&str]) -> String {
     let (code, _, stderr) = run(belfry(folder, arguments)).await;
-    assert_eq!(code, 1, "{stderr}");
+    assert_eq!(code, expected, "{stderr}");
     assert!(stderr.contains("belfry: "), "{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
     stderr
@@ -49,7 +53,7 @@ async fn a_taken_port_is_named_and_nothing_is_touched() {
 async fn a_data_folder_that_cannot_be_written_is_named_with_the_way_out() {
     let folder = folder();
     fs::write(folder.path().join("file"), "").unwrap();
-    let said = refused(folder.path(), &["serve", "--listen", "127.0.0.1:0", "--data-dir", "file/data"]).await;
+    let said = refused_with(75, folder.path(), &["serve", "--listen", "127.0.0.1:0", "--data-dir", "file/data"]).await;
     assert!(said.contains("the data folder file/data cannot be written") && said.contains("--data-dir"), "{said}");
 }
 
@@ -60,7 +64,7 @@ async fn a_data_file_that_is_damaged_is_named_and_left_as_it_is() {
     let file = folder.path().join("belfry-data/belfry.redb");
     for damage in ["", "this is no database"] {
         fs::write(&file, damage).unwrap();
-        let said = refused(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).await;
+        let said = refused_with(65, folder.path(), &["serve", "--listen", "127.0.0.1:0"]).await;
         assert!(said.contains("belfry.redb cannot be read") && said.contains("restore a backup"), "{said}");
         assert_eq!(fs::read_to_string(&file).unwrap(), damage);
     }
@@ -90,8 +94,8 @@ async fn a_data_file_of_a_newer_version_is_refused_and_left_as_it_is() {
     };
     write();
     let (code, stdout, stderr) = run(server.setup.command()).await;
-    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
-    assert!(stderr.contains("was written by a newer Belfry (schema 7000, this one reads up to 1)"), "{stderr}");
+    assert_eq!((code, stdout.as_str()), (65, ""), "{stderr}");
+    assert!(stderr.contains("was written by a newer Belfry (schema 7000, this one reads up to 2)"), "{stderr}");
     assert!(stderr.contains("Start the newer version again"), "{stderr}");
     assert_eq!(write(), newer, "the schema is what it was");
     assert!(!server.setup.path("data/belfry.redb.schema-7000").exists());
@@ -101,7 +105,7 @@ async fn a_data_file_of_a_newer_version_is_refused_and_left_as_it_is() {
 async fn a_second_server_on_the_same_data_folder_is_refused_and_harms_nothing() {
     let server = Setup::new().start().await;
     let (code, stdout, stderr) = run(server.setup.command()).await;
-    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert_eq!((code, stdout.as_str()), (75, ""));
     assert!(stderr.contains("is in use by another Belfry") && stderr.contains("--data-dir"), "{stderr}");
     server.trigger("note", json!({"recipients": ["a@x.test"]})).await;
     server.settle().await;
