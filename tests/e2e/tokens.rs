@@ -359,6 +359,14 @@ async fn a_socket_ends_with_its_token() {
     assert_ne!(phoenix.closed().await, 1000, "a client takes that as the wish to be left alone");
 }
 
+/// What its source writes once for several routes.
+const PREFIXES: [(&str, &str); 4] = [
+    ("{guides}", "/v1/users/{id}/guides"),
+    ("{center}", "/v1/users/{id}/preference_center"),
+    ("{slack}", "/v1/providers/slack/{channel}"),
+    ("{teams}", "/v1/providers/ms-teams/{channel}"),
+];
+
 /// The routes of the server, as its source has them: method and pattern.
 fn routes() -> Vec<(Method, String)> {
     let source = include_str!("../../src/http/mod.rs");
@@ -375,6 +383,9 @@ fn routes() -> Vec<(Method, String)> {
         let pattern = quoted(part);
         if part.trim_start().starts_with("&at(") {
             found.extend(owners.iter().map(|owner| (method.clone(), format!("{owner}{pattern}"))));
+        } else if part.trim_start().starts_with("&format!(") {
+            let written = PREFIXES.iter().fold(pattern.to_owned(), |path, (name, prefix)| path.replace(name, prefix));
+            found.push((method, written.replace("{{", "{").replace("}}", "}")));
         } else {
             found.push((method, format!("{scope}{pattern}")));
         }
@@ -384,7 +395,13 @@ fn routes() -> Vec<(Method, String)> {
 }
 
 /// What a public key reaches; whatever is not here is for secret keys.
-const BROWSER: [(&str, &str); 20] = [
+const BROWSER: [(&str, &str); 26] = [
+    ("GET", "/v1/users/{id}/guides/{channel}"),
+    ("PUT", "/v1/users/{id}/guides/messages/{status}"),
+    ("PUT", "/v1/users/{id}/guides/messages/{message}/{status}"),
+    ("DELETE", "/v1/users/{id}/guides/messages/archived"),
+    ("PUT", "/v1/users/{id}/guides/engagements/reset"),
+    ("GET", "/v1/users/{id}/preference_center/config"),
     ("GET", "/v1/users/{id}"),
     ("PUT", "/v1/users/{id}"),
     ("GET", "/v1/users/{id}/preferences"),
@@ -420,6 +437,7 @@ async fn a_public_key_reaches_only_what_a_browser_needs_and_no_route_is_without_
     for (method, pattern) in routes().into_iter().filter(|(_, pattern)| !is_open(pattern)) {
         let path = pattern.replace("{status}", "seen").replace("{action}", "read").replace("{channel}", FEED);
         let path = path.replace("{key}", "note").replace("{id}", "u");
+        let path = path.replace("{set}", "default").replace("{section}", "workflows");
         let with = async |key: &str| {
             let body = (method != Method::GET).then(|| "{}".to_owned());
             server.send(method.clone(), &path, key, &[], body).await.unwrap()
@@ -428,6 +446,10 @@ async fn a_public_key_reaches_only_what_a_browser_needs_and_no_route_is_without_
         with("").await.assert_error(refusal, "authentication_required");
         if pattern.starts_with("/ws/") {
             reached += 1;
+        } else if pattern.starts_with("/v1/providers/") {
+            // Knock's kits for them call with a public key. No workspace is connected, which is a refusal of its own.
+            let reply = with(PUBLIC).await;
+            assert!(reply.status == 200 || reply.json()["code"] == "authorization", "{method} {pattern}: {reply:?}");
         } else if BROWSER.contains(&(method.as_str(), &pattern)) {
             let reply = with(PUBLIC).await;
             assert!(!matches!(reply.status, 401 | 403), "{method} {pattern}: {reply:?}");
