@@ -11,24 +11,23 @@
 //!
 //! Last measured on 2 quiet cores, ratio (least to greatest of 7 rounds) and microseconds of processor time, ours and raw:
 //!
-//!      1 client    0.46 (0.39 to 0.49)    322 and 133
-//!     16 clients   0.51 (0.41 to 0.67)     88 and 44
-//!     64 clients   0.59 (0.52 to 0.64)     63 and 35; 0.60 (0.44 to 0.78) and 0.55 (0.53 to 0.62) in other runs
-//!    256 clients   0.70 (0.57 to 0.86)     69 and 44
+//!      1 client    0.47 (0.41 to 0.49)    412 and 162
+//!     16 clients   0.52 (0.45 to 0.54)    103 and 51
+//!     64 clients   0.57 (0.41 to 0.62)     71 and 36; 0.57 (0.42 to 0.65) in another run
+//!    256 clients   0.69 (0.51 to 0.71)     89 and 51
 //!
-//! The aim, 0.60 at 64 clients, is met by some runs and not by others. There our writer is the bottleneck: it commits 32
-//! triggers in 1.4 ms without a pause, the raw log in 0.8 ms. Of that the disk's sync takes about half; redb inserts two
-//! records a trigger and writes 29 pages a commit, one by one, where the log appends once.
+//! The aim, 0.60 at 64 clients, is not met. A request costs twice the processor time of the other server's, and a tenth more
+//! than before triggers knew of subscriptions and conditions: then it was 63 microseconds, and 0.55 to 0.60.
 //!
-//! In place: records are encoded by the caller, not by the writer; a run that begins with a delay is parked by the commit
+//! In place: records are encoded by the caller, not by the writer; the triggers of a commit are one value, so that they are
+//! one insert, and runs are inserted in the order of their ids; a run that begins with a delay is parked by the commit
 //! that accepts it, and that delay's event is kept in its record; the writer hands the runs of a commit to the registry
 //! in one message, before it answers; work is counted without waking anybody; random bits come 32 ids at a time; routes
 //! are matched once, by the faster of the router's two engines.
 //!
 //! Tried and left out: one message a thread with all answers of a commit, instead of a wake-up for each answer (17 system
 //! calls less in each commit, 0.56 and 0.58: no difference that can be told from noise); link-time optimisation (both
-//! servers become faster alike: 0.59 and 0.56, without it 0.55 and 0.59 in turn). Not tried: one value a commit that holds
-//! all its triggers, which would make one insert of 32.
+//! servers become faster alike: 0.59 and 0.56, without it 0.55 and 0.59 in turn).
 //!
 //! `BENCH_ROUNDS`, `BENCH_MILLIS` (the length of a round) and `BENCH_CLIENTS` (`16,64`) choose, `BENCH_QUICK=1` (or
 //! `cargo test`) makes a smoke run.
