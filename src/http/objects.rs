@@ -5,7 +5,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::State;
 use super::auth::require_secret;
 use super::body;
-use super::bulk;
 use super::error::ApiError;
 use super::recipients;
 use super::whose::Whose;
@@ -91,14 +90,9 @@ pub async fn bulk_delete(
     let started_at = state.now();
     let (body, _) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
-    let ids = ids(&body, "object_ids", MAX_BULK, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
     let object = |id| RecipientRef { collection: collection.clone(), id };
-    let rows = ids.len() as u64;
-    recipients::delete(&state, ids.into_iter().map(object).collect()).await?;
-    bulk::complete(&state, &request, "objects.delete", rows, started_at).await
+    let objects = ids(&body, "object_ids", MAX_BULK, &mut errors).into_iter().map(object).collect();
+    recipients::delete_all(&state, &request, "objects.delete", objects, errors, started_at).await
 }
 
 /// Whether a path names a collection.

@@ -12,6 +12,7 @@ use super::error::ApiError;
 use super::feeds::blocking;
 use super::page::page_request;
 use super::preferences::{wants_preferences, with_preferences};
+use crate::base::clock::Timestamp;
 use crate::base::mail::tell;
 use crate::feed::hub::FeedMarked;
 use crate::model::channel::ChannelType;
@@ -95,6 +96,23 @@ pub async fn delete(state: &State, recipients: Vec<RecipientRef>) -> Result<(), 
     to_its_end(async move { store.remove(gone, at).await }).await?;
     refresh_feeds(state, &recipients);
     Ok(())
+}
+
+/// Deletes many, unless something is wrong with any of them.
+pub async fn delete_all(
+    state: &State,
+    request: &HttpRequest,
+    name: &str,
+    recipients: Vec<RecipientRef>,
+    errors: Vec<FieldError>,
+    started_at: Timestamp,
+) -> Result<HttpResponse, ApiError> {
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(errors));
+    }
+    let rows = recipients.len() as u64;
+    delete(state, recipients).await?;
+    bulk::complete(state, request, name, rows, started_at).await
 }
 
 /// Merges one user into another.

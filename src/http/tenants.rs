@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::State;
 use super::auth::require_secret;
 use super::body;
-use super::bulk;
 use super::error::ApiError;
 use super::feeds::blocking;
 use super::page::page_request;
@@ -109,12 +108,7 @@ pub async fn bulk_delete(
     let mut errors = Vec::new();
     let tenants: Vec<_> =
         ids(&body, "tenant_ids", MAX_BULK, &mut errors).into_iter().map(RecipientRef::tenant).collect();
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
-    let rows = tenants.len() as u64;
-    recipients::delete(&state, tenants).await?;
-    bulk::complete(&state, &request, "tenants.delete", rows, started_at).await
+    recipients::delete_all(&state, &request, "tenants.delete", tenants, errors, started_at).await
 }
 
 /// The wire form: properties lie flat. Resolved, its preferences lie over the environment's.

@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::State;
 use super::auth::{Right, authenticate, require_secret};
 use super::body;
-use super::bulk;
 use super::error::ApiError;
 use super::preferences::{require_tenant, tenant_of};
 use super::recipients;
@@ -123,12 +122,7 @@ pub async fn bulk_delete(
     let (body, _) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
     let users: Vec<_> = ids(&body, "user_ids", MAX_BULK, &mut errors).into_iter().map(RecipientRef::user).collect();
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
-    let rows = users.len() as u64;
-    recipients::delete(&state, users).await?;
-    bulk::complete(&state, &request, "users.delete", rows, started_at).await
+    recipients::delete_all(&state, &request, "users.delete", users, errors, started_at).await
 }
 
 fn user(id: &str) -> Result<RecipientRef, ApiError> {
