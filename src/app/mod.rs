@@ -10,6 +10,7 @@ pub mod exit_code;
 pub mod housekeeping;
 pub mod keys;
 pub mod keys_command;
+mod link_key;
 pub mod logging;
 pub mod open_files;
 pub mod place;

@@ -13,6 +13,7 @@ use crate::base::config::Config;
 use crate::base::ids::MessageId;
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 use crate::engine::catalog::{Catalog, Published};
+use crate::model::link::Links;
 use crate::model::message::{Block, EmailContent};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::workflow::{StepKind, Template};
@@ -45,7 +46,7 @@ pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasio
         }
         let (message, html) = match &channel.template {
             Template::Email(_) => {
-                let EmailContent { subject, html, text } = published.templates.email(name, &scope)?;
+                let EmailContent { subject, html, text, .. } = published.templates.email(name, &scope)?;
                 (json!({"subject": subject, "html": html, "text": text}), html)
             }
             Template::InAppFeed(_) => {
@@ -95,15 +96,19 @@ fn scope(config: &Config, published: &Published, occasion: Occasion, now: Timest
         }
         Ok(recipient.to_scope())
     };
+    let reference = RecipientRef::from_json(&occasion.recipient).map_err(|why| anyhow!("--to: {why}"))?;
     let recipient = person("--to", occasion.recipient)?;
     let actor = occasion.actor.map(|actor| person("--actor", actor)).transpose()?;
     let tenant = occasion.tenant.map(|tenant| person(TENANT, tenant)).transpose()?;
+    // Signed by no server's key: the links of a preview look right and do nothing.
+    let links = Links::new(config.server.public_url(config.server.listen), &[0; 32]);
+    let vars = links.vars(&config.vars, &reference, published.workflow.settings.is_commercial);
     let scope = Scope {
         recipient: &recipient,
         actor: actor.as_ref(),
         tenant: tenant.as_ref(),
         data: &occasion.data,
-        vars: &config.vars,
+        vars: &vars,
         workflow: &published.workflow,
         version: published.version,
         cancellation_key: None,

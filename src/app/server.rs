@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::housekeeping::keep_trimming;
 use super::keys::{self, Shown};
 use super::watchdog::Watchdog;
-use super::{open_files, workflow_dir};
+use super::{link_key, open_files, workflow_dir};
 use crate::base::clock::{Clock, sleep};
 use crate::base::config::{Channel, ChannelKind, Config, Provider, TemplateEngine};
 use crate::base::deps::{Deps, Offload};
@@ -41,6 +41,7 @@ use crate::http::user_token::Verifier;
 use crate::http::{self, State, access_log, socket, upgrade};
 use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
+use crate::model::link::Links;
 use crate::model::preferences::PreferenceSet;
 use crate::model::workflow::Engine as TemplateLanguage;
 use crate::model::workflow_file::WorkflowFiles;
@@ -116,6 +117,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         catalog,
         channels: config.channels.iter().map(engine_channel).collect(),
         vars: config.vars.clone(),
+        links: Links::new(config.server.public_url(address), &link_key::of(&store).await?),
         preferences: preferences(config)?,
         park_after: config.engine.park_after,
         max_active: config.engine.max_active_runs,

@@ -11,10 +11,12 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::commands;
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::Response;
 use lettre::{Address, Message};
 
+use super::header::{feedback_id, list_unsubscribe, one_line};
 use super::{EmailProvider, Mail, Sent};
 use crate::base::clock::Stopwatch;
 use crate::base::config::{Sender, SmtpSettings, Tls};
@@ -40,20 +42,24 @@ pub enum ComposeError {
 /// Builds the message. The same mail always gives the same bytes: `Message-ID`, `Date` and the boundary are fixed.
 pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
     let build = || {
-        let address = |text: &str| text.parse::<Address>().map_err(|_| ComposeError::Address(one_line(text)));
         let sender = address(&from.address)?;
         let to = address(&mail.to)?;
         let name = from.name.as_deref().map(one_line).filter(|name| !name.is_empty());
         let domain = sender.domain().to_owned();
         let micros = u64::try_from(mail.at.as_micros()).unwrap_or(0);
-        let message = Message::builder()
+        let mut message = Message::builder()
             .from(Mailbox::new(name, sender))
             .to(Mailbox::new(None, to))
             .subject(one_line(&mail.content.subject))
             .date(SystemTime::UNIX_EPOCH + Duration::from_micros(micros))
             .message_id(Some(format!("<{}@{domain}>", mail.message)))
             // RFC 3834: out-of-office replies are not sent to machines that say so.
-            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+            .raw_header(plain_header("Auto-Submitted", "auto-generated".to_owned()))
+            .raw_header(plain_header("Feedback-ID", feedback_id(mail, &domain)));
+        for (name, value) in list_unsubscribe(mail).into_iter().flatten() {
+            message = message.raw_header(plain_header(name, value));
+        }
+        let message = message
             .multipart(
                 MultiPart::alternative()
                     .boundary(format!("belfry-{}", mail.message.0.simple()))
@@ -68,11 +74,18 @@ pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
         .unwrap_or_else(|panic| Err(ComposeError::Build(panic_text(panic.as_ref()))))
 }
 
-/// Header text as one line: control characters and line separators would end the header, and lettre panics on some.
-fn one_line(text: &str) -> String {
-    let spaced: String =
-        text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect();
-    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+/// A header whose value is visible ASCII of our own making: encoded, a link would be none.
+fn plain_header(name: &'static str, value: String) -> HeaderValue {
+    HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), value.clone(), value)
+}
+
+/// Reads an address. A domain of any script has a form in ASCII, which every server takes; what is before the `@` has none.
+fn address(text: &str) -> Result<Address, ComposeError> {
+    let wrong = || ComposeError::Address(one_line(text));
+    let (local, domain) = text.rsplit_once('@').ok_or_else(wrong)?;
+    let domain =
+        if domain.is_ascii() { domain.to_owned() } else { idna::domain_to_ascii(domain).map_err(|_| wrong())? };
+    Address::new(local, domain).map_err(|_| wrong())
 }
 
 /// A connection that nobody used for this long is not used again: servers and firewalls forget it.
@@ -139,15 +152,18 @@ impl Smtp {
                 let words: Vec<&str> = response.message().collect();
                 Sent::new(AttemptResult::Accepted, format!("{} {}", response.code(), words.join(" ")))
             }
-            Ok(Err(error)) => Sent::new(result_of(&error), said(&error)),
+            Ok(Err(failure)) => Sent::new(failure.result, failure.said),
             // After DATA the server may have accepted it: the next attempt has the same Message-ID.
             Err(_) => Sent::new(AttemptResult::Transient, format!("no answer within {:?}", self.limits.timeout)),
         }
     }
 
-    async fn hand_over(&self, composed: &Composed) -> Result<Response, SmtpError> {
+    async fn hand_over(&self, composed: &Composed) -> Result<Response, Failure> {
         let mut connection = self.connection().await?;
-        let sent = connection.send(&composed.envelope, &composed.bytes).await;
+        let sent = transact(&mut connection, composed).await;
+        if sent.is_err() {
+            connection.abort().await;
+        }
         // Not reached when time runs out: on a connection whose last answer is still to come, the next mail would take
         // it for its own. lettre's pool keeps such connections, so it is not used.
         if !connection.has_broken() {
@@ -207,6 +223,47 @@ impl Smtp {
     }
 }
 
+/// Why a mail was not handed over.
+struct Failure {
+    result: AttemptResult,
+    said: String,
+}
+
+impl From<SmtpError> for Failure {
+    fn from(error: SmtpError) -> Self {
+        Self { result: result_of(&error), said: said(&error) }
+    }
+}
+
+/// Hands one mail over on a connection that works.
+async fn transact(connection: &mut AsyncSmtpConnection, composed: &Composed) -> Result<Response, Failure> {
+    let Composed { envelope, bytes } = composed;
+    let knows = |extension| connection.server_info().supports_feature(extension);
+    let mut parameters = Vec::new();
+    let strange =
+        envelope.from().into_iter().chain(envelope.to()).find(|address| !AsRef::<str>::as_ref(*address).is_ascii());
+    match strange {
+        Some(address) if !knows(Extension::SmtpUtfEight) => {
+            let said = format!(
+                "the mail server does not take addresses such as `{address}` (SMTPUTF8); before the @ it takes ASCII only"
+            );
+            return Err(Failure { result: AttemptResult::Permanent, said });
+        }
+        Some(_) => parameters.push(MailParameter::SmtpUtfEight),
+        None => {}
+    }
+    // Only addresses are not ASCII in what is composed, and what takes those has to take 8 bits.
+    if !bytes.is_ascii() && knows(Extension::EightBitMime) {
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    connection.command(commands::Mail::new(envelope.from().cloned(), parameters)).await?;
+    for recipient in envelope.to() {
+        connection.command(commands::Rcpt::new(recipient.clone(), Vec::new())).await?;
+    }
+    connection.command(commands::Data).await?;
+    Ok(connection.message(bytes).await?)
+}
+
 impl EmailProvider for Smtp {
     fn send<'a>(&'a self, mail: &'a Mail) -> Pin<Box<dyn Future<Output = Sent> + Send + 'a>> {
         Box::pin(self.attempt(mail))
@@ -248,6 +305,7 @@ mod tests {
                 subject: subject.into(),
                 html: "<p>Hi ü</p>\n.\n".into(),
                 text: "Hi ü\n.\n".into(),
+                unsubscribe: None,
             },
             workflow: "w".into(),
             step_ref: "email_1".into(),
@@ -274,13 +332,48 @@ mod tests {
         assert_eq!(error, ComposeError::Address("not an address".into()));
     }
 
+    #[test]
+    fn commercial_mail_says_how_one_click_ends_it_and_every_mail_what_it_was() {
+        let head = |mail: &Mail| {
+            let text = String::from_utf8(compose(&sender("Acme"), mail).unwrap().bytes).unwrap();
+            text.split("\r\n\r\n").next().unwrap().to_owned()
+        };
+        let mut mail = mail("u@x.test", "Hi");
+        assert!(!head(&mail).contains("List-Unsubscribe"));
+        assert!(head(&mail).contains("\r\nFeedback-ID: w:email_1:transactional:belfry-"), "{}", head(&mail));
+        mail.content.unsubscribe = Some(format!("https://b.test/unsubscribe/{}", "x".repeat(300)));
+        let found = head(&mail);
+        assert!(found.contains(&format!("\r\nList-Unsubscribe: <https://b.test/unsubscribe/{}>\r\n", "x".repeat(300))));
+        assert!(found.contains("\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click"), "{found}");
+        assert!(found.contains(":commercial:belfry-"), "{found}");
+    }
+
+    #[test]
+    fn a_domain_of_any_script_goes_out_in_ascii_and_what_is_before_it_as_it_is() {
+        let from = Sender { name: None, address: "post@bücher.test".into() };
+        let composed = compose(&from, &mail("jürgen@bücher.test", "Hi")).unwrap();
+        let text = String::from_utf8(composed.bytes).unwrap();
+        assert!(text.contains("To: jürgen@xn--bcher-kva.test\r\n"), "{text}");
+        assert!(text.contains("@xn--bcher-kva.test>\r\n"), "{text}");
+        assert_eq!(composed.envelope.from().unwrap().to_string(), "post@xn--bcher-kva.test");
+    }
+
     proptest! {
         #[test]
-        fn no_name_or_subject_adds_a_header_or_a_panic(
-            name in "[a-z\\r\\n\\x00-\\x1f\u{2028}:<>\", é]{0,40}", subject in "[a-z\\r\\n\\x00-\\x1f\u{2029}: é]{0,80}"
+        fn nothing_of_a_mail_adds_a_header_or_a_panic(
+            name in "[a-z\\r\\n\\x00-\\x1f\u{2028}:<>\", é]{0,40}", subject in "[a-z\\r\\n\\x00-\\x1f\u{2029}: é]{0,80}",
+            to in "([a-z\\r\\n\\x00\"<>, é]{0,9}@)?[a-z\\r\\n\\x00<>,:. é]{0,9}", step in "[a-z\\r\\n:é]{0,9}",
+            link in "[a-z\\r\\n<>:é ]{0,9}",
         ) {
             let subject = format!("{subject}\r\nBcc: evil@x.test");
-            let composed = compose(&sender(&format!("{name}\r\nX-Evil: 1")), &mail("u@x.test", &subject)).unwrap();
+            let mut mail = mail(&to, &subject);
+            mail.step_ref = step;
+            mail.content.unsubscribe = Some(link);
+            let Ok(composed) = compose(&sender(&format!("{name}\r\nX-Evil: 1")), &mail) else {
+                let elsewhere = Mail { to: "u@x.test".into(), ..mail };
+                prop_assert!(compose(&sender("Acme"), &elsewhere).is_ok(), "only the address can be at fault");
+                return Ok(());
+            };
             let text = String::from_utf8(composed.bytes).unwrap();
             let head = text.split("\r\n\r\n").next().unwrap();
             let names: Vec<&str> = head
@@ -290,8 +383,11 @@ mod tests {
                 .collect();
             for name in &names {
                 prop_assert!(
-                    ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
-                        .contains(name),
+                    [
+                        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "Feedback-ID",
+                        "List-Unsubscribe", "List-Unsubscribe-Post", "MIME-Version", "Content-Type",
+                    ]
+                    .contains(name),
                     "{name} in {head}"
                 );
             }

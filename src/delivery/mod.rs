@@ -3,6 +3,7 @@
 
 pub mod courier;
 pub mod email;
+mod header;
 pub mod lane;
 pub mod mailbox;
 pub mod retry;

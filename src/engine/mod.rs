@@ -24,6 +24,7 @@ use crate::base::ids::{ChannelId, MessageId, RunId};
 use crate::base::work::WorkGuard;
 use crate::model::channel::ChannelType;
 use crate::model::flow::Flow;
+use crate::model::link::Links;
 use crate::model::preferences::PreferenceSet;
 use crate::model::recipient::RecipientRef;
 use crate::store::Store;
@@ -37,6 +38,8 @@ pub struct Engine {
     pub channels: Vec<Channel>,
     /// Variables of the configuration, for templates.
     pub vars: Map<String, Value>,
+    /// Of what its messages link to on this server.
+    pub links: Links,
     /// What everybody prefers who did not say otherwise.
     pub preferences: PreferenceSet,
     /// A run that will sleep longer than this is parked: it has no actor until it is due.

@@ -39,6 +39,8 @@ pub struct Scene {
     /// What triggered the run, if no call did.
     schedule: Option<Schedule>,
     vars: Map<String, Value>,
+    /// Where one click ends such messages.
+    unsubscribe: Option<String>,
     preferences: Preferences,
     /// The audiences that the recipient is in for the run's tenant; read only for conditions.
     audiences: Vec<String>,
@@ -82,7 +84,10 @@ impl Scene {
         }
         let preferences = reader.preferences(&run.recipient, tenant.as_ref(), &engine.preferences)?;
         let schedule = trigger.schedule.map(|id| reader.schedule(id)).transpose()?.flatten();
-        let (vars, audiences, facts) = (engine.vars.clone(), Vec::new(), Value::Null);
+        let is_commercial = published.workflow.settings.is_commercial;
+        let vars = engine.links.vars(&engine.vars, &run.recipient, is_commercial);
+        let unsubscribe = is_commercial.then(|| engine.links.unsubscribe(&run.recipient));
+        let (audiences, facts) = (Vec::new(), Value::Null);
         let mut scene = Self {
             trigger,
             published,
@@ -93,6 +98,7 @@ impl Scene {
             tenant,
             schedule,
             vars,
+            unsubscribe,
             preferences,
             audiences,
             facts,
@@ -179,7 +185,8 @@ impl Scene {
         match &channel.template {
             Template::Email(_) => {
                 let to = self.recipient.email().ok_or("the recipient has no email address")?.to_owned();
-                let email = templates.email(&step.reference, &scope).map_err(|error| error.to_string())?;
+                let mut email = templates.email(&step.reference, &scope).map_err(|error| error.to_string())?;
+                email.unsubscribe.clone_from(&self.unsubscribe);
                 Ok(Content::Email { to, email })
             }
             Template::InAppFeed(_) => {

@@ -159,7 +159,12 @@ mod tests {
             tenant: None,
             content: Content::Email {
                 to: "u@x.test".into(),
-                email: EmailContent { subject: String::new(), html: String::new(), text: String::new() },
+                email: EmailContent {
+                    subject: String::new(),
+                    html: String::new(),
+                    text: String::new(),
+                    unsubscribe: None,
+                },
             },
             status,
             inserted_at: START,

@@ -90,6 +90,9 @@ pub struct EmailContent {
     pub subject: String,
     pub html: String,
     pub text: String,
+    /// Where one click ends such messages; only of commercial ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsubscribe: Option<String>,
 }
 
 /// One block of a feed item, in the shape that Knock's client reads (`knock-api.md` section 3.3).

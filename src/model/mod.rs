@@ -21,6 +21,7 @@ mod findings;
 pub mod flow;
 mod json_path;
 mod json_reader;
+pub mod link;
 pub mod message;
 pub mod message_filter;
 pub mod message_status;

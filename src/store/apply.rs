@@ -66,6 +66,10 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
             tables.remove(TableId::Keys, &hash)?;
             Ok(Done::Written)
         }
+        Op::KeepSecret(name, secret) => {
+            tables.put(TableId::Secrets, name.as_bytes(), &secret)?;
+            Ok(Done::Written)
+        }
         Op::ClearMailbox => {
             while let Some(key) = tables.first_key(TableId::Mailbox)? {
                 tables.remove(TableId::Mailbox, &key)?;

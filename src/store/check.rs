@@ -89,6 +89,7 @@ fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
         TableId::Versions => is::<StoredVersion>(value),
         TableId::Published => is::<VersionId>(value),
         TableId::Keys => is::<StoredKey>(value),
+        TableId::Secrets => is::<[u8; 32]>(value),
         TableId::Mailbox => is::<Captured>(value),
         TableId::Cohorts => decode::<Cohort>(value)?.runs().try_for_each(|run| run.map(drop)),
         TableId::MessagesOf => is::<()>(value),

@@ -40,6 +40,8 @@ pub enum Op {
     AddKey(AddKey),
     /// Forgets the API key with this hash.
     RemoveKey([u8; 32]),
+    /// Keeps random bytes under a name.
+    KeepSecret(&'static str, [u8; 32]),
     ClearMailbox,
     Remove(Remove),
     MergeUsers(MergeUsers),

@@ -388,6 +388,11 @@ impl Reader {
         Ok(found)
     }
 
+    /// The random bytes that are kept under `name`.
+    pub fn secret(&self, name: &str) -> Result<Option<[u8; 32]>, StoreError> {
+        self.get(TableId::Secrets, name.as_bytes())
+    }
+
     /// One captured mail.
     pub fn captured(&self, id: MessageId) -> Result<Option<Captured>, StoreError> {
         self.get(TableId::Mailbox, id.as_bytes())

@@ -75,6 +75,8 @@ tables! {
     Published = "published",
     /// Hash of the API key: StoredKey.
     Keys = "keys",
+    /// A name: 32 random bytes that this server keeps to itself.
+    Secrets = "secrets",
     /// MessageId: Captured.
     Mailbox = "mailbox",
     /// The RunId of its first: Cohort.
@@ -118,6 +120,9 @@ tables! {
     /// Collection, NUL, id, NUL, an audience's key, NUL, tenant: nothing. Of a user.
     AudiencesOf = "audiences_of",
 }
+
+/// The secret that links in messages are signed with.
+pub const LINK_KEY: &str = "links";
 
 const COUNT: usize = TableId::ALL.len();
 

@@ -180,7 +180,7 @@ pub(super) fn message(number: u8, run: u8, at: Timestamp) -> Message {
         tenant: None,
         content: Content::Email {
             to: "u@x.test".into(),
-            email: EmailContent { subject: String::new(), html: String::new(), text: String::new() },
+            email: EmailContent { subject: String::new(), html: String::new(), text: String::new(), unsubscribe: None },
         },
         status: Status::Queued,
         inserted_at: at,

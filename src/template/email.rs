@@ -93,7 +93,7 @@ impl Email {
                 }
             }
         };
-        Ok(EmailContent { subject, html, text })
+        Ok(EmailContent { subject, html, text, unsubscribe: None })
     }
 }
 

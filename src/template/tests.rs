@@ -158,7 +158,10 @@ fn a_fault_in_liquid_names_its_place_and_what_would_be_right() {
 fn without_a_layout_the_body_is_the_email() {
     let compiled = Compiled::new(&workflow(vec![Template::Email(email("s", "<p>b</p>", Some("t & u")))])).unwrap();
     let rendered = compiled.email("step_1", &json!({})).unwrap();
-    assert_eq!(rendered, EmailContent { subject: "s".into(), html: "<p>b</p>".into(), text: "t & u".into() });
+    assert_eq!(
+        rendered,
+        EmailContent { subject: "s".into(), html: "<p>b</p>".into(), text: "t & u".into(), unsubscribe: None }
+    );
 }
 
 #[test]

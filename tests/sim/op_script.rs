@@ -196,7 +196,12 @@ impl Author {
             tenant: None,
             content: Content::Email {
                 to: "u@x.test".into(),
-                email: EmailContent { subject: "s".into(), html: "h".repeat(500), text: String::new() },
+                email: EmailContent {
+                    subject: "s".into(),
+                    html: "h".repeat(500),
+                    text: String::new(),
+                    unsubscribe: None,
+                },
             },
             status: Status::Queued,
             inserted_at: self.at,

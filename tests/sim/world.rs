@@ -22,6 +22,7 @@ use belfry::engine::catalog::Catalog;
 use belfry::engine::registry::{DrainRuns, Recovered, Registry};
 use belfry::engine::trigger::Intake;
 use belfry::feed::hub::Hub;
+use belfry::model::link::Links;
 use belfry::model::preferences::PreferenceSet;
 use belfry::model::workflow::Engine as TemplateEngine;
 use belfry::store::Store;
@@ -288,6 +289,7 @@ impl World {
             catalog,
             channels: cast::channels(),
             vars: serde_json::Map::new(),
+            links: Links::new("https://belfry.test", &[7; 32]),
             preferences: PreferenceSet::default(),
             park_after: self.script.park_after,
             max_active: self.script.max_active,

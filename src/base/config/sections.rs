@@ -60,7 +60,7 @@ impl Setting for BaseUrl {
     fn read(value: &super::tree::Value) -> Result<Self, Wrong> {
         let text = value.text("a URL")?;
         let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or("");
-        let strange = |c: char| c.is_whitespace() || c.is_control() || "?#\"<>\\".contains(c);
+        let strange = |c: char| !c.is_ascii_graphic() || "?#\"<>\\".contains(c);
         if host.is_empty() || host.starts_with('/') || host.contains(strange) {
             let problem = format!("`{}` is not the base of URLs", text.escape_debug());
             return Err(Wrong::new(problem, "Write for example \"https://belfry.example\", without a query."));

@@ -194,7 +194,12 @@ impl World {
             }
             _ => Content::Email {
                 to: "u@x.test".into(),
-                email: EmailContent { subject: String::new(), html: String::new(), text: String::new() },
+                email: EmailContent {
+                    subject: String::new(),
+                    html: String::new(),
+                    text: String::new(),
+                    unsubscribe: None,
+                },
             },
         }
     }
