@@ -10,12 +10,13 @@ use serde_json::{Map, Value, json};
 use super::backup_command::{self, Backup, Restore};
 use super::client::Client;
 use super::doctor::{self, Doctor};
+use super::import::{self, Knock};
 use super::keys::DevKeys;
 use super::keys_command::{self, KeysCommand};
 use super::place::Folder;
 use super::preview::{self, Occasion};
 use super::runs_command::{self, RunsCommand};
-use super::{demo, logging, serve, server};
+use super::{demo, logging, serve, server, stand_in, workflow_dir};
 use crate::base::config::{Config, LogLevel, Overrides};
 
 /// The file that is read when no other is named.
@@ -93,6 +94,9 @@ enum Command {
     /// Work on workflow directories
     #[command(subcommand)]
     Workflow(WorkflowCommand),
+    /// Take over what another product has
+    #[command(subcommand)]
+    Import(ImportCommand),
 }
 
 #[derive(Args)]
@@ -200,6 +204,19 @@ enum WorkflowCommand {
     Preview(PreviewArgs),
 }
 
+#[derive(Subcommand)]
+enum ImportCommand {
+    /// Take over a directory that was pulled from Knock, and report what was taken, adapted, or is not supported
+    ///
+    /// DIR is what `knock pull` wrote, a folder of workflows, or one workflow. Files are copied as they are, but for
+    /// the language of their templates, which is recorded as Liquid. Every finding names its file and line. Nothing is
+    /// written over that differs, unless --overwrite says so.
+    ///
+    /// Example: belfry import knock ./knock --check
+    #[command(verbatim_doc_comment)]
+    Knock(Knock),
+}
+
 #[derive(Args)]
 struct PreviewArgs {
     /// The workflow's key
@@ -259,6 +276,7 @@ pub fn run() -> Result<()> {
         }
         Command::Workflow(WorkflowCommand::Validate { dir, config }) => server::validate(&without_server(dir, config)?),
         Command::Workflow(WorkflowCommand::Preview(args)) => preview(args),
+        Command::Import(ImportCommand::Knock(args)) => import::knock(&args),
     }
 }
 
@@ -297,7 +315,12 @@ fn without_server(workflows_dir: Option<PathBuf>, config: Option<PathBuf>) -> Re
     let overrides = Overrides { workflows_dir, ..Overrides::default() };
     Ok(match file_or_default(config) {
         Some(file) => Config::load(Some(&file), &overrides)?,
-        None => Config::load_dev(&overrides)?,
+        None => {
+            let mut config = Config::load_dev(&overrides)?;
+            let (workflows, _) = workflow_dir::read(&config.workflows.dir);
+            stand_in::make_up(&mut config, &workflows);
+            config
+        }
     })
 }
 

@@ -1,14 +1,12 @@
 //! `belfry serve` and `belfry dev`: a server until a signal or a failing disk ends it.
 
-use std::path::Path;
-
 use anyhow::Result;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit_code;
 use super::keys::DevKeys;
 use super::server::{self, Running, Workflows};
-use super::signing_key;
+use super::{signing_key, stand_in, workflow_dir};
 use crate::base::config::{Config, Secret};
 
 /// Serves until SIGTERM or SIGINT.
@@ -67,9 +65,12 @@ pub async fn dev(mut config: Config) -> Result<()> {
     if config.auth.signing_public_key.is_none() {
         config.auth.signing_public_key = Some(signing_key::of_developer(&config.server.data_dir)?);
     }
-    let directory = Path::new(&config.workflows.dir);
+    let directory = config.workflows.dir.clone();
     let (workflows, from) = if directory.is_dir() {
-        (Workflows::Directory, directory.display().to_string())
+        let from = directory.display().to_string();
+        let (workflows, _) = workflow_dir::read(&directory);
+        stand_in::make_up(&mut config, &workflows);
+        (Workflows::Directory, from)
     } else {
         (Workflows::Starters, "the starters inside the binary".into())
     };

@@ -53,9 +53,8 @@ pub fn read(dir: &Path) -> (Vec<WorkflowFiles>, Vec<Fault>) {
         if !folder.is_dir() || key.starts_with('.') {
             continue;
         }
-        let mut files = BTreeMap::new();
-        match collect(&folder, "", 0, &mut files) {
-            Ok(()) => found.push(WorkflowFiles { key, files }),
+        match read_files(&folder).and_then(texts) {
+            Ok(files) => found.push(WorkflowFiles { key, files }),
             Err(problem) => faults.push(Fault {
                 file: key,
                 path: String::new(),
@@ -68,7 +67,24 @@ pub fn read(dir: &Path) -> (Vec<WorkflowFiles>, Vec<Fault>) {
     (found, faults)
 }
 
-fn collect(folder: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<String, String>) -> Result<(), String> {
+/// Every file under `folder` by its path there, with `/`; names that begin with a dot are passed over. The error says
+/// what is too much or cannot be read.
+pub fn read_files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let mut files = BTreeMap::new();
+    collect(folder, "", 0, &mut files)?;
+    Ok(files)
+}
+
+/// The contents as text.
+fn texts(files: BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, String>, String> {
+    let text = |(name, bytes)| match String::from_utf8(bytes) {
+        Ok(text) => Ok((name, text)),
+        Err(_) => Err(format!("`{name}` is not UTF-8 text")),
+    };
+    files.into_iter().map(text).collect()
+}
+
+fn collect(folder: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), String> {
     if depth > MAX_DEPTH {
         return Err(format!("`{prefix}` lies more than {MAX_DEPTH} folders deep"));
     }
@@ -91,8 +107,7 @@ fn collect(folder: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<Strin
             return Err(format!("it has more than {MAX_FILES} files"));
         }
         let bytes = fs::read(entry.path()).map_err(|error| unreadable(&name, error))?;
-        let text = String::from_utf8(bytes).map_err(|_| format!("`{name}` is not UTF-8 text"))?;
-        files.insert(name, text);
+        files.insert(name, bytes);
     }
     Ok(())
 }

@@ -117,6 +117,15 @@ impl MessageId {
     }
 }
 
+impl ChannelId {
+    /// The id of a channel that nobody configured: the same for the same key (RFC 9562 version 8).
+    pub fn of_key(key: &str) -> Self {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&blake3::derive_key("belfry unconfigured channel v1", key.as_bytes())[..16]);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+}
+
 impl RunId {
     /// The most runs that one block of ids has room for.
     pub const BLOCK: u16 = 1 << 10;

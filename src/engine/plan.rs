@@ -196,6 +196,11 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
                 }
             }
         }
+        StepKind::Mute(kind) => {
+            let why = format!("this version has no channels of type {kind}");
+            let events = vec![event(env, step, RunEventKind::StepSkipped(why))];
+            go_on(run, current.next, env, None, events)
+        }
         StepKind::Delay(moment) => {
             let (mut events, met) = meets_conditions(step, current, env);
             if met.is_ok() && env.trigger.settings.skip_delay {

@@ -50,6 +50,7 @@ pub async fn config(state: web::Data<State>) -> HttpResponse {
 fn outline(workflow: &Workflow) -> Value {
     let steps = workflow.steps.iter().map(|step| match &step.kind {
         StepKind::Channel(channel) => json!({"type": channel.template.channel_type().as_str()}),
+        StepKind::Mute(kind) => json!({"type": kind.as_str()}),
         StepKind::Delay(moment) => {
             json!({"type": "delay", "for": moment.fixed().map_or("until then".to_owned(), |fixed| fixed.to_string())})
         }

@@ -6,7 +6,7 @@ use super::channel::ChannelType;
 use super::json_reader::{Reader, shown_text};
 use super::step_file::{COMMON_KEYS, Channels};
 use super::template_file::{read_email, read_engine, read_in_app};
-use super::workflow::{ChannelStep, Template};
+use super::workflow::{ChannelStep, StepKind, Template};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list, sort_by_likeness};
 
 /// Every `channel_type` of a channel step; only the first two are supported.
@@ -18,7 +18,10 @@ const SUPPORTED_CHANNELS: &str = "Supported are \"email\" and \"in_app_feed\".";
 const TRACKING_OVERRIDES: [&str; 3] = ["open_tracking", "link_tracking", "token_deregistration"];
 
 /// The channel step at `step`. None after a fault.
-pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<ChannelStep> {
+pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepKind> {
+    if let Some(mute) = read_mute(step, channels) {
+        return Some(StepKind::Mute(mute));
+    }
     let own = ["channel_key", "channel_group_key", "channel_type", "channel_overrides", "send_windows", "template"];
     step.expect_keys(&[COMMON_KEYS.as_slice(), &own].concat());
     refuse_send_windows(&step.field("send_windows"));
@@ -34,7 +37,24 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<Chann
     }
     let template = read_template(step, declared.or(configured)?);
     let engine = read_engine(&step.field("template").field("template_engine"));
-    Some(ChannelStep { channel_key: channel_key?.to_owned(), engine, template: template? })
+    Some(StepKind::Channel(ChannelStep { channel_key: channel_key?.to_owned(), engine, template: template? }))
+}
+
+/// The type of a step that this version has no channels for. It is left out of runs, as one whose conditions do not
+/// hold: nothing is sent that should not be, and a workflow that sends on other channels too still does. What the step
+/// says besides is not read.
+fn read_mute(step: &Reader<'_>, channels: &Channels) -> Option<ChannelType> {
+    let name = |key| step.field(key).value().and_then(serde_json::Value::as_str);
+    let configured = || name("channel_key").and_then(|key| channels.get(key)).copied();
+    let declared = |name| ChannelType::ALL.into_iter().find(|kind| kind.as_str() == name);
+    let kind = name("channel_type").map_or_else(configured, declared)?;
+    if matches!(kind, ChannelType::Email | ChannelType::InAppFeed) {
+        return None;
+    }
+    let culprit = step.field(if name("channel_type").is_some() { "channel_type" } else { "channel_key" });
+    let problem = format!("channels of type \"{kind}\" are not supported by this version, so the step sends nothing");
+    culprit.notice(problem, SUPPORTED_CHANNELS);
+    Some(kind)
 }
 
 fn refuse_send_windows(windows: &Reader<'_>) {
@@ -125,6 +145,7 @@ fn read_template(step: &Reader<'_>, channel_type: &str) -> Option<Template> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::channel::ChannelType;
     use super::super::workflow::{Engine, StepKind};
     use super::super::workflow_file::parse;
     use super::super::workflow_sample::*;
@@ -151,11 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn a_type_of_channel_that_is_not_supported_is_named_as_such() {
-        let text = fault(&with("/steps/2/channel_key", json!("twilio")));
-        let expected = "steps[2].channel_key: channels of type \"sms\" are not supported by this version. \
-                        Supported are \"email\" and \"in_app_feed\".";
-        assert_eq!(text, expected);
+    fn a_step_on_a_channel_that_is_not_supported_sends_nothing_and_says_so() {
+        let mut document = with("/steps/2/channel_key", json!("twilio"));
+        let problem = "channels of type \"sms\" are not supported by this version, so the step sends nothing. \
+                       Supported are \"email\" and \"in_app_feed\".";
+        assert_eq!(notice(&document), format!("steps[2].channel_key: {problem}"));
+        assert_eq!(workflow(&document).steps[2].kind, StepKind::Mute(ChannelType::Sms));
+        document["steps"][2]["channel_type"] = json!("sms");
+        document["steps"][2]["channel_key"] = json!("not-configured");
+        document["steps"][2]["template"] = json!({"settings": {}, "text_body": "Hi"});
+        assert_eq!(notice(&document), format!("steps[2].channel_type: {problem}"));
+        let faults = faults(&with("/steps/2/channel_type", json!("in_app_guide")));
+        assert!(faults.iter().any(|text| text.contains("\"in_app_guide\" are not supported by this version")));
     }
 
     #[test]

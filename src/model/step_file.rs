@@ -119,7 +119,7 @@ impl Steps<'_> {
         let kind = field.required_text(&supported)?;
         let alone = |kind| (kind, Vec::new());
         match kind {
-            "channel" => read_channel_step(step, self.channels).map(StepKind::Channel).map(alone),
+            "channel" => read_channel_step(step, self.channels).map(alone),
             "delay" => read_delay(step).map(StepKind::Delay).map(alone),
             "throttle" => read_throttle(step).map(StepKind::Throttle).map(alone),
             "branch" => read_branches(step, self, depth).map(|arms| (StepKind::Branch(Vec::new()), arms)),

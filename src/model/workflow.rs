@@ -45,7 +45,7 @@ impl StepKind {
         match self {
             Self::Delay(moment) => moment.fixed().is_none(),
             Self::Throttle(throttle) => throttle.window.fixed().is_none() || throttle.key.is_some(),
-            Self::Channel(_) | Self::Branch(_) => false,
+            Self::Channel(_) | Self::Mute(_) | Self::Branch(_) => false,
         }
     }
 }
@@ -114,6 +114,8 @@ impl Onward {
 #[derive(Clone, Debug, PartialEq)]
 pub enum StepKind {
     Channel(ChannelStep),
+    /// Sends nothing: this version has no channels of the type. Runs leave it out.
+    Mute(ChannelType),
     /// Waits before the next step.
     Delay(Moment),
     /// Ends the run when too many have passed.

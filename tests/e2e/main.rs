@@ -10,6 +10,7 @@ mod doctor;
 mod fairness;
 mod feed;
 mod idempotency;
+mod import;
 mod keys;
 mod operation;
 mod phoenix;

@@ -530,6 +530,16 @@ fn a_channel_that_is_gone_is_skipped_with_the_reason() {
 }
 
 #[test]
+fn a_step_on_a_channel_that_there_is_not_is_left_out_with_the_reason() {
+    let mut world = World::new(&[Kind::Email, Kind::InApp], TriggerSettings::default(), true);
+    world.workflow.steps[0].kind = StepKind::Mute(ChannelType::Push);
+    let write = world.next(Event::Enter).write.unwrap();
+    assert_eq!(write.to, Next::Phase(Phase::Ready { step: 1 }));
+    assert!(write.message.is_none());
+    assert_eq!(write.events[0].kind, RunEventKind::StepSkipped("this version has no channels of type push".into()));
+}
+
+#[test]
 fn a_delay_until_a_time_in_the_data_waits_for_it_and_is_left_out_when_there_is_none() {
     let mut world = World::new(&[Kind::Email, Kind::Delay(1), Kind::Email], TriggerSettings::default(), true);
     let source = json!({"name": "W", "steps": [
