@@ -20,6 +20,9 @@ use crate::model::trigger_data::TriggerData;
 use crate::model::workflow::{Branch, ChannelStep, Frequency, Onward, Step, StepKind, Template, Workflow};
 use crate::store::op::{Advance, Gate, NewMessage, Next};
 
+/// One write tells no more of delays that are skipped: the store numbers the events of a write.
+const MAX_TOLD: usize = 10;
+
 /// What surrounds the run at `now`.
 pub struct Env<'a> {
     pub now: Timestamp,
@@ -104,7 +107,7 @@ pub fn begin(workflow: &Workflow, settings: TriggerSettings, now: Timestamp) -> 
         {
             let due = delay.after(now, &TimeZone::UTC);
             let kind = RunEventKind::DelayStarted(due);
-            let event = RunEvent { kind, step_ref: reference.clone(), message: None, at: now };
+            let event = RunEvent::of_step(kind, reference.clone(), now);
             Beginning { phase: Phase::Waiting { step: 0, due }, begun: Some(event) }
         }
         _ => Beginning { phase: Phase::Ready { step: 0 }, begun: None },
@@ -204,6 +207,7 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
         StepKind::Delay(moment) => {
             let (mut events, met) = meets_conditions(step, current, env);
             if met.is_ok() && env.trigger.settings.skip_delay {
+                events.push(delay_skipped(step, env));
                 return go_on(run, current.next, env, None, events);
             }
             let due = met.and_then(|()| moment.resolve(env.facts.scope, env.now, &env.recipient.zone(), MAX_DAYS));
@@ -346,8 +350,12 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
         Ok(content) => content,
         Err(why) => {
             // Rendering is a function of what is stored: trying again would fail again.
-            let errored = event(env, draft.step, RunEventKind::StepErrored(why.clone()));
-            return write(run, env, Next::End(Outcome::Failed(why)), None, vec![errored], Effect::Stop);
+            let mut events = match env.workflow.steps.get(usize::from(draft.step)).map(|step| (step, &step.kind)) {
+                Some((step, StepKind::Channel(channel))) => decide(draft.step, step, channel, env).0,
+                _ => Vec::new(),
+            };
+            events.push(event(env, draft.step, RunEventKind::StepErrored(why.clone())));
+            return write(run, env, Next::End(Outcome::Failed(why)), None, events, Effect::Stop);
         }
     };
     let current = env.workflow.steps.get(usize::from(draft.step));
@@ -402,7 +410,7 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
 
 /// Writes what was done so far and goes on: a delay there begins now, unless it depends on conditions, which are
 /// judged by what is written here too.
-fn go_on(run: &Run, mut onward: Onward, env: &Env<'_>, message: Option<NewMessage>, events: Vec<RunEvent>) -> Plan {
+fn go_on(run: &Run, mut onward: Onward, env: &Env<'_>, message: Option<NewMessage>, mut events: Vec<RunEvent>) -> Plan {
     loop {
         let step = match onward {
             Onward::Step(step) => step,
@@ -414,7 +422,14 @@ fn go_on(run: &Run, mut onward: Onward, env: &Env<'_>, message: Option<NewMessag
         match env.workflow.steps.get(usize::from(step)) {
             Some(Step { kind: StepKind::Delay(moment), conditions, next, .. }) if conditions.is_empty() => {
                 match moment.fixed() {
-                    _ if env.trigger.settings.skip_delay => onward = *next,
+                    _ if env.trigger.settings.skip_delay && events.len() < MAX_TOLD => {
+                        events.push(delay_skipped(step, env));
+                        onward = *next;
+                    }
+                    _ if env.trigger.settings.skip_delay => {
+                        let to = Next::Phase(Phase::Ready { step });
+                        return write(run, env, to, message, events, Effect::Continue);
+                    }
                     Some(delay) => {
                         let due = delay.after(env.now, &env.recipient.zone());
                         return wait(run, step, due, env, message, events);
@@ -428,6 +443,10 @@ fn go_on(run: &Run, mut onward: Onward, env: &Env<'_>, message: Option<NewMessag
             _ => return write(run, env, Next::Phase(Phase::Ready { step }), message, events, Effect::Continue),
         }
     }
+}
+
+fn delay_skipped(step: u16, env: &Env<'_>) -> RunEvent {
+    event(env, step, RunEventKind::StepSkipped("the trigger's settings skip delays".into()))
 }
 
 /// Writes what was done so far and waits at `step`.
@@ -449,8 +468,8 @@ fn write(run: &Run, env: &Env<'_>, to: Next, message: Option<NewMessage>, events
 }
 
 fn event(env: &Env<'_>, step: u16, kind: RunEventKind) -> RunEvent {
-    let step_ref = env.workflow.steps.get(usize::from(step)).map_or_else(String::new, |step| step.reference.clone());
-    RunEvent { kind, step_ref, message: None, at: env.now }
+    let step_ref = env.workflow.steps.get(usize::from(step)).map_or("", |step| step.reference.as_str());
+    RunEvent::of_step(kind, step_ref, env.now)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! number, and what does not fit together does not hold, instead of being an error.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -31,6 +32,12 @@ macro_rules! operators {
             pub const ALL: &'static [(&'static str, Self)] = &[$(($text, Self::$name)),*];
         }
     };
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::ALL.iter().find(|(_, operator)| operator == self).map_or("", |(name, _)| *name))
+    }
 }
 
 operators! {

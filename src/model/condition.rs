@@ -84,8 +84,7 @@ pub struct Judged {
 impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let actual = self.actual.as_deref().unwrap_or("nothing");
-        let name = Operator::ALL.iter().find(|(_, operator)| *operator == self.operator).map_or("", |(name, _)| *name);
-        write!(f, "{} is {actual}, asked is {name} {}", self.variable, self.argument)?;
+        write!(f, "{} is {actual}, asked is {} {}", self.variable, self.operator, self.argument)?;
         match &self.wanted {
             Some(wanted) if *wanted != self.argument => write!(f, ", which is {wanted}"),
             _ => Ok(()),

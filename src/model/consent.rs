@@ -67,6 +67,16 @@ pub struct Setting {
     pub allows: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Judged>,
+    /// What the other sets say at the same place, which that of `layer` outweighs; the weakest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Said>,
+}
+
+/// What a set says at a place: `true`, `false` or `conditions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    pub layer: Layer,
+    pub says: String,
 }
 
 impl fmt::Display for Layer {
@@ -138,6 +148,18 @@ impl Preferences {
         let says = |set: &PreferenceSet| at(set.sections(), path) == Some(value);
         self.layers.iter().rev().find(|(_, set)| says(set)).map_or(Layer::Environment, |(layer, _)| *layer)
     }
+
+    /// What sets but that of `won` say at `path`.
+    fn others(&self, path: &[&str], won: Layer) -> Vec<Said> {
+        let place = path.strip_suffix(&["conditions"]).unwrap_or(path);
+        let says = |set: &PreferenceSet| match at(set.sections(), place)? {
+            Value::Bool(allows) => Some(allows.to_string()),
+            Value::Object(node) if node.contains_key("conditions") => Some("conditions".to_owned()),
+            _ => None,
+        };
+        let others = self.layers.iter().filter(|(layer, _)| *layer != won);
+        others.filter_map(|(layer, set)| Some(Said { layer: *layer, says: says(set)? })).collect()
+    }
 }
 
 fn at<'a>(map: &'a Map<String, Value>, path: &[&str]) -> Option<&'a Value> {
@@ -201,7 +223,8 @@ impl Asked<'_> {
 
     fn note(&mut self, path: &[&str], value: &Value, allows: bool, conditions: Vec<Judged>) -> bool {
         let layer = self.preferences.layer(path, value);
-        self.settings.push(Setting { path: path.join("."), layer, allows, conditions });
+        let others = self.preferences.others(path, layer);
+        self.settings.push(Setting { path: path.join("."), layer, allows, conditions, others });
         allows
     }
 }
@@ -333,6 +356,8 @@ mod tests {
             ]
         );
         assert_eq!((found.given, found.settings[0].allows, found.settings[1].allows), (false, true, false));
+        let outweighed = Said { layer: Layer::Environment, says: "true".into() };
+        assert_eq!(found.settings[1].others, [outweighed], "what the environment says is outweighed");
     }
 
     #[test]

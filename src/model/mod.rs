@@ -36,6 +36,7 @@ pub mod query;
 pub mod recipient;
 pub mod repeat;
 pub mod run;
+mod run_trace;
 pub mod schedule;
 pub mod schedule_request;
 pub mod span;

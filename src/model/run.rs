@@ -108,6 +108,11 @@ impl RunEvent {
     pub fn of_run(kind: RunEventKind, at: Timestamp) -> Self {
         Self { kind, step_ref: String::new(), message: None, at }
     }
+
+    /// What happened at a step.
+    pub fn of_step(kind: RunEventKind, step_ref: impl Into<String>, at: Timestamp) -> Self {
+        Self { kind, step_ref: step_ref.into(), message: None, at }
+    }
 }
 
 /// A branch that was looked at, and what came of its conditions.
@@ -118,7 +123,7 @@ pub struct BranchJudged {
     pub conditions: Vec<Judged>,
 }
 
-/// What happened.
+/// What happened. How each kind is told is said in `run_trace.rs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunEventKind {
     /// A message was made and handed to its channel.

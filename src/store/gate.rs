@@ -54,7 +54,7 @@ pub fn pass(
                 trim(tables, at)?;
             }
             let kind = RunEventKind::Throttled { passes, passed: window.passed, limit: *limit, until: window.until };
-            told.push(RunEvent { kind, step_ref: step_ref.clone(), message: None, at });
+            told.push(RunEvent::of_step(kind, step_ref.clone(), at));
             Ok((!passes).then_some(Halt::Throttle))
         }
     }

@@ -1,0 +1,201 @@
+//! How what happened to a run is told: to machines by a name and data, to people by a sentence and the lines under it.
+//! A new kind of event is told here and nowhere else: the API's runs, `belfry runs show` and `belfry explain` follow.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::condition::Judged;
+use super::consent::Setting;
+use super::run::{BranchJudged, Halt, Outcome, RunEventKind};
+
+impl RunEventKind {
+    /// Its name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::MessageEnqueued => "message_enqueued",
+            Self::StepSkipped(_) => "step_skipped",
+            Self::DelayStarted(_) => "delay_started",
+            Self::StepErrored(_) => "step_errored",
+            Self::Cancelled => "run_cancelled",
+            Self::PreferencesEvaluated(_) => "preferences_evaluated",
+            Self::ConditionsEvaluated { .. } => "conditions_evaluated",
+            Self::Throttled { .. } => "throttle_evaluated",
+            Self::BranchTaken(_) => "branch_taken",
+        }
+    }
+
+    /// Whether it counts as an error of its run.
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::StepErrored(_))
+    }
+
+    /// Which attempt of its step it tells of.
+    pub fn attempt(&self) -> u32 {
+        1
+    }
+
+    /// What its name does not say: an object, or `null`.
+    pub fn data(&self) -> Value {
+        match self {
+            Self::MessageEnqueued | Self::Cancelled => Value::Null,
+            Self::StepSkipped(why) | Self::StepErrored(why) => json!({"reason": why}),
+            Self::DelayStarted(until) => json!({"until": until}),
+            Self::PreferencesEvaluated(settings) => json!({"settings": settings}),
+            Self::ConditionsEvaluated { hold, conditions } => json!({"hold": hold, "conditions": conditions}),
+            Self::Throttled { passes, passed, limit, until } => {
+                json!({"passes": passes, "passed": passed, "limit": limit, "until": until})
+            }
+            Self::BranchTaken(branches) => {
+                json!({"branch": branches.last().map(|branch| &branch.name), "looked_at": branches})
+            }
+        }
+    }
+
+    /// The lines that stand under its sentence: one for each thing that was looked at.
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Self::PreferencesEvaluated(settings) => settings.iter().flat_map(setting_lines).collect(),
+            Self::ConditionsEvaluated { conditions, .. } => conditions.iter().map(condition_line).collect(),
+            Self::BranchTaken(branches) => branches.iter().flat_map(branch_lines).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for RunEventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MessageEnqueued => f.write_str("a message is made and handed to its channel"),
+            Self::StepSkipped(why) => write!(f, "skipped: {why}"),
+            Self::DelayStarted(until) => write!(f, "waits until {until}"),
+            Self::StepErrored(why) => write!(f, "failed: {why}"),
+            Self::Cancelled => f.write_str("a cancel call ends the run"),
+            Self::PreferencesEvaluated(settings) => match settings.last() {
+                Some(last) if !last.allows => f.write_str("preferences: not wanted"),
+                _ => f.write_str("preferences: wanted"),
+            },
+            Self::ConditionsEvaluated { hold: true, .. } => f.write_str("conditions: they hold"),
+            Self::ConditionsEvaluated { hold: false, .. } => f.write_str("conditions: they do not hold"),
+            Self::Throttled { passes, passed, limit, until } => {
+                let how = if *passes { "lets the run pass" } else { "ends the run" };
+                write!(f, "the throttle {how}: {passed} of {limit} passed in the window that ends at {until}")
+            }
+            Self::BranchTaken(branches) => match branches.last() {
+                Some(branch) => write!(f, "takes the branch \"{}\"", branch.name),
+                None => f.write_str("has no branch to take"),
+            },
+        }
+    }
+}
+
+fn condition_line(judged: &Judged) -> String {
+    let result = match judged.holds {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "not looked at",
+    };
+    match judged.holds {
+        Some(_) => format!("{result}: {judged}"),
+        None => format!("{result}: {} {} {}", judged.variable, judged.operator, judged.argument),
+    }
+}
+
+fn setting_lines(setting: &Setting) -> Vec<String> {
+    let result = if setting.allows { "yes" } else { "no" };
+    let others = setting.others.iter().map(|other| format!("; {} say {}", other.layer, other.says));
+    let mut lines = vec![format!("{result}: {setting}{}", others.collect::<String>())];
+    lines.extend(setting.conditions.iter().map(|judged| format!("  {}", condition_line(judged))));
+    lines
+}
+
+fn branch_lines(branch: &BranchJudged) -> Vec<String> {
+    let mut lines =
+        vec![format!("\"{}\"{}", branch.name, if branch.conditions.is_empty() { ": no conditions" } else { "" })];
+    lines.extend(branch.conditions.iter().map(|judged| format!("  {}", condition_line(judged))));
+    lines
+}
+
+impl Outcome {
+    /// Its name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Cancelled => "cancelled",
+            Self::Failed(_) => "failed",
+            Self::RecipientDeleted => "recipient_deleted",
+            Self::Halted(Halt::Conditions) => "halted_by_trigger_conditions",
+            Self::Halted(Halt::Branch) => "halted_by_branch",
+            Self::Halted(Halt::Frequency) => "halted_by_frequency",
+            Self::Halted(Halt::Throttle) => "halted_by_throttle",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("the run has come to its end"),
+            Self::Cancelled => f.write_str("the run was cancelled"),
+            Self::Failed(why) => write!(f, "the run failed: {why}"),
+            Self::RecipientDeleted => f.write_str("the run ended, since its recipient was deleted"),
+            Self::Halted(Halt::Conditions) => f.write_str("the run ended, since the trigger's conditions do not hold"),
+            Self::Halted(Halt::Branch) => f.write_str("the run ended with a branch that terminates"),
+            Self::Halted(Halt::Frequency) => {
+                f.write_str("the run ended, since the recipient had one and the workflow runs once")
+            }
+            Self::Halted(Halt::Throttle) => f.write_str("the run ended at a throttle, which let enough others pass"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::comparison::Operator;
+    use super::super::consent::{Layer, Said};
+    use super::*;
+
+    fn judged(holds: Option<bool>) -> Judged {
+        Judged {
+            variable: "recipient.plan".into(),
+            operator: Operator::named("equal_to").unwrap(),
+            argument: "data.plan".into(),
+            actual: holds.map(|_| "\"free\"".into()),
+            wanted: holds.map(|_| "\"pro\"".into()),
+            holds,
+        }
+    }
+
+    #[test]
+    fn each_condition_is_told_with_both_values_and_its_result() {
+        let conditions = vec![judged(Some(false)), judged(None)];
+        let told = RunEventKind::ConditionsEvaluated { hold: false, conditions };
+        assert_eq!(told.to_string(), "conditions: they do not hold");
+        assert_eq!(
+            told.details(),
+            [
+                "no: recipient.plan is \"free\", asked is equal_to data.plan, which is \"pro\"",
+                "not looked at: recipient.plan equal_to data.plan"
+            ]
+        );
+        assert_eq!(told.data()["conditions"][0]["operator"], "equal_to");
+    }
+
+    #[test]
+    fn a_setting_is_told_with_the_layer_that_won_and_those_that_did_not() {
+        let others = vec![Said { layer: Layer::Environment, says: "false".into() }];
+        let setting = Setting {
+            path: "channel_types.email".into(),
+            layer: Layer::RecipientDefault,
+            allows: true,
+            conditions: Vec::new(),
+            others,
+        };
+        assert_eq!(
+            RunEventKind::PreferencesEvaluated(vec![setting]).details(),
+            [
+                "yes: channel_types.email in the recipient's default preferences; the environment's preferences say false"
+            ]
+        );
+    }
+}
