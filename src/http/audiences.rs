@@ -9,6 +9,7 @@ use super::body;
 use super::error::ApiError;
 use super::feeds::blocking;
 use super::page::page_request;
+use super::wire::{audience, page};
 use crate::model::audience::MembersRequest;
 use crate::model::query::{Query, choice};
 use crate::model::recipient::check_id;
@@ -16,7 +17,15 @@ use crate::model::trigger::FieldError;
 use crate::store::StoreError;
 use crate::store::op::{AudienceChange, ChangeAudience};
 
-/// `GET /v1/audiences/{key}/members`, by user id.
+/// List an audience's members.
+///
+/// By user id.
+#[utoipa::path(
+    get, path = "/v1/audiences/{key}/members",
+    params(page::Paging),
+    responses((status = 200, body = page::Entries<audience::AudienceMember>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -41,7 +50,14 @@ pub async fn list(
     Ok(HttpResponse::Ok().json(answer.await?))
 }
 
-/// `POST /v1/audiences/{key}/members?create_audience=true {"members": [...]}`.
+/// Add members to an audience.
+#[utoipa::path(
+    post, path = "/v1/audiences/{key}/members",
+    params(audience::CreateAudience),
+    request_body = audience::MembersRequest,
+    responses((status = 204)),
+)]
+
 pub async fn add(
     state: web::Data<State>,
     request: HttpRequest,
@@ -62,7 +78,13 @@ pub async fn add(
     change(&state, &key, AudienceChange::Add, payload).await
 }
 
-/// `DELETE /v1/audiences/{key}/members {"members": [...]}`.
+/// Take members out of an audience.
+#[utoipa::path(
+    delete, path = "/v1/audiences/{key}/members",
+    request_body = audience::MembersRequest,
+    responses((status = 204)),
+)]
+
 pub async fn remove(
     state: web::Data<State>,
     request: HttpRequest,

@@ -19,10 +19,15 @@ use crate::store::backup::{BackupError, require_room};
 /// What is read at once.
 const CHUNK: usize = 1 << 20;
 
-/// `GET /admin/backup`: a data file with all that was committed when the call came.
+/// Back the data up.
 ///
-/// It is made beside the data, where nothing of it is left however this ends, and then sent: a client that reads slowly
-/// holds up nobody's writes.
+/// A data file with all that was committed when the call came. It is made beside the data, where nothing of it is left
+/// however this ends, and then sent: a client that reads slowly holds up nobody's writes.
+#[utoipa::path(
+    get, path = "/admin/backup",
+    responses((status = 200, body = inline(Vec<u8>), content_type = "application/octet-stream")),
+)]
+
 pub async fn stream(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
     let place = Arc::clone(&state.backups).try_acquire_owned();

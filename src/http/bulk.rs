@@ -8,6 +8,7 @@ use super::auth::{Right, Subject, authenticate, require_secret};
 use super::body;
 use super::error::ApiError;
 use super::feeds::{blocking, feed_channel};
+use super::wire::{self, message};
 use crate::base::clock::Timestamp;
 use crate::base::ids::BulkOperationId;
 use crate::base::mail::tell;
@@ -20,7 +21,7 @@ use crate::model::trigger::FieldError;
 use crate::store::op::Change;
 
 /// The changes by name; the browser's client archives by the second one.
-const CHANGES: [(&str, Change); 10] = [
+pub(super) const CHANGES: [(&str, Change); 10] = [
     ("seen", Change::Take(Action::Seen)),
     ("unseen", Change::Take(Action::Unseen)),
     ("read", Change::Take(Action::Read)),
@@ -33,8 +34,16 @@ const CHANGES: [(&str, Change); 10] = [
     ("delete", Change::Delete),
 ];
 
-/// `POST /v1/channels/{channel}/messages/bulk/{action}`: answered when all is written, since clients read their feed
-/// right after it, and ask again as long as anything is left.
+/// Mark all messages of a channel.
+///
+/// Answered when all is written, since clients read their feed right after it, and ask again as long as anything is
+/// left.
+#[utoipa::path(
+    post, path = "/v1/channels/{channel}/messages/bulk/{action}",
+    request_body = message::BulkMarkRequest,
+    responses((status = 200, body = wire::BulkOperation)),
+)]
+
 pub async fn mark(
     state: web::Data<State>,
     request: HttpRequest,
@@ -82,7 +91,8 @@ pub async fn complete(
     Ok(HttpResponse::Ok().json(operation.to_json(&origin(request))))
 }
 
-/// `GET /v1/bulk_operations/{id}`.
+/// Get what became of a bulk call.
+#[utoipa::path(get, path = "/v1/bulk_operations/{id}", responses((status = 200, body = wire::BulkOperation)))]
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,

@@ -9,13 +9,17 @@ use super::body;
 use super::error::ApiError;
 use super::recipients;
 use super::whose::Whose;
+use super::wire::recipient;
 use crate::base::ids::ChannelId;
 use crate::model::channel_data::ChannelData;
 use crate::model::profile::Profile;
 use crate::model::recipient::RecipientRef;
 use crate::model::trigger::FieldError;
 
-/// `GET .../channel_data/{channel}`; 404 when there is none, which clients look for.
+/// Get channel data.
+///
+/// 404 when there is none, which clients look for.
+#[utoipa::path(get, path = "/channel_data/{channel}", responses((status = 200, body = recipient::ChannelData)))]
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -30,7 +34,15 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(data.to_json(channel)))
 }
 
-/// `PUT .../channel_data/{channel} {"data": {...}}`: replaces what is there.
+/// Set channel data.
+///
+/// Replaces what is there.
+#[utoipa::path(
+    put, path = "/channel_data/{channel}",
+    request_body = recipient::ChannelDataRequest,
+    responses((status = 200, body = recipient::ChannelData)),
+)]
+
 pub async fn set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -47,7 +59,10 @@ pub async fn set(
     Ok(HttpResponse::Ok().json(answer))
 }
 
-/// `DELETE .../channel_data/{channel}`; a browser can unset only what is a user's.
+/// Unset channel data.
+///
+/// A browser can unset only what is a user's.
+#[utoipa::path(delete, path = "/channel_data/{channel}", responses((status = 204)))]
 pub async fn unset(
     state: web::Data<State>,
     request: HttpRequest,

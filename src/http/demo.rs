@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::error::ApiError;
+use super::pages;
 use crate::model::channel::ChannelType;
 use crate::model::workflow::{StepKind, Workflow};
 
@@ -17,19 +18,14 @@ use crate::model::workflow::{StepKind, Workflow};
 #[folder = "templates/demo/"]
 struct Files;
 
-/// Nothing from elsewhere, and nothing inline: what a feed item shows was made of data. `ws:` is for browsers to whom a
-/// socket of the same host is not `'self'`.
-const POLICY: &str = "default-src 'self'; connect-src 'self' ws:; object-src 'none'; base-uri 'none'; \
-                      form-action 'none'; frame-ancestors 'none'";
-
 /// `GET /demo`.
 pub async fn page() -> Result<HttpResponse, ApiError> {
-    serve("index.html")
+    pages::serve::<Files>("/demo", "index.html")
 }
 
 /// `GET /demo/{file}`: what the page loads.
 pub async fn file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    serve(&name)
+    pages::serve::<Files>("/demo", &name)
 }
 
 /// `GET /demo/config.json`: what the page has to know of this server.
@@ -63,25 +59,4 @@ fn outline(workflow: &Workflow) -> Value {
         "description": workflow.source.get("description"),
         "steps": steps.collect::<Vec<_>>(),
     })
-}
-
-fn serve(name: &str) -> Result<HttpResponse, ApiError> {
-    let kind = match name.rsplit_once('.') {
-        Some((_, "html")) => "text/html; charset=utf-8",
-        Some((_, "css")) => "text/css; charset=utf-8",
-        Some((_, "js")) => "text/javascript; charset=utf-8",
-        Some((_, "svg")) => "image/svg+xml",
-        _ => "application/octet-stream",
-    };
-    let file = Files::get(name).ok_or_else(|| {
-        ApiError::missing("resource_missing", format!("the demo has no file `{name}`; the page itself is /demo"))
-    })?;
-    Ok(HttpResponse::Ok()
-        .content_type(kind)
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        // Another version of the binary may be started on the same port.
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .body(file.data))
 }

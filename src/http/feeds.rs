@@ -6,6 +6,7 @@ use serde_json::json;
 use super::State;
 use super::auth::{Right, authenticate};
 use super::error::ApiError;
+use super::wire::{feed, page};
 use crate::base::ids::ChannelId;
 use crate::feed::list;
 use crate::feed::query::FeedQuery;
@@ -13,7 +14,13 @@ use crate::model::channel::ChannelType;
 use crate::model::recipient::{RecipientRef, check_id};
 use crate::model::trigger::FieldError;
 
-/// `GET /v1/users/{id}/feeds/{channel}`.
+/// List a feed.
+#[utoipa::path(
+    get, path = "/v1/users/{id}/feeds/{channel}",
+    params(page::Paging, feed::FeedFilter, page::ByTriggerData),
+    responses((status = 200, body = feed::Feed)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -34,7 +41,12 @@ pub async fn list(
     Ok(HttpResponse::Ok().json(page.await?))
 }
 
-/// `GET /v1/users/{id}/feeds/{channel}/settings`.
+/// Get a feed's settings.
+#[utoipa::path(
+    get, path = "/v1/users/{id}/feeds/{channel}/settings",
+    responses((status = 200, body = feed::FeedSettings)),
+)]
+
 pub async fn settings(
     state: web::Data<State>,
     request: HttpRequest,

@@ -7,8 +7,10 @@ use super::State;
 use super::auth::{Right, authenticate};
 use super::error::ApiError;
 use super::whose::Whose;
+use super::wire::{Properties, Status, feed};
 
-/// `GET /v1/users/{id}/guides/{channel}`.
+/// List guides: there are none.
+#[utoipa::path(get, path = "/v1/users/{id}/guides/{channel}", responses((status = 200, body = feed::Guides)))]
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -23,7 +25,15 @@ pub async fn list(
     })))
 }
 
-/// `PUT /v1/users/{id}/guides/messages/{status}` and its kin: a client may know a guide from another server.
+/// Mark a guide.
+///
+/// A client may know a guide from another server.
+#[utoipa::path(
+    put, path = "/v1/users/{id}/guides/messages/{status}",
+    request_body = Properties,
+    responses((status = 200, body = Status)),
+)]
+
 pub async fn mark(
     state: web::Data<State>,
     request: HttpRequest,

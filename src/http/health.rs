@@ -7,8 +7,10 @@ use serde_json::json;
 use super::State;
 use super::auth::require_secret;
 use super::error::ApiError;
+use super::wire::Status;
 
-/// `GET /healthz`: the process runs and its disk works.
+/// The process runs and its disk works.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, body = Status)))]
 pub async fn alive(state: web::Data<State>) -> HttpResponse {
     match state.intake.engine.store.failure() {
         None => HttpResponse::Ok().json(json!({"status": "ok"})),
@@ -16,7 +18,10 @@ pub async fn alive(state: web::Data<State>) -> HttpResponse {
     }
 }
 
-/// `GET /readyz`: new work is taken. The socket is opened after recovery, so a server that answers has recovered.
+/// New work is taken.
+///
+/// The socket is opened after recovery, so a server that answers has recovered.
+#[utoipa::path(get, path = "/readyz", responses((status = 200, body = Status)))]
 pub async fn ready(state: web::Data<State>) -> HttpResponse {
     if state.is_accepting() {
         HttpResponse::Ok().json(json!({"status": "ready"}))
@@ -25,7 +30,10 @@ pub async fn ready(state: web::Data<State>) -> HttpResponse {
     }
 }
 
-/// `GET /metrics` in Prometheus' text form: from this machine, or with a secret key.
+/// Get metrics in Prometheus' text form.
+///
+/// From this machine, or with a secret key.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     if !request.peer_addr().is_some_and(|peer| peer.ip().is_loopback()) {
         require_secret(&request, &state)?;

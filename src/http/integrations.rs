@@ -7,8 +7,15 @@ use super::State;
 use super::auth::require_secret;
 use super::body;
 use super::error::ApiError;
+use super::wire::Properties;
 
-/// `POST /v1/integrations/census/custom-destination` and `.../hightouch/embedded-destination`.
+/// Push a sync: none is taken.
+#[utoipa::path(
+    post, path = "/v1/integrations/census/custom-destination",
+    request_body = Properties,
+    responses((status = 200, body = Properties)),
+)]
+
 pub async fn refuse(
     state: web::Data<State>,
     request: HttpRequest,

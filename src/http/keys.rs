@@ -8,16 +8,26 @@ use super::auth::require_secret;
 use super::body;
 use super::error::ApiError;
 use super::key_ring::{KeyError, KeyKind};
+use super::wire::operator;
 use crate::model::recipient::kind;
 use crate::model::trigger::FieldError;
 
-/// `GET /admin/keys`.
+/// List keys.
+#[utoipa::path(get, path = "/admin/keys", responses((status = 200, body = operator::Keys)))]
 pub async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
     Ok(HttpResponse::Ok().json(json!({"entries": state.keys.list()})))
 }
 
-/// `POST /admin/keys {"kind": "secret", "name": "ci"}`: the only answer that ever has the key.
+/// Make a key.
+///
+/// The only answer that ever has the key.
+#[utoipa::path(
+    post, path = "/admin/keys",
+    request_body = operator::KeyRequest,
+    responses((status = 201, body = operator::NewKey)),
+)]
+
 pub async fn create(
     state: web::Data<State>,
     request: HttpRequest,
@@ -40,7 +50,10 @@ pub async fn create(
     Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(new))
 }
 
-/// `DELETE /admin/keys/{id}`, or its last four characters: nobody gets in with it once this is answered.
+/// Revoke a key.
+///
+/// By its id or its last four characters. Nobody gets in with it once this is answered.
+#[utoipa::path(delete, path = "/admin/keys/{id}", responses((status = 200, body = operator::Key)))]
 pub async fn revoke(
     state: web::Data<State>,
     request: HttpRequest,

@@ -8,13 +8,20 @@ use super::auth::{Reach, require_secret};
 use super::error::ApiError;
 use super::feeds::blocking;
 use super::messages::find;
+use super::wire::{message, page};
 use crate::model::message::Message;
 use crate::model::page::{Page, PageRequest, cursor};
 use crate::model::query::Query;
 use crate::model::trigger_data::{TriggerData, TriggerDataFilter};
 use crate::store::{Reader, StoreError};
 
-/// `GET /v1/messages/{id}/activities`.
+/// List a message's activities.
+#[utoipa::path(
+    get, path = "/v1/messages/{id}/activities",
+    params(page::Paging, page::ByTriggerData),
+    responses((status = 200, body = page::Items<message::Activity>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,

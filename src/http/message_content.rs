@@ -7,13 +7,15 @@ use super::State;
 use super::auth::{Reach, require_secret};
 use super::error::ApiError;
 use super::messages::find;
+use super::wire::message;
 use crate::engine::Channel;
 use crate::model::message::{Content, Message};
 use crate::model::message_filter::message_ids;
 use crate::model::query::Query;
 use crate::model::trigger::FieldError;
 
-/// `GET /v1/messages/{id}/content`.
+/// Get a message's content.
+#[utoipa::path(get, path = "/v1/messages/{id}/content", responses((status = 200, body = message::MessageContent)))]
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -24,7 +26,15 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(content_json(&message, &state.intake.engine.channels)))
 }
 
-/// `GET /v1/messages/batch/content?message_ids[]=..`: in the order of the ids; those that no message has are left out.
+/// Get the content of many messages.
+///
+/// In the order of the ids; those that no message has are left out.
+#[utoipa::path(
+    get, path = "/v1/messages/batch/content",
+    params(message::MessageIds),
+    responses((status = 200, body = Vec<message::MessageContent>)),
+)]
+
 pub async fn batch(
     state: web::Data<State>,
     request: HttpRequest,

@@ -9,6 +9,7 @@ use super::auth::{Reach, require_secret};
 use super::error::ApiError;
 use super::messages::find;
 use super::page::page_request;
+use super::wire::{message, page};
 use crate::engine::Channel;
 use crate::model::message::{Attempt, Content, Message};
 use crate::model::page::{Page, cursor};
@@ -17,7 +18,15 @@ use crate::store::StoreError;
 /// There is one environment, and it has no id of its own.
 const ENVIRONMENT: Uuid = Uuid::nil();
 
-/// `GET /v1/messages/{id}/delivery_logs`, newest first. An item of a feed is delivered by nobody and has none.
+/// List the attempts to send a message.
+///
+/// Newest first. An item of a feed is delivered by nobody and has none.
+#[utoipa::path(
+    get, path = "/v1/messages/{id}/delivery_logs",
+    params(page::Paging),
+    responses((status = 200, body = page::Items<message::MessageDeliveryLog>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,

@@ -8,6 +8,7 @@ use super::auth::{Reach, require_secret};
 use super::error::ApiError;
 use super::feeds::blocking;
 use super::messages::find;
+use super::wire::{message, page};
 use crate::base::clock::Timestamp;
 use crate::model::engagement::MessageEvent;
 use crate::model::message::{Attempt, AttemptResult, Content, Message, Status};
@@ -25,7 +26,15 @@ struct Event {
     mark: bool,
 }
 
-/// `GET /v1/messages/{id}/events`, newest first.
+/// List what happened to a message.
+///
+/// Newest first.
+#[utoipa::path(
+    get, path = "/v1/messages/{id}/events",
+    params(page::Paging),
+    responses((status = 200, body = page::Items<message::MessageEvent>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,

@@ -9,6 +9,7 @@ use super::error::ApiError;
 use super::feeds::blocking;
 use super::message_json::message_json;
 use super::whose::Whose;
+use super::wire::{message, page};
 use crate::model::message::Message;
 use crate::model::message_filter::MessageFilter;
 use crate::model::page::{Page, PageRequest, cursor};
@@ -17,7 +18,13 @@ use crate::model::recipient::RecipientRef;
 use crate::model::trigger_data::TriggerData;
 use crate::store::{Reader, StoreError};
 
-/// `GET /v1/messages`.
+/// List messages.
+#[utoipa::path(
+    get, path = "/v1/messages",
+    params(page::Paging, message::MessageFilter, page::ByTriggerData),
+    responses((status = 200, body = page::Items<message::Message>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -27,7 +34,13 @@ pub async fn list(
     answer(&state, None, &query).await
 }
 
-/// `GET /v1/users/{id}/messages` and `GET /v1/objects/{collection}/{id}/messages`, with the same filters.
+/// List a recipient's messages.
+#[utoipa::path(
+    get, path = "/messages",
+    params(page::Paging, message::MessageFilter, page::ByTriggerData),
+    responses((status = 200, body = page::Items<message::Message>)),
+)]
+
 pub async fn list_of(
     state: web::Data<State>,
     request: HttpRequest,

@@ -11,6 +11,7 @@ use super::body;
 use super::error::ApiError;
 use super::feeds::blocking;
 use super::message_json::message_json;
+use super::wire::message;
 use crate::base::ids::MessageId;
 use crate::base::mail::tell;
 use crate::feed::hub::FeedMarked;
@@ -26,7 +27,8 @@ const MAX_BATCH: usize = 50;
 const MAX_METADATA: usize = 5;
 const MAX_METADATA_BYTES: usize = 8 * 1024;
 
-/// `GET /v1/messages/{id}`.
+/// Get a message.
+#[utoipa::path(get, path = "/v1/messages/{id}", responses((status = 200, body = message::Message)))]
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -42,7 +44,13 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(json.await?))
 }
 
-/// `PUT /v1/messages/{id}/{seen|read|archived|interacted}`.
+/// Mark a message.
+#[utoipa::path(
+    put, path = "/v1/messages/{id}/{status}",
+    request_body = Option<message::InteractionRequest>,
+    responses((status = 200, body = message::Message)),
+)]
+
 pub async fn set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -53,7 +61,10 @@ pub async fn set(
     mark_one(&state, &request, &path.0, action, payload).await
 }
 
-/// `DELETE /v1/messages/{id}/{seen|read|archived|interacted}`, also by the name of what undoes it.
+/// Take a mark back.
+///
+/// Also by the name of what undoes it.
+#[utoipa::path(delete, path = "/v1/messages/{id}/{status}", responses((status = 200, body = message::Message)))]
 pub async fn clear(
     state: web::Data<State>,
     request: HttpRequest,
@@ -65,8 +76,15 @@ pub async fn clear(
     mark_one(&state, &request, &path.0, action(&name, &undone)?, payload).await
 }
 
-/// `POST /v1/messages/batch/{status} {"message_ids": [...]}`. Ids that no message has, or one that the caller
-/// may not mark, are left out of the answer.
+/// Mark many messages.
+///
+/// Ids that no message has, or one that the caller may not mark, are left out of the answer.
+#[utoipa::path(
+    post, path = "/v1/messages/batch/{status}",
+    request_body = message::BatchRequest,
+    responses((status = 200, body = Vec<message::Message>)),
+)]
+
 pub async fn batch(
     state: web::Data<State>,
     request: HttpRequest,

@@ -29,7 +29,9 @@ pub mod message_json;
 pub mod message_list;
 pub mod messages;
 pub mod objects;
+pub mod openapi;
 pub mod page;
+pub mod pages;
 pub mod preference_center;
 pub mod preferences;
 pub mod providers;
@@ -44,6 +46,7 @@ pub mod upgrade;
 pub mod user_token;
 pub mod users;
 pub mod whose;
+pub mod wire;
 pub mod workflows;
 
 use std::path::PathBuf;
@@ -220,6 +223,10 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/v1/schedules", web::put().to(schedules::update))
         .route("/v1/schedules", web::delete().to(schedules::delete))
         .route("/v1/schedules/bulk/create", web::post().to(schedules::bulk_create))
+        .route("/v1/openapi", web::get().to(openapi::json))
+        .route("/v1/openapi.json", web::get().to(openapi::json))
+        .route("/docs", web::get().to(openapi::page))
+        .route("/docs/{file}", web::get().to(openapi::file))
         .route("/v1/bulk_operations/{id}", web::get().to(bulk::get))
         .route("/admin/keys", web::get().to(keys::list))
         .route("/admin/keys", web::post().to(keys::create))

@@ -8,11 +8,20 @@ use super::body;
 use super::error::ApiError;
 use super::recipients;
 use super::whose::Whose;
+use super::wire::{BulkOperation, page, recipient};
 use crate::model::entries::{MAX_BULK, described, ids};
 use crate::model::recipient::{RecipientRef, check_id};
 use crate::model::trigger::FieldError;
 
-/// `GET /v1/objects/{collection}`, by id.
+/// List objects.
+///
+/// By id.
+#[utoipa::path(
+    get, path = "/v1/objects/{collection}",
+    params(page::Paging, page::Including),
+    responses((status = 200, body = page::Entries<recipient::Object>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -24,7 +33,8 @@ pub async fn list(
     recipients::list(&state, collection.into_inner(), &query).await
 }
 
-/// `GET /v1/objects/{collection}/{id}`.
+/// Get an object.
+#[utoipa::path(get, path = "/v1/objects/{collection}/{id}", responses((status = 200, body = recipient::Object)))]
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -40,7 +50,15 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(found.to_json()))
 }
 
-/// `PUT /v1/objects/{collection}/{id}`: creates the object, or merges the properties in.
+/// Set an object.
+///
+/// Creates the object, or merges the properties in.
+#[utoipa::path(
+    put, path = "/v1/objects/{collection}/{id}",
+    request_body = recipient::IdentifyRequest,
+    responses((status = 200, body = recipient::Object)),
+)]
+
 pub async fn set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -52,7 +70,10 @@ pub async fn set(
     Ok(HttpResponse::Ok().json(set.to_json()))
 }
 
-/// `DELETE /v1/objects/{collection}/{id}`: with its subscriptions. Deleting again changes nothing.
+/// Delete an object.
+///
+/// With its subscriptions. Deleting again changes nothing.
+#[utoipa::path(delete, path = "/v1/objects/{collection}/{id}", responses((status = 204)))]
 pub async fn delete(
     state: web::Data<State>,
     request: HttpRequest,
@@ -63,7 +84,13 @@ pub async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST /v1/objects/{collection}/bulk/set {"objects": [...]}`.
+/// Set many objects.
+#[utoipa::path(
+    post, path = "/v1/objects/{collection}/bulk/set",
+    request_body = recipient::BulkSetObjectsRequest,
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -78,7 +105,13 @@ pub async fn bulk_set(
     recipients::identify_all(&state, &request, "objects.set", objects, errors, bytes).await
 }
 
-/// `POST /v1/objects/{collection}/bulk/delete {"object_ids": [...]}`.
+/// Delete many objects.
+#[utoipa::path(
+    post, path = "/v1/objects/{collection}/bulk/delete",
+    request_body = recipient::BulkDeleteObjectsRequest,
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_delete(
     state: web::Data<State>,
     request: HttpRequest,

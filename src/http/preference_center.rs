@@ -6,10 +6,16 @@ use serde_json::json;
 use super::State;
 use super::auth::{Right, authenticate, require_secret};
 use super::error::ApiError;
+use super::wire::{Error, recipient};
 use crate::model::recipient::RecipientRef;
 use crate::model::trigger::FieldError;
 
-/// `GET /v1/users/{id}/preference_center/config`.
+/// Get the preference center: there is none.
+#[utoipa::path(
+    get, path = "/v1/users/{id}/preference_center/config",
+    responses((status = 200, body = recipient::PreferenceCenter)),
+)]
+
 pub async fn config(
     state: web::Data<State>,
     request: HttpRequest,
@@ -27,7 +33,8 @@ pub async fn config(
     })))
 }
 
-/// `POST /v1/users/{id}/preference_center/signed_url`.
+/// Get a link to the preference center: there is none.
+#[utoipa::path(post, path = "/v1/users/{id}/preference_center/signed_url", responses((status = 422, body = Error)))]
 pub async fn signed_url(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
     let message = "this server has no preference center; build your own over /v1/users/{id}/preferences";

@@ -9,6 +9,7 @@ use super::body;
 use super::error::ApiError;
 use super::recipients;
 use super::whose::Whose;
+use super::wire::{BulkOperation, preference};
 use crate::model::access::Access;
 use crate::model::entries::{MAX_BULK, ids};
 use crate::model::preferences::{DEFAULT_SET, Persistence, PreferenceWrite, SECTIONS};
@@ -18,7 +19,10 @@ use crate::model::recipient::{Recipient, RecipientRef, check_id};
 use crate::model::trigger::{FieldError, NamedRecipient};
 use crate::store::{Reader, StoreError};
 
-/// `GET .../preferences`: every set that is stored, and the default one.
+/// List preference sets.
+///
+/// Every set that is stored, and the default one.
+#[utoipa::path(get, path = "/preferences", responses((status = 200, body = Vec<preference::PreferenceSet>)))]
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -31,8 +35,15 @@ pub async fn list(
     Ok(HttpResponse::Ok().json(sets.map(|(_, set)| set).collect::<Vec<_>>()))
 }
 
-/// `GET .../preferences/{set}`, as it takes effect: with what the tenant and the environment say. One that nobody set is
-/// theirs alone.
+/// Get a preference set as it takes effect.
+///
+/// With what the tenant and the environment say. One that nobody set is theirs alone.
+#[utoipa::path(
+    get, path = "/preferences/{set}",
+    params(preference::TenantView),
+    responses((status = 200, body = preference::PreferenceSet)),
+)]
+
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -47,7 +58,15 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(effective(&state, &reader, &recipient, tenant, id)?))
 }
 
-/// `PUT .../preferences/{set}`: replaces the set, unless it says that it merges.
+/// Set a preference set.
+///
+/// Replaces the set, unless it says that it merges.
+#[utoipa::path(
+    put, path = "/preferences/{set}",
+    request_body = preference::PreferenceSetRequest,
+    responses((status = 200, body = preference::PreferenceSet)),
+)]
+
 pub async fn put(
     state: web::Data<State>,
     request: HttpRequest,
@@ -60,7 +79,13 @@ pub async fn put(
     .await
 }
 
-/// `PUT .../preferences/{set}/{section}`: replaces a section.
+/// Replace a section of a preference set.
+#[utoipa::path(
+    put, path = "/preferences/{set}/{section}",
+    request_body = preference::SectionRequest,
+    responses((status = 200, body = preference::PreferenceSet)),
+)]
+
 pub async fn put_section(
     state: web::Data<State>,
     request: HttpRequest,
@@ -71,7 +96,13 @@ pub async fn put_section(
     write(&state, &request, &whose, payload, |body, errors| PreferenceWrite::section(section, body, errors)).await
 }
 
-/// `PUT .../preferences/{set}/{section}/{key}`: replaces one setting.
+/// Replace one setting of a preference set.
+#[utoipa::path(
+    put, path = "/preferences/{set}/{section}/{key}",
+    request_body = preference::SettingRequest,
+    responses((status = 200, body = preference::PreferenceSet)),
+)]
+
 pub async fn put_setting(
     state: web::Data<State>,
     request: HttpRequest,
@@ -83,7 +114,8 @@ pub async fn put_setting(
         .await
 }
 
-/// `DELETE .../preferences/{set}`.
+/// Unset a preference set.
+#[utoipa::path(delete, path = "/preferences/{set}", responses((status = 204)))]
 pub async fn unset(
     state: web::Data<State>,
     request: HttpRequest,
@@ -98,7 +130,13 @@ pub async fn unset(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST /v1/users/bulk/preferences {"user_ids": [...], "preferences": {...}}`: replaces a set of many users.
+/// Replace a preference set of many users.
+#[utoipa::path(
+    post, path = "/v1/users/bulk/preferences",
+    request_body = preference::BulkPreferencesRequest,
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_set(
     state: web::Data<State>,
     request: HttpRequest,

@@ -7,6 +7,7 @@ use super::State;
 use super::auth::require_secret;
 use super::error::ApiError;
 use super::feeds::blocking;
+use super::wire::{operator, page};
 use crate::base::clock::Timestamp;
 use crate::base::ids::RunId;
 use crate::engine::pending::{self, Filter, Page, PendingRun};
@@ -15,8 +16,16 @@ use crate::model::query::Query;
 use crate::model::recipient::RecipientRef;
 use crate::model::trigger::FieldError;
 
-/// `GET /admin/runs?workflow=..&recipient=..&tenant=..&page_size=50&after=..`: runs that have not ended, oldest first. A
-/// page may have fewer entries than asked for, and is the last one when it has no `after`.
+/// List pending runs.
+///
+/// Runs that have not ended, oldest first. A page may have fewer entries than asked for, and is the last one when it
+/// has no `after`.
+#[utoipa::path(
+    get, path = "/admin/runs",
+    params(page::Paging, operator::RunFilter),
+    responses((status = 200, body = page::Entries<operator::PendingRun>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,

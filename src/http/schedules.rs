@@ -10,6 +10,7 @@ use super::bulk;
 use super::error::ApiError;
 use super::feeds::blocking;
 use super::whose::Whose;
+use super::wire::{BulkOperation, page, schedule};
 use crate::base::ids::ScheduleId;
 use crate::base::mail::tell;
 use crate::engine::scheduler::LookAgain;
@@ -23,7 +24,15 @@ use crate::model::trigger::FieldError;
 use crate::store::op::{ChangeSchedules, Identify, ScheduleChange};
 use crate::store::{Reader, StoreError};
 
-/// `POST /v1/schedules`: one schedule for each recipient.
+/// Create schedules.
+///
+/// One schedule for each recipient.
+#[utoipa::path(
+    post, path = "/v1/schedules",
+    request_body = schedule::CreateSchedulesRequest,
+    responses((status = 200, body = Vec<schedule::Schedule>)),
+)]
+
 pub async fn create(
     state: web::Data<State>,
     request: HttpRequest,
@@ -40,7 +49,15 @@ pub async fn create(
     change(&state, ChangeSchedules { change: made, people, at: state.now(), bytes }).await
 }
 
-/// `POST /v1/schedules/bulk/create`: many, each of its own workflow.
+/// Create many schedules.
+///
+/// Each of its own workflow.
+#[utoipa::path(
+    post, path = "/v1/schedules/bulk/create",
+    request_body = schedule::BulkCreateSchedulesRequest,
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_create(
     state: web::Data<State>,
     request: HttpRequest,
@@ -70,7 +87,15 @@ pub async fn bulk_create(
     bulk::complete(&state, &request, "schedules.create", rows, started_at).await
 }
 
-/// `PUT /v1/schedules {"schedule_ids": [...], ...}`: what is said is changed in all of them.
+/// Update schedules.
+///
+/// What is said is changed in all of them.
+#[utoipa::path(
+    put, path = "/v1/schedules",
+    request_body = schedule::UpdateSchedulesRequest,
+    responses((status = 200, body = Vec<schedule::Schedule>)),
+)]
+
 pub async fn update(
     state: web::Data<State>,
     request: HttpRequest,
@@ -83,7 +108,15 @@ pub async fn update(
     change(&state, ChangeSchedules { change: updated, people, at: state.now(), bytes }).await
 }
 
-/// `DELETE /v1/schedules {"schedule_ids": [...]}`: answers what was deleted.
+/// Delete schedules.
+///
+/// Answers what was deleted.
+#[utoipa::path(
+    delete, path = "/v1/schedules",
+    request_body = schedule::DeleteSchedulesRequest,
+    responses((status = 200, body = Vec<schedule::Schedule>)),
+)]
+
 pub async fn delete(
     state: web::Data<State>,
     request: HttpRequest,
@@ -125,7 +158,15 @@ fn schedule_json(reader: &Reader, schedule: &Schedule) -> Result<Value, StoreErr
     Ok(schedule.to_json(&person(&schedule.recipient)?, actor.as_ref()))
 }
 
-/// `GET /v1/schedules?workflow=..`, newest first, also of some recipients alone.
+/// List a workflow's schedules.
+///
+/// Newest first, also of some recipients alone.
+#[utoipa::path(
+    get, path = "/v1/schedules",
+    params(page::Paging, schedule::ScheduleFilter),
+    responses((status = 200, body = page::Entries<schedule::Schedule>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -139,7 +180,13 @@ pub async fn list(
     .await
 }
 
-/// `GET /v1/users/{id}/schedules` and `GET /v1/objects/{collection}/{id}/schedules`.
+/// List a recipient's schedules.
+#[utoipa::path(
+    get, path = "/schedules",
+    params(page::Paging, schedule::OwnScheduleFilter),
+    responses((status = 200, body = page::Entries<schedule::Schedule>)),
+)]
+
 pub async fn list_of(
     state: web::Data<State>,
     request: HttpRequest,

@@ -13,6 +13,7 @@ use super::objects::check_collection;
 use super::page::page_request;
 use super::preferences::{wants_preferences, with_preferences};
 use super::whose::Whose;
+use super::wire::{BulkOperation, page, subscription};
 use crate::model::entries::{MAX_BULK, entries, recipients, references};
 use crate::model::page::{Page, PageRequest};
 use crate::model::query::Query;
@@ -25,7 +26,15 @@ use crate::store::{Reader, StoreError};
 /// Subscriptions of one write: 8 ms of the writer.
 const PORTION: usize = 250;
 
-/// `GET /v1/users/{id}/subscriptions`: what the user subscribes to.
+/// List a user's subscriptions.
+///
+/// What the user subscribes to.
+#[utoipa::path(
+    get, path = "/v1/users/{id}/subscriptions",
+    params(page::Paging, page::Including),
+    responses((status = 200, body = page::Entries<subscription::Subscription>)),
+)]
+
 pub async fn of_user(
     state: web::Data<State>,
     request: HttpRequest,
@@ -36,8 +45,15 @@ pub async fn of_user(
     page(&state, whose.recipient()?, true, query.into_inner()).await
 }
 
-/// `GET /v1/objects/{collection}/{id}/subscriptions`: who subscribes to the object, or with `mode=recipient` what the
-/// object subscribes to.
+/// List an object's subscriptions.
+///
+/// Who subscribes to the object, or with `mode=recipient` what the object subscribes to.
+#[utoipa::path(
+    get, path = "/v1/objects/{collection}/{id}/subscriptions",
+    params(page::Paging, page::Including, subscription::ObjectSubscriptions),
+    responses((status = 200, body = page::Entries<subscription::Subscription>)),
+)]
+
 pub async fn of_object(
     state: web::Data<State>,
     request: HttpRequest,
@@ -104,8 +120,15 @@ fn among(
     Ok(Page::of(asked.select(found), asked))
 }
 
-/// `POST /v1/objects/{collection}/{id}/subscriptions {"recipients": [...], "properties"}`: whoever is subscribed already
-/// gets the properties.
+/// Subscribe to an object.
+///
+/// Whoever is subscribed already gets the properties.
+#[utoipa::path(
+    post, path = "/v1/objects/{collection}/{id}/subscriptions",
+    request_body = subscription::SubscribeRequest,
+    responses((status = 200, body = Vec<subscription::Subscription>)),
+)]
+
 pub async fn add(
     state: web::Data<State>,
     request: HttpRequest,
@@ -124,7 +147,15 @@ pub async fn add(
     answer(&state, state.intake.engine.store.subscribe(subscribe).await?)
 }
 
-/// `DELETE /v1/objects/{collection}/{id}/subscriptions {"recipients": [...]}`: answers those that there were.
+/// Unsubscribe from an object.
+///
+/// Answers those that there were.
+#[utoipa::path(
+    delete, path = "/v1/objects/{collection}/{id}/subscriptions",
+    request_body = subscription::UnsubscribeRequest,
+    responses((status = 200, body = Vec<subscription::Subscription>)),
+)]
+
 pub async fn delete(
     state: web::Data<State>,
     request: HttpRequest,
@@ -143,7 +174,13 @@ pub async fn delete(
     answer(&state, state.intake.engine.store.unsubscribe(Unsubscribe { pairs }).await?)
 }
 
-/// `POST /v1/objects/{collection}/bulk/subscriptions/add {"subscriptions": [{"id", "recipients", "properties"}]}`.
+/// Subscribe to many objects.
+#[utoipa::path(
+    post, path = "/v1/objects/{collection}/bulk/subscriptions/add",
+    request_body = subscription::BulkSubscribeRequest,
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_add(
     state: web::Data<State>,
     request: HttpRequest,
@@ -174,7 +211,13 @@ pub async fn bulk_add(
     bulk::complete(&state, &request, "objects.add_subscriptions", rows, started_at).await
 }
 
-/// `POST /v1/objects/{collection}/bulk/subscriptions/delete {"subscriptions": [{"id", "recipients"}]}`.
+/// Unsubscribe from many objects.
+#[utoipa::path(
+    post, path = "/v1/objects/{collection}/bulk/subscriptions/delete",
+    request_body = subscription::BulkUnsubscribeRequest,
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_delete(
     state: web::Data<State>,
     request: HttpRequest,

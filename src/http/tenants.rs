@@ -10,13 +10,22 @@ use super::error::ApiError;
 use super::feeds::blocking;
 use super::page::page_request;
 use super::recipients;
+use super::wire::{BulkOperation, page, recipient};
 use crate::model::entries::{MAX_BULK, described, ids};
 use crate::model::preferences::DEFAULT_SET;
 use crate::model::query::Query;
 use crate::model::recipient::{Recipient, RecipientRef, TENANTS, check_id};
 use crate::model::trigger::FieldError;
 
-/// `GET /v1/tenants`, by id.
+/// List tenants.
+///
+/// By id.
+#[utoipa::path(
+    get, path = "/v1/tenants",
+    params(page::Paging, recipient::TenantFilter),
+    responses((status = 200, body = page::Entries<recipient::Tenant>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -37,7 +46,13 @@ pub async fn list(
     Ok(HttpResponse::Ok().json(page.await?))
 }
 
-/// `GET /v1/tenants/{id}`.
+/// Get a tenant.
+#[utoipa::path(
+    get, path = "/v1/tenants/{id}",
+    params(recipient::TenantView),
+    responses((status = 200, body = recipient::Tenant)),
+)]
+
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -53,8 +68,16 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(tenant_json(&state, &found, is_resolved(&query))))
 }
 
-/// `PUT /v1/tenants/{id}`: creates the tenant, or merges the properties in. So do its preferences, unless they say that
-/// they replace.
+/// Set a tenant.
+///
+/// Creates the tenant, or merges the properties in. So do its preferences, unless they say that they replace.
+#[utoipa::path(
+    put, path = "/v1/tenants/{id}",
+    params(recipient::TenantView),
+    request_body = recipient::TenantRequest,
+    responses((status = 200, body = recipient::Tenant)),
+)]
+
 pub async fn set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -67,7 +90,10 @@ pub async fn set(
     Ok(HttpResponse::Ok().json(tenant_json(&state, &set, is_resolved(&query))))
 }
 
-/// `DELETE /v1/tenants/{id}`. Deleting again changes nothing.
+/// Delete a tenant.
+///
+/// Deleting again changes nothing.
+#[utoipa::path(delete, path = "/v1/tenants/{id}", responses((status = 204)))]
 pub async fn delete(
     state: web::Data<State>,
     request: HttpRequest,
@@ -78,7 +104,13 @@ pub async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST /v1/tenants/bulk/set {"tenants": [...]}`.
+/// Set many tenants.
+#[utoipa::path(
+    post, path = "/v1/tenants/bulk/set",
+    request_body = recipient::BulkSetTenantsRequest,
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -91,7 +123,15 @@ pub async fn bulk_set(
     recipients::identify_all(&state, &request, "tenants.set", tenants, errors, bytes).await
 }
 
-/// `POST /v1/tenants/bulk/delete?tenant_ids[]=...`: the ids stand in the query, where clients put them, or in the body.
+/// Delete many tenants.
+///
+/// The ids stand in the query, where clients put them, or in the body.
+#[utoipa::path(
+    post, path = "/v1/tenants/bulk/delete",
+    params(recipient::TenantIds),
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_delete(
     state: web::Data<State>,
     request: HttpRequest,

@@ -9,12 +9,21 @@ use super::body;
 use super::error::ApiError;
 use super::preferences::{require_tenant, tenant_of};
 use super::recipients;
+use super::wire::{BulkOperation, page, recipient};
 use crate::model::entries::{MAX_BULK, described, ids};
 use crate::model::profile::Profile;
 use crate::model::recipient::{RecipientRef, USERS, check_id};
 use crate::model::trigger::FieldError;
 
-/// `GET /v1/users`, by id.
+/// List users.
+///
+/// By id.
+#[utoipa::path(
+    get, path = "/v1/users",
+    params(page::Paging, page::Including),
+    responses((status = 200, body = page::Entries<recipient::User>)),
+)]
+
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -24,7 +33,8 @@ pub async fn list(
     recipients::list(&state, USERS.into(), &query).await
 }
 
-/// `GET /v1/users/{id}`.
+/// Get a user.
+#[utoipa::path(get, path = "/v1/users/{id}", responses((status = 200, body = recipient::User)))]
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -39,7 +49,15 @@ fn unknown(id: &str) -> ApiError {
     ApiError::missing("resource_missing", format!("no user has the id `{id}`; PUT to /v1/users/{id} identifies one"))
 }
 
-/// `PUT /v1/users/{id}`: creates the user, or merges the properties in.
+/// Identify a user.
+///
+/// Creates the user, or merges the properties in.
+#[utoipa::path(
+    put, path = "/v1/users/{id}",
+    request_body = recipient::IdentifyRequest,
+    responses((status = 200, body = recipient::User)),
+)]
+
 pub async fn identify(
     state: web::Data<State>,
     request: HttpRequest,
@@ -63,7 +81,10 @@ pub async fn identify(
     Ok(HttpResponse::Ok().json(identified.to_json()))
 }
 
-/// `DELETE /v1/users/{id}`: with all that is the user's. Deleting again changes nothing.
+/// Delete a user.
+///
+/// With all that is the user's. Deleting again changes nothing.
+#[utoipa::path(delete, path = "/v1/users/{id}", responses((status = 204)))]
 pub async fn delete(
     state: web::Data<State>,
     request: HttpRequest,
@@ -74,8 +95,15 @@ pub async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST /v1/users/{id}/merge {"from_user_id"}`: the other user's data and the messages of its last 30 days become this
-/// one's, and the other is deleted.
+/// Merge two users.
+///
+/// The other user's data and the messages of its last 30 days become this one's, and the other is deleted.
+#[utoipa::path(
+    post, path = "/v1/users/{id}/merge",
+    request_body = recipient::MergeRequest,
+    responses((status = 200, body = recipient::User)),
+)]
+
 pub async fn merge(
     state: web::Data<State>,
     request: HttpRequest,
@@ -98,7 +126,13 @@ pub async fn merge(
     Ok(HttpResponse::Ok().json(merged.to_json()))
 }
 
-/// `POST /v1/users/bulk/identify {"users": [...]}`.
+/// Identify many users.
+#[utoipa::path(
+    post, path = "/v1/users/bulk/identify",
+    request_body = recipient::BulkIdentifyRequest,
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_identify(
     state: web::Data<State>,
     request: HttpRequest,
@@ -111,7 +145,13 @@ pub async fn bulk_identify(
     recipients::identify_all(&state, &request, "users.identify", users, errors, bytes).await
 }
 
-/// `POST /v1/users/bulk/delete {"user_ids": [...]}`.
+/// Delete many users.
+#[utoipa::path(
+    post, path = "/v1/users/bulk/delete",
+    request_body = recipient::BulkDeleteUsersRequest,
+    responses((status = 200, body = BulkOperation)),
+)]
+
 pub async fn bulk_delete(
     state: web::Data<State>,
     request: HttpRequest,

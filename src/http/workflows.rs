@@ -9,13 +9,23 @@ use super::auth::require_secret;
 use super::body;
 use super::error::ApiError;
 use super::idempotency;
+use super::wire::{self, workflow};
 use crate::engine::trigger::Triggered;
 use crate::model::trigger::{CancelRequest, FieldError, TriggerRequest, check_workflow_key};
 use crate::store::apply::remembered;
 use crate::store::op::{Idempotency, Idempotent};
 use crate::store::{Refused, StoreError};
 
-/// `POST /v1/workflows/{key}/trigger`: answered once the trigger is on disk.
+/// Trigger a workflow.
+///
+/// Answered once the trigger is on disk.
+#[utoipa::path(
+    post, path = "/v1/workflows/{key}/trigger",
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "The same key with the same body within 24 hours is the same trigger.")),
+    request_body = workflow::TriggerRequest,
+    responses((status = 200, body = workflow::Triggered)),
+)]
+
 pub async fn trigger(
     state: web::Data<State>,
     request: HttpRequest,
@@ -66,7 +76,15 @@ async fn start(
     Ok(triggered)
 }
 
-/// `POST /v1/notify {"name", ...}`: a trigger as the first API had it, which has no idempotency.
+/// Trigger a workflow, as the first API did.
+///
+/// Without idempotency.
+#[utoipa::path(
+    post, path = "/v1/notify",
+    request_body = workflow::NotifyRequest,
+    responses((status = 200, body = workflow::Notified), (status = 404, body = wire::Error)),
+)]
+
 pub async fn notify(
     state: web::Data<State>,
     request: HttpRequest,
@@ -82,7 +100,13 @@ pub async fn notify(
     }
 }
 
-/// `POST /v1/notify/cancel {"name", "cancellation_key", "recipients"}`.
+/// Cancel runs, as the first API did.
+#[utoipa::path(
+    post, path = "/v1/notify/cancel",
+    request_body = workflow::NotifyCancelRequest,
+    responses((status = 204)),
+)]
+
 pub async fn notify_cancel(
     state: web::Data<State>,
     request: HttpRequest,
@@ -120,8 +144,16 @@ fn replay(known: &Idempotent) -> HttpResponse {
         .json(json!({"workflow_run_id": known.trigger}))
 }
 
-/// `POST /v1/workflows/{key}/cancel`: answered once no later step of the runs can start. 204 also when there was
-/// nothing to cancel; `x-cancel-outcome` says how many runs ended, and how many of their sends were on the wire.
+/// Cancel runs of a workflow.
+///
+/// Answered once no later step of the runs can start. 204 also when there was nothing to cancel; `x-cancel-outcome`
+/// says how many runs ended, and how many of their sends were on the wire.
+#[utoipa::path(
+    post, path = "/v1/workflows/{key}/cancel",
+    request_body = workflow::CancelRequest,
+    responses((status = 204)),
+)]
+
 pub async fn cancel(
     state: web::Data<State>,
     request: HttpRequest,
