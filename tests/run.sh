@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every check and test of Belfry. Needs cargo (https://rustup.rs), a C compiler, and Node.js 20 or later with npm;
-# everything else is installed below, and each step says what it does. The browser tests need Chromium besides.
+# Runs every check and test of Belfry. Needs cargo (https://rustup.rs), a C compiler, Node.js 20 or later with npm,
+# and Python 3.10 or later; everything else is installed below, and each step says what it does. The browser tests need Chromium besides.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +10,7 @@ need() { command -v "$1" > /dev/null || { printf '%s is missing: %s\n' "$1" "$2"
 need cargo "install Rust from https://rustup.rs"
 need cc "install a C compiler, such as Debian's package gcc"
 need npm "install Node.js 20 or later, with npm"
+need python3 "install Python 3.10 or later, with its module venv (Debian: python3-venv)"
 cargo fmt --version > /dev/null 2>&1 || rustup component add rustfmt
 cargo clippy --version > /dev/null 2>&1 || rustup component add clippy
 
@@ -30,7 +31,11 @@ export BELFRY_BIN="$target/debug/belfry"
 step "SDK tests: install the official SDKs (npm ci)"
 (cd tests/sdk && npm ci --no-audit --no-fund)
 
-step "SDK tests: Knock's Node SDKs and its browser client against the real binary"
+step "SDK tests: install the official Python SDK and schemathesis into tests/sdk/.venv"
+python3 -m venv tests/sdk/.venv
+tests/sdk/.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/sdk/python/requirements.txt
+
+step "SDK tests: Knock's Node and Python SDKs, its browser client, and requests made of the API's description"
 (cd tests/sdk && npm test)
 
 step "Browser tests: find Chromium, or install it with apt where that needs no password"

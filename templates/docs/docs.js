@@ -2,7 +2,7 @@
 
 const METHODS = ["get", "post", "put", "delete"];
 /** How deep fields are shown; what lies deeper has a name to look up. */
-const LEVELS = 4;
+const LEVELS = 5;
 
 /** An element with attributes and children; text stays text. */
 function make(name, attributes = {}, ...children) {
@@ -52,7 +52,8 @@ function inner(schema) {
 function field(name, schema, required, description, level, above) {
   const whole = resolve(schema);
   const below = level < LEVELS ? inner(schema) : undefined;
-  const nested = below && !above.includes(below.description) ? fields(below, level + 1, [...above, below.description]) : undefined;
+  const deeper = below && !above.includes(below.description);
+  const nested = deeper && (level === 1 ? fields(below, level + 1, [...above, below.description]) : folded(below, level, above));
   const bounds = [
     whole.maxItems && `at most ${whole.maxItems}`,
     whole.minimum !== undefined && `from ${whole.minimum} to ${whole.maximum}`,
@@ -64,9 +65,20 @@ function field(name, schema, required, description, level, above) {
     nested ? [nested] : []);
 }
 
+/** Fields that lie deep, to open. */
+function folded(schema, level, above) {
+  const block = make("details", { class: "deep" }, make("summary", {}, "Its fields"));
+  block.addEventListener("toggle", () => {
+    if (block.open && block.children.length === 1) block.append(fields(schema, level + 1, [...above, schema.description]));
+  });
+  return block;
+}
+
 /** The fields of an object. */
 function fields(schema, level = 1, above = [schema.description]) {
+  const needed = (name) => Number(!schema.required?.includes(name));
   const entries = Object.entries(schema.properties ?? {}).filter(([name]) => name !== "__typename");
+  entries.sort(([a], [b]) => needed(a) - needed(b));
   const rows = entries.map(([name, one]) => field(name, one, schema.required?.includes(name), one.description, level, above));
   return make("dl", { class: "fields" }, rows);
 }

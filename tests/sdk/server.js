@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { simpleParser } from "mailparser";
 import { SMTPServer } from "smtp-server";
+import "./recorder.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const BINARY = process.env.BELFRY_BIN ? resolve(process.env.BELFRY_BIN) : join(ROOT, "target/debug/belfry");
