@@ -10,9 +10,10 @@ use super::server::{channel_types, language};
 use super::workflow_dir;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::config::Config;
-use crate::base::ids::MessageId;
+use crate::base::ids::{MessageId, TriggerId};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 use crate::engine::catalog::{Catalog, Published};
+use crate::model::batch::{Activities, Activity};
 use crate::model::link::Links;
 use crate::model::message::{Block, EmailContent};
 use crate::model::recipient::{Recipient, RecipientRef};
@@ -103,11 +104,15 @@ fn scope(config: &Config, published: &Published, occasion: Occasion, now: Timest
     // Signed by no server's key: the links of a preview look right and do nothing.
     let links = Links::new(config.server.public_url(config.server.listen), &[0; 32]);
     let vars = links.vars(&config.vars, &reference, published.workflow.settings.is_commercial);
+    let acted = actor.as_ref().and_then(|actor| Some(RecipientRef::user(actor.get("id")?.as_str()?)));
+    let activity = Activity { id: TriggerId::from([0; 16]), actor: acted.clone(), data: occasion.data, at: now };
+    let activities = Activities::of_one(activity);
     let scope = Scope {
         recipient: &recipient,
         actor: actor.as_ref(),
         tenant: tenant.as_ref(),
-        data: &occasion.data,
+        activities: &activities,
+        actors: &acted.into_iter().zip(actor.clone()).collect(),
         vars: &vars,
         workflow: &published.workflow,
         version: published.version,

@@ -317,7 +317,8 @@ mod tests {
             assert!(world.spread(3, None, 1).await);
             let before = world.reached().len();
             let spreading = vec![world.fan_out.trigger];
-            let cancel = Cancel { runs: Vec::new(), recipients: named.clone(), of: None, spreading, at: START };
+            let cancel =
+                Cancel { runs: Vec::new(), recipients: named.clone(), of: None, batched: None, spreading, at: START };
             world.store.cancel(cancel).await.unwrap();
             for number in 2..20 {
                 world.spread(3, None, number).await;

@@ -41,7 +41,7 @@ pub struct PendingRun {
     pub tenant: Option<String>,
     pub cancellation_key: Option<String>,
     pub inserted_at: Timestamp,
-    /// The delay that it waits at; `None`: it waits for nothing but its turn.
+    /// The delay or batch that it waits at; `None`: it waits for nothing but its turn.
     pub waits_at: Option<String>,
     /// The step that is executed then; `None`: the run ends.
     pub next: Option<String>,
@@ -109,11 +109,11 @@ impl Shared {
     }
 
     fn describe(&self, run: Run) -> PendingRun {
-        let (Phase::Ready { step } | Phase::Waiting { step, .. }) = run.phase;
+        let (Phase::Ready { step } | Phase::Waiting { step, .. } | Phase::Batching { step, .. }) = run.phase;
         let (name, behind) = self.steps.get(usize::from(step)).cloned().unzip();
         let (waits_at, next) = match run.phase {
             Phase::Ready { .. } => (None, name),
-            Phase::Waiting { .. } => (name, behind.flatten()),
+            Phase::Waiting { .. } | Phase::Batching { .. } => (name, behind.flatten()),
         };
         PendingRun {
             workflow: self.trigger.workflow.clone(),

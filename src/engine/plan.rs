@@ -2,10 +2,11 @@
 //! what is done once that is durable. No I/O, no clock, no actors.
 
 use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
 
 use super::Channel;
 use crate::base::clock::Timestamp;
-use crate::base::ids::{ChannelId, MessageId};
+use crate::base::ids::{ChannelId, MessageId, VersionId};
 use crate::model::condition::Facts;
 use crate::model::consent::{Consent, Preferences, Subject};
 use crate::model::delay_step::MAX_DAYS;
@@ -28,9 +29,17 @@ pub struct Env<'a> {
     pub now: Timestamp,
     pub trigger: &'a Trigger,
     pub workflow: &'a Workflow,
+    /// That of the workflow.
+    pub version: VersionId,
+    /// What the run tells of: its trigger's data, or those of a batch.
+    pub data: &'a Map<String, Value>,
     pub recipient: &'a Recipient,
     /// The recipient was deleted since the run was triggered.
     pub deleted: bool,
+    /// The closed batch for which the run goes on, by its number among those of the run.
+    pub batch: Option<u32>,
+    /// The version of the workflow in which a run goes on behind its batch, and the step there, if not its own.
+    pub moved: Option<(VersionId, u16)>,
     pub preferences: &'a Preferences,
     pub facts: Facts<'a>,
     pub channels: &'a [Channel],
@@ -118,12 +127,15 @@ pub fn begin(workflow: &Workflow, settings: TriggerSettings, now: Timestamp) -> 
 pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
     match event {
         Event::Enter => match run.phase {
-            Phase::Waiting { due, .. } if due > env.now => Plan { write: None, then: vec![Effect::Sleep(due)] },
+            Phase::Waiting { due, .. } | Phase::Batching { due, .. } if due > env.now => {
+                Plan { write: None, then: vec![Effect::Sleep(due)] }
+            }
             _ if env.deleted => write(run, env, Next::End(Outcome::RecipientDeleted), None, Vec::new(), Effect::Stop),
             Phase::Waiting { step, .. } => match behind(step, env) {
                 Onward::Step(step) => enter(run, step, env),
                 end => go_on(run, end, env, None, Vec::new()),
             },
+            Phase::Batching { step, .. } => batch::close(run, step, env),
             Phase::Ready { .. } if run.revision == 0 && begins_by_asking(env.workflow) => start(run, env),
             Phase::Ready { step } => enter(run, step, env),
         },
@@ -223,6 +235,16 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
             let (mut events, met) = meets_conditions(step, current, env);
             match met.and_then(|()| gate(throttle, current, env)) {
                 Ok(gate) => go_on(run, current.next, env, None, events).behind(gate),
+                Err(why) => {
+                    events.push(event(env, step, RunEventKind::StepSkipped(why)));
+                    go_on(run, current.next, env, None, events)
+                }
+            }
+        }
+        StepKind::Batch(batch) => {
+            let (mut events, met) = meets_conditions(step, current, env);
+            match met.and_then(|()| batch::entering(batch, step, current, env)) {
+                Ok(entering) => batch::enter(run, entering, current.next, events, env),
                 Err(why) => {
                     events.push(event(env, step, RunEventKind::StepSkipped(why)));
                     go_on(run, current.next, env, None, events)
@@ -376,6 +398,7 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
     let message = Message {
         id: draft.id,
         run: run.id,
+        batch: env.batch,
         trigger: run.trigger,
         workflow: env.workflow.key.clone(),
         categories: env.workflow.categories.clone(),
@@ -394,10 +417,9 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
     };
     let (effect, message) = match (sandbox, in_app) {
         (true, _) => (None, NewMessage::Keep(message)),
-        (false, true) => (
-            Some(Effect::Publish { channel: channel.id }),
-            NewMessage::Feed(message, TriggerData::of(&env.trigger.data)),
-        ),
+        (false, true) => {
+            (Some(Effect::Publish { channel: channel.id }), NewMessage::Feed(message, TriggerData::of(env.data)))
+        }
         (false, false) => {
             (Some(Effect::Deliver { message: message.id, channel: channel.id }), NewMessage::Send(message))
         }
@@ -472,5 +494,6 @@ fn event(env: &Env<'_>, step: u16, kind: RunEventKind) -> RunEvent {
     RunEvent::of_step(kind, step_ref, env.now)
 }
 
+mod batch;
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use crate::model::flow::Flow;
 use crate::model::recipient::RecipientRef;
 use crate::model::subscription::FanOut;
 use crate::model::trigger::CancelHash;
-use crate::store::op::{Admission, Cancel, Cancelled};
+use crate::store::op::{Admission, Cancel, Cancelled, Hastened};
 use crate::store::{Store, StoreError};
 
 /// Runs that doze with an actor at once; past this they are parked however short they sleep. At 1.2 KB each, 60 MB.
@@ -59,6 +59,8 @@ struct Live {
     actor: Addr<RunActor>,
     flow: Flow,
     dozing: Option<Timestamp>,
+    /// It is due then, and does not know.
+    hastened: Option<Timestamp>,
 }
 
 /// The pending runs of a store.
@@ -166,7 +168,7 @@ impl Registry {
     fn start(&mut self, id: RunId, flow: Flow, ctx: &mut Context<Self>) {
         let work = self.engine.deps.work.begin();
         let actor = RunActor::new(Arc::clone(&self.engine), ctx.address(), id, work).start();
-        self.live.insert(id, Live { actor, flow, dozing: None });
+        self.live.insert(id, Live { actor, flow, dozing: None, hastened: None });
     }
 
     /// Goes on with the fan-out of a trigger.
@@ -194,6 +196,22 @@ impl Registry {
     fn park(&mut self, id: RunId, due: Timestamp) {
         if let Some(live) = self.remove_live(id) {
             self.parked.insert((due, id), live.flow);
+        }
+    }
+
+    /// A run that waits for the end of its batch is due earlier than it knew. One that is still at work hears of it when
+    /// it comes to rest.
+    fn hasten(&mut self, Hastened { run, from, to }: Hastened) {
+        if let Some(flow) = self.parked.remove(&(from, run)) {
+            self.parked.insert((to, run), flow);
+        } else if let Some(live) = self.live.get_mut(&run) {
+            match live.dozing.take() {
+                Some(_) => {
+                    self.dozing -= 1;
+                    tell(&live.actor, Wake(self.engine.deps.work.begin()));
+                }
+                None => live.hastened = Some(to),
+            }
         }
     }
 
@@ -252,6 +270,8 @@ pub enum Rest {
     Awake,
     /// The run has ended, or someone else has taken it.
     Ended,
+    /// The run has ended, and ended the wait of another one.
+    Hastened(Hastened),
 }
 
 /// A run actor came to rest, or woke.
@@ -272,6 +292,14 @@ impl Handler<Rested> for Registry {
         let Rested { run, cancel, rest, work } = rested;
         // A run that a cancel has taken is not live any more; what its actor still says is void.
         let Some(live) = self.live.get_mut(&run) else { return };
+        let rest = match (rest, live.hastened.take()) {
+            (Rest::Waiting(due), Some(to)) => Rest::Waiting(due.min(to)),
+            (Rest::Dozing(due), Some(to)) if to < due => {
+                tell(&live.actor, Wake(self.engine.deps.work.begin()));
+                return;
+            }
+            (rest, _) => rest,
+        };
         match rest {
             Rest::Awake => {
                 self.dozing -= usize::from(live.dozing.take().is_some());
@@ -285,10 +313,13 @@ impl Handler<Rested> for Registry {
                 self.park(run, due);
             }
             Rest::Waiting(due) => self.park(run, due),
-            Rest::Ended => {
+            Rest::Ended | Rest::Hastened(_) => {
                 self.remove_live(run);
                 self.forget(run, cancel);
             }
+        }
+        if let Rest::Hastened(hastened) = rest {
+            self.hasten(hastened);
         }
         self.crashes.remove(&run);
         self.pump(ctx);
@@ -363,17 +394,20 @@ impl Handler<CancelRuns> for Registry {
         let of_key = self.fan_outs.iter().filter(|(_, spreading)| spreading.cancel == Some(key));
         let spreading: Vec<TriggerId> = of_key.map(|(trigger, _)| *trigger).filter(|_| cancel.of.is_none()).collect();
         let write = async move {
-            if runs.is_empty() && spreading.is_empty() {
+            // A run that is not known any more because it joined a batch is found there by now.
+            if runs.is_empty() && spreading.is_empty() && !store.read()?.has_batched(key)? {
                 return Ok((Vec::new(), spreading));
             }
+            let batched = Some(key);
             let (recipients, of) = (cancel.recipients, cancel.of);
-            let cancel = Cancel { runs, recipients, of, spreading: spreading.clone(), at };
+            let cancel = Cancel { runs, recipients, of, batched, spreading: spreading.clone(), at };
             Ok((store.cancel(cancel).await?, spreading))
         };
         Box::pin(write.into_actor(self).map(move |cancelled: Result<_, StoreError>, registry, ctx| {
             let (cancelled, spreading) = cancelled?;
             for taken in &cancelled {
-                if let Some(due) = taken.phase.due() {
+                let Some(phase) = taken.phase else { continue };
+                if let Some(due) = phase.due() {
                     registry.parked.remove(&(due, taken.run));
                 }
                 if let Some(live) = registry.remove_live(taken.run) {

@@ -14,7 +14,7 @@ use crate::base::mail::{tell, tell_recipient};
 use crate::base::work::WorkGuard;
 use crate::model::run::{Outcome, Run};
 use crate::model::trigger::CancelHash;
-use crate::store::op::{Advance, Next};
+use crate::store::op::{Advance, Diverted, Gate, Next};
 use crate::store::{Refused, StoreError};
 
 /// One live run.
@@ -129,20 +129,22 @@ impl Drop for Lifeline {
 
 /// Executes steps of the stored run `id` until it waits or ends; answers its cancellation key with how it rests.
 async fn execute(engine: Arc<Engine>, id: RunId) -> (Rest, Option<CancelHash>) {
-    let run = match engine.store.read().and_then(|reader| reader.run(id)) {
-        Ok(Some(run)) => run,
-        // A cancel took it before its actor began.
-        Ok(None) => return (Rest::Ended, None),
-        Err(error) => return (given_up(id, &error), None),
-    };
-    let cancel = run.cancel;
-    let rest = match steps(&engine, run).await {
-        Ok(rest) => rest,
-        // Someone else moved the run on, which only a cancel does.
-        Err(StoreError::Refused(Refused::Stale)) => Rest::Ended,
-        Err(error) => given_up(id, &error),
-    };
-    (rest, cancel)
+    let mut cancel = None;
+    loop {
+        let run = match engine.store.read().and_then(|reader| reader.run(id)) {
+            Ok(Some(run)) => run,
+            // A cancel took it.
+            Ok(None) => return (Rest::Ended, cancel),
+            Err(error) => return (given_up(id, &error), cancel),
+        };
+        cancel = run.cancel;
+        match steps(&engine, run).await {
+            Ok(rest) => return (rest, cancel),
+            // Someone else wrote the run, which only a cancel does: it ended it, or took its item out of its batch.
+            Err(StoreError::Refused(Refused::Stale)) => {}
+            Err(error) => return (given_up(id, &error), cancel),
+        }
+    }
 }
 
 /// The store cannot be read or written: the process is ending, and the next start goes on with the run.
@@ -181,13 +183,25 @@ enum Step {
 async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan) -> Result<Step, StoreError> {
     if let Some(write) = plan.write {
         let to = write.to.clone();
+        let closes = matches!(write.gate, Some(Gate::Close(_)));
         log(run, scene, &write);
-        if !engine.store.advance(write).await? {
-            return Ok(Step::Rest(Rest::Ended));
-        }
+        let diverted = engine.store.advance(write).await?;
         run.revision += 1;
+        if let Some(Diverted { to, hastened }) = diverted {
+            return Ok(match to {
+                Next::Phase(phase) => {
+                    run.phase = phase;
+                    Step::Go(Event::Enter)
+                }
+                Next::End(_) => Step::Rest(hastened.map_or(Rest::Ended, Rest::Hastened)),
+            });
+        }
         if let Next::Phase(phase) = to {
             run.phase = phase;
+        }
+        if closes {
+            // It lies with the batch from now on.
+            run.data = None;
         }
     }
     let mut step = Step::Go(Event::Enter);

@@ -1,5 +1,6 @@
 //! What one step of a run is played before: its trigger, its workflow, the people in it as they are now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -8,18 +9,20 @@ use super::Engine;
 use super::catalog::{Published, VersionError};
 use super::plan::{Draft, Env};
 use crate::base::clock::Timestamp;
-use crate::base::ids::MessageId;
+use crate::base::ids::{MessageId, VersionId};
+use crate::model::batch::{Activities, Activity, Batch, State};
+use crate::model::batch_step::Follows;
 use crate::model::condition::{Conditions, Facts, REFS, STANDING_SCOPES};
 use crate::model::consent::Preferences;
 use crate::model::message::Content;
 use crate::model::message_status;
 use crate::model::preferences::DEFAULT_SET;
 use crate::model::recipient::{Recipient, RecipientRef};
-use crate::model::run::Run;
+use crate::model::run::{Phase, Run};
 use crate::model::schedule::Schedule;
 use crate::model::subscription::Subscription;
 use crate::model::trigger::Trigger;
-use crate::model::workflow::{StepKind, Template};
+use crate::model::workflow::{Step, StepKind, Template};
 use crate::store::removal::is_before;
 use crate::store::{Reader, StoreError};
 use crate::template::scope::Scope;
@@ -29,6 +32,13 @@ use crate::template::scope::Scope;
 pub struct Scene {
     pub trigger: Trigger,
     pub published: Arc<Published>,
+    /// What the run tells of, and in which batch that lies.
+    activities: Activities,
+    batch: Option<u32>,
+    /// Where in the workflow the run goes on behind its batch, if it leaves the version that it was triggered with.
+    moved: Option<(VersionId, u16)>,
+    /// Everybody who acted, by the activities that are shown.
+    actors: BTreeMap<RecipientRef, Value>,
     pub recipient: Recipient,
     /// The recipient was deleted since the run was triggered.
     deleted: bool,
@@ -63,8 +73,8 @@ impl Scene {
     /// Loads what surrounds `run` at `now`.
     pub fn load(engine: &Engine, run: &Run, now: Timestamp) -> Result<Self, SceneError> {
         let reader = engine.store.read()?;
-        let mut trigger = reader.trigger(run.trigger)?.ok_or(SceneError::NoTrigger)?;
-        let published = engine.catalog.version(&engine.store, trigger.version)?;
+        let trigger = reader.trigger(run.trigger)?.ok_or(SceneError::NoTrigger)?;
+        let Ground { published, activities, batch, moved } = Ground::of(engine, &reader, run, &trigger)?;
         let recipient = reader.known_or_stub(&run.recipient, now)?;
         let deleted = reader.deleted(&run.recipient)?.is_some_and(|at| is_before(run.trigger, at));
         let subscription = match &run.via {
@@ -76,12 +86,12 @@ impl Scene {
             Ok::<_, StoreError>((one, object))
         };
         let subscription = subscription.map(with_object).transpose()?;
-        let actor = trigger.actor.as_ref().map(|actor| reader.known_or_stub(actor, now)).transpose()?;
+        let actor = activities.actor.as_ref().map(|actor| reader.known_or_stub(actor, now)).transpose()?;
+        let known =
+            |actor: &RecipientRef| Ok::<_, StoreError>((actor.clone(), reader.known_or_stub(actor, now)?.to_scope()));
+        let actors = activities.actors().into_iter().map(known).collect::<Result<_, _>>()?;
         let tenant = trigger.tenant.as_ref().map(|id| reader.known_or_stub(&RecipientRef::tenant(id), now));
         let tenant = tenant.transpose()?;
-        if let Some(own) = &run.data {
-            trigger.data.extend(own.clone());
-        }
         let preferences = reader.preferences(&run.recipient, tenant.as_ref(), &engine.preferences)?;
         let schedule = trigger.schedule.map(|id| reader.schedule(id)).transpose()?.flatten();
         let is_commercial = published.workflow.settings.is_commercial;
@@ -91,6 +101,10 @@ impl Scene {
         let mut scene = Self {
             trigger,
             published,
+            activities,
+            batch,
+            moved,
+            actors,
             recipient,
             deleted,
             subscription,
@@ -120,8 +134,12 @@ impl Scene {
             now,
             trigger: &self.trigger,
             workflow: &self.published.workflow,
+            version: self.published.version,
+            data: &self.activities.data,
             recipient: &self.recipient,
             deleted: self.deleted,
+            batch: self.batch,
+            moved: self.moved,
             preferences: &self.preferences,
             facts: Facts { scope: &self.facts, now, audiences: &self.audiences },
             channels: &engine.channels,
@@ -151,7 +169,8 @@ impl Scene {
             recipient: &recipient,
             actor: actor.as_ref(),
             tenant: tenant.as_ref(),
-            data: &self.trigger.data,
+            activities: &self.activities,
+            actors: &self.actors,
             vars: &self.vars,
             workflow: &self.published.workflow,
             version: self.published.version,
@@ -168,8 +187,8 @@ impl Scene {
         if let Value::Object(map) = &mut scope {
             // Data lies beside the scopes too, and must not stand in for one.
             map.retain(|name, _| STANDING_SCOPES.contains(&name.as_str()));
-            let actors = usize::from(self.actor.is_some());
-            map.insert("run".into(), json!({"total_activities": 1, "total_actors": actors}));
+            let Activities { total, total_actors, .. } = self.activities;
+            map.insert("run".into(), json!({"total_activities": total, "total_actors": total_actors}));
             map.insert(REFS.into(), Value::Object(refs));
         }
         scope
@@ -195,6 +214,57 @@ impl Scene {
             }
         }
     }
+}
+
+/// What a run stands on: its workflow, and what it tells of.
+struct Ground {
+    published: Arc<Published>,
+    activities: Activities,
+    batch: Option<u32>,
+    moved: Option<(VersionId, u16)>,
+}
+
+impl Ground {
+    fn of(engine: &Engine, reader: &Reader, run: &Run, trigger: &Trigger) -> Result<Self, SceneError> {
+        let published = engine.catalog.version(&engine.store, trigger.version)?;
+        let alone = || {
+            let mut data = trigger.data.clone();
+            data.extend(run.data.clone().unwrap_or_default());
+            Activities::of_one(Activity { id: trigger.id, actor: trigger.actor.clone(), data, at: trigger.inserted_at })
+        };
+        let batches = published.workflow.steps.iter().any(|step| matches!(step.kind, StepKind::Batch(_)));
+        let batch = if batches { reader.last_batch(run.id)? } else { None };
+        let (published, activities, number) = match &batch {
+            Some((id, batch @ Batch { state: State::Closed(closed), .. })) => {
+                let published = match closed.version {
+                    Some(version) => engine.catalog.version(&engine.store, version)?,
+                    None => published,
+                };
+                let mut activities = reader.activities(*id, batch, closed)?;
+                // What steps behind the batch added.
+                activities.data.extend(run.data.clone().unwrap_or_default());
+                (published, activities, Some(id.number))
+            }
+            _ => (published, alone(), None),
+        };
+        let (published, moved) = match moved(engine, run, &published) {
+            Some((latest, step)) => (Arc::clone(&latest), Some((latest.version, step))),
+            None => (published, None),
+        };
+        Ok(Self { published, activities, batch: number, moved })
+    }
+}
+
+/// The current version of the workflow, and the batch step there at which `run` waits, if it goes on with it.
+fn moved(engine: &Engine, run: &Run, published: &Published) -> Option<(Arc<Published>, u16)> {
+    let Phase::Batching { step, .. } = run.phase else { return None };
+    let follows_latest = |step: &Step| matches!(&step.kind, StepKind::Batch(batch) if batch.follows == Follows::Latest);
+    let here = published.workflow.steps.get(usize::from(step)).filter(|step| follows_latest(step))?;
+    let latest = engine.catalog.current(&published.workflow.key)?;
+    let same = |step: &Step| step.reference == here.reference && follows_latest(step);
+    let there = latest.workflow.steps.iter().position(same)?;
+    let there = u16::try_from(there).ok()?;
+    (latest.version != published.version).then_some((latest, there))
 }
 
 /// What became of the messages of the run's steps, by their `ref`.

@@ -8,6 +8,7 @@ use super::counts::counts;
 use super::cursor;
 use super::query::{FeedQuery, Page};
 use crate::base::ids::ChannelId;
+use crate::model::batch::{Activities, Activity};
 use crate::model::feed::FeedEntry;
 use crate::model::message::{Content, Message};
 use crate::model::recipient::RecipientRef;
@@ -110,17 +111,26 @@ fn select(reader: &Reader, channel: ChannelId, user: &RecipientRef, query: &Feed
 }
 
 fn item(reader: &Reader, entry: &FeedEntry, message: Message, compact: bool) -> Result<Value, StoreError> {
-    let trigger = reader.trigger_of(&message)?;
+    let told = reader.told(&message)?;
+    let version = told.as_ref().map(|told| told.version);
+    let activities = told.map_or_else(
+        || {
+            let (id, at) = (message.trigger, message.inserted_at);
+            Activities::of_one(Activity { id, actor: None, data: Map::new(), at })
+        },
+        |told| told.activities,
+    );
     let person = |reference| Ok::<_, StoreError>(reader.known_or_stub(reference, message.inserted_at)?.to_json());
-    let actor = trigger.as_ref().and_then(|trigger| trigger.actor.as_ref()).map(person).transpose()?;
-    let mut data = trigger.as_ref().map(|trigger| trigger.data.clone()).unwrap_or_default();
+    let mut data = activities.data.clone();
+    let mut actors = activities.actors();
     if compact {
         data.retain(|_, value| !value.is_array() && !value.is_object());
+        actors.truncate(1);
     }
     let done = &entry.engagement;
     let updated_at = done.updated_at.max(Some(message.updated_at));
     let Content::InApp { blocks } = &message.content else { return Ok(Value::Null) };
-    let actors: Vec<&Value> = actor.iter().collect();
+    let actors = actors.into_iter().map(person).collect::<Result<Vec<_>, _>>()?;
     let mut item = json!({
         "__typename": "FeedItem",
         "__cursor": cursor::encode(entry.inserted_at),
@@ -131,11 +141,11 @@ fn item(reader: &Reader, entry: &FeedEntry, message: Message, compact: bool) -> 
         "source": {
             "__typename": "NotificationSource",
             "key": message.workflow,
-            "version_id": trigger.as_ref().map(|trigger| trigger.version),
+            "version_id": version,
             "categories": message.categories,
         },
         "tenant": entry.tenant,
-        "total_actors": actors.len(),
+        "total_actors": activities.total_actors,
         "seen_at": done.seen_at,
         "read_at": done.read_at,
         "interacted_at": done.interacted_at,
@@ -146,16 +156,21 @@ fn item(reader: &Reader, entry: &FeedEntry, message: Message, compact: bool) -> 
         "updated_at": updated_at,
     });
     if !compact {
-        item["total_activities"] = json!(1);
-        item["activities"] = json!([{
-            "__typename": "Activity",
-            "id": message.trigger,
-            "actor": actor,
-            "recipient": person(&message.recipient)?,
-            "data": data,
-            "inserted_at": trigger.map(|trigger| trigger.inserted_at),
-            "updated_at": updated_at,
-        }]);
+        item["total_activities"] = json!(activities.total);
+        let recipient = person(&message.recipient)?;
+        let mut shown = Vec::with_capacity(activities.shown.len());
+        for activity in &activities.shown {
+            shown.push(json!({
+                "__typename": "Activity",
+                "id": activity.id,
+                "actor": activity.actor.as_ref().map(person).transpose()?,
+                "recipient": recipient,
+                "data": activity.data,
+                "inserted_at": activity.at,
+                "updated_at": updated_at,
+            }));
+        }
+        item["activities"] = json!(shown);
     }
     Ok(item)
 }

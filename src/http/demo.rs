@@ -50,6 +50,9 @@ fn outline(workflow: &Workflow) -> Value {
         StepKind::Delay(moment) => {
             json!({"type": "delay", "for": moment.fixed().map_or("until then".to_owned(), |fixed| fixed.to_string())})
         }
+        StepKind::Batch(batch) => {
+            json!({"type": "batch", "for": batch.window.fixed().map_or("until then".to_owned(), |fixed| fixed.to_string())})
+        }
         StepKind::Throttle(_) => json!({"type": "throttle"}),
         StepKind::Branch(_) => json!({"type": "branch"}),
     });

@@ -1,4 +1,4 @@
-//! What a message tells of: the trigger that it came of.
+//! What a message tells of: the trigger that it came of, or those of its batch.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -9,8 +9,9 @@ use super::error::ApiError;
 use super::feeds::blocking;
 use super::messages::find;
 use super::wire::{message, page};
+use crate::model::batch::Activity;
 use crate::model::message::Message;
-use crate::model::page::{Page, PageRequest, cursor};
+use crate::model::page::{PageRequest, cursor};
 use crate::model::query::Query;
 use crate::model::trigger_data::{TriggerData, TriggerDataFilter};
 use crate::store::{Reader, StoreError};
@@ -37,32 +38,26 @@ pub async fn list(
         return Err(ApiError::invalid(errors));
     }
     let answer = blocking(&state, move |state| {
-        let rows = activities(&state.intake.engine.store.read()?, &message, &wanted)?;
-        Page::within(rows, &asked).to_json_named("items", &asked, |row| Ok::<_, StoreError>(row.clone()))
+        let reader = state.intake.engine.store.read()?;
+        let page = reader.activities_page(&message, &asked, |cursor, activity| {
+            let is_wanted = wanted.matches(&TriggerData::of(&activity.data));
+            is_wanted.then(|| activity_json(&reader, &message, cursor, activity)).transpose()
+        })?;
+        page.to_json_named("items", &asked, |row| Ok::<_, StoreError>(row.clone()))
     });
     Ok(HttpResponse::Ok().json(answer.await?))
 }
 
-/// Those that hold the data that is wanted, each under its key.
-fn activities(
-    reader: &Reader,
-    message: &Message,
-    wanted: &TriggerDataFilter,
-) -> Result<Vec<(Vec<u8>, Value)>, StoreError> {
-    let trigger = reader.trigger_of(message)?.filter(|trigger| wanted.matches(&TriggerData::of(&trigger.data)));
-    let Some(trigger) = trigger else { return Ok(Vec::new()) };
-    let person = |reference| Ok::<_, StoreError>(reader.known_or_stub(reference, trigger.inserted_at)?.to_json());
-    let actor = trigger.actor.as_ref().map(person).transpose()?;
-    let key = trigger.id.as_bytes().to_vec();
-    let activity = json!({
+fn activity_json(reader: &Reader, message: &Message, at: &[u8], activity: Activity) -> Result<Value, StoreError> {
+    let person = |reference| Ok::<_, StoreError>(reader.known_or_stub(reference, activity.at)?.to_json());
+    Ok(json!({
         "__typename": "Activity",
-        "__cursor": cursor(&key),
-        "id": trigger.id,
-        "actor": actor,
+        "__cursor": cursor(at),
+        "id": activity.id,
+        "actor": activity.actor.as_ref().map(person).transpose()?,
         "recipient": person(&message.recipient)?,
-        "data": trigger.data,
-        "inserted_at": trigger.inserted_at,
-        "updated_at": trigger.inserted_at,
-    });
-    Ok(vec![(key, activity)])
+        "data": activity.data,
+        "inserted_at": activity.at,
+        "updated_at": activity.at,
+    }))
 }

@@ -159,6 +159,7 @@ mod tests {
         Message {
             id: MessageId::from([1; 16]),
             run: RunId::from([2; 16]),
+            batch: None,
             trigger: TriggerId::from([3; 16]),
             workflow: "w".into(),
             categories: Vec::new(),

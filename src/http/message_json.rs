@@ -15,9 +15,9 @@ pub fn message_json(
     message: &Message,
     done: &Engagement,
 ) -> Result<Value, StoreError> {
-    let trigger = reader.trigger_of(message)?;
-    let actors: Vec<Value> =
-        trigger.iter().filter_map(|trigger| trigger.actor.as_ref()).map(RecipientRef::to_json).collect();
+    let told = reader.told(message)?;
+    let actors = told.as_ref().map(|told| told.activities.actors()).unwrap_or_default();
+    let actors: Vec<Value> = actors.into_iter().map(RecipientRef::to_json).collect();
     let snapshot = match &message.content {
         Content::Email { to, .. } => json!({"email": to}),
         Content::InApp { .. } => Value::Null,
@@ -34,7 +34,7 @@ pub fn message_json(
         "source": {
             "__typename": "NotificationSource",
             "key": message.workflow,
-            "version_id": trigger.as_ref().map(|trigger| trigger.version),
+            "version_id": told.as_ref().map(|told| told.version),
             "categories": message.categories,
             "step_ref": message.step_ref,
             "type": "workflow",
@@ -44,7 +44,7 @@ pub fn message_json(
         "tenant": message.tenant,
         "status": message.status,
         "engagement_statuses": done.statuses().collect::<Vec<_>>(),
-        "data": trigger.map(|trigger| trigger.data),
+        "data": told.map(|told| told.activities.data),
         "metadata": null,
         "scheduled_at": null,
         "seen_at": done.seen_at,

@@ -102,7 +102,7 @@ fn row(state: &State, reader: &Reader, filter: &MessageFilter, message: &Message
         return Ok(None);
     }
     if !filter.data.is_empty() {
-        let data = reader.trigger_of(message)?.map(|trigger| TriggerData::of(&trigger.data)).unwrap_or_default();
+        let data = reader.told(message)?.map(|told| TriggerData::of(&told.activities.data)).unwrap_or_default();
         if !filter.data.matches(&data) {
             return Ok(None);
         }

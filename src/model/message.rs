@@ -12,6 +12,9 @@ use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId};
 pub struct Message {
     pub id: MessageId,
     pub run: RunId,
+    /// Which of the run's batches it tells of; `None`: of its trigger alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u32>,
     pub trigger: TriggerId,
     pub workflow: String,
     pub categories: Vec<String>,

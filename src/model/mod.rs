@@ -3,6 +3,8 @@
 
 pub mod access;
 pub mod audience;
+pub mod batch;
+pub mod batch_step;
 mod branch_step;
 pub mod bulk_operation;
 pub mod channel;

@@ -123,8 +123,8 @@ fn instant(value: &Value, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, 
     }
 }
 
-/// A duration of at most `most` days, and of at least `least` of its unit.
-fn read_duration(field: &Reader<'_>, most: i64, least: i64) -> Option<Duration> {
+/// A duration of at most `most` days, and of at least `least` of its unit. None after a fault.
+pub fn read_duration(field: &Reader<'_>, most: i64, least: i64) -> Option<Duration> {
     field.object()?;
     field.expect_keys(&["unit", "value"]);
     let unit = read_unit(&field.field("unit"));

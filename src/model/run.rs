@@ -43,6 +43,8 @@ pub enum Phase {
     Ready { step: u16 },
     /// The delay at the step ends at `due`; the step after it comes next.
     Waiting { step: u16, due: Timestamp },
+    /// It opened a batch at the step, and goes on for all that join until `due`, which may be put off.
+    Batching { step: u16, due: Timestamp },
 }
 
 impl Phase {
@@ -50,7 +52,7 @@ impl Phase {
     pub fn due(&self) -> Option<Timestamp> {
         match self {
             Self::Ready { .. } => None,
-            Self::Waiting { due, .. } => Some(*due),
+            Self::Waiting { due, .. } | Self::Batching { due, .. } => Some(*due),
         }
     }
 }
@@ -68,6 +70,8 @@ pub enum Outcome {
     RecipientDeleted,
     /// Something of the workflow ended it before its last step.
     Halted(Halt),
+    /// It became an item of a batch, for which this run goes on.
+    Batched(RunId),
 }
 
 /// What of a workflow ends a run early.
@@ -81,6 +85,8 @@ pub enum Halt {
     Frequency,
     /// A throttle let enough others pass.
     Throttle,
+    /// All items of the batch for which it waited were cancelled.
+    EmptyBatch,
 }
 
 /// A run that has ended, as history keeps it.
@@ -144,4 +150,12 @@ pub enum RunEventKind {
     Throttled { passes: bool, passed: u32, limit: u32, until: Timestamp },
     /// A branch was taken: the last of those that were looked at.
     BranchTaken(Vec<BranchJudged>),
+    /// It opened a batch of this key, which others join until then. It waits for them, or goes on before them.
+    BatchOpened { key: String, until: Timestamp },
+    /// It became one of `items` of a batch of this key that `into` opened, and which ends then.
+    BatchJoined { key: String, into: RunId, items: u32, until: Timestamp },
+    /// The batch that it opened is closed, and it goes on for these items, of so many actors.
+    BatchClosed { items: u32, actors: u32 },
+    /// A cancel call took its own item out of the batch that it opened.
+    BatchItemCancelled,
 }

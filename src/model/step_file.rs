@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::batch_step::read_batch;
 use super::branch_step::{Arm, number, read_branches};
 use super::channel::ChannelType;
 use super::channel_step::{CHANNEL_TYPES, read_channel_step};
@@ -17,11 +18,10 @@ use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 /// The most steps of a workflow.
 const MAX_STEPS: usize = 100;
 
-const SUPPORTED_TYPES: [&str; 4] = ["channel", "delay", "branch", "throttle"];
+const SUPPORTED_TYPES: [&str; 5] = ["channel", "delay", "batch", "branch", "throttle"];
 
 /// The step types that Knock has and this version does not.
-const UNSUPPORTED_TYPES: [&str; 11] = [
-    "batch",
+const UNSUPPORTED_TYPES: [&str; 10] = [
     "http_fetch",
     "random_cohort",
     "trigger_workflow",
@@ -121,6 +121,7 @@ impl Steps<'_> {
         match kind {
             "channel" => read_channel_step(step, self.channels).map(alone),
             "delay" => read_delay(step).map(StepKind::Delay).map(alone),
+            "batch" => read_batch(step).map(StepKind::Batch).map(alone),
             "throttle" => read_throttle(step).map(StepKind::Throttle).map(alone),
             "branch" => read_branches(step, self, depth).map(|arms| (StepKind::Branch(Vec::new()), arms)),
             known if UNSUPPORTED_TYPES.contains(&known) => {
@@ -300,8 +301,8 @@ mod tests {
 
     #[test]
     fn a_step_of_knocks_that_is_not_supported_is_named_as_such() {
-        let text = fault(&with("/steps/1/type", json!("batch")));
-        let expected = "steps[1].type: \"batch\" is not supported by this version. Supported are \"channel\", \"delay\", \"branch\", \"throttle\".";
+        let text = fault(&with("/steps/1/type", json!("http_fetch")));
+        let expected = "steps[1].type: \"http_fetch\" is not supported by this version. Supported are \"channel\", \"delay\", \"batch\", \"branch\", \"throttle\".";
         assert_eq!(text, expected);
         assert!(fault(&with("/steps/1/type", json!("chanel"))).contains("Did you mean \"channel\"?"));
         assert!(fault(&without("/steps/1/type")).starts_with("steps[1].type: is missing. Supported are"));

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::batch_step::Batch;
 use super::channel::ChannelType;
 use super::condition::Conditions;
 use super::moment::Moment;
@@ -45,6 +46,7 @@ impl StepKind {
         match self {
             Self::Delay(moment) => moment.fixed().is_none(),
             Self::Throttle(throttle) => throttle.window.fixed().is_none() || throttle.key.is_some(),
+            Self::Batch(batch) => batch.window.fixed().is_none() || batch.key.is_some(),
             Self::Channel(_) | Self::Mute(_) | Self::Branch(_) => false,
         }
     }
@@ -120,6 +122,8 @@ pub enum StepKind {
     Delay(Moment),
     /// Ends the run when too many have passed.
     Throttle(Throttle),
+    /// Waits for other runs of the recipient, which go on as one.
+    Batch(Batch),
     /// Goes on with the first branch whose conditions hold.
     Branch(Vec<Branch>),
 }

@@ -7,17 +7,19 @@ use super::bundle::Fresh;
 use super::cohort::Stored;
 use super::marks::{self, Feed};
 use super::op::{
-    Accepted, Accepting, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Idempotent, NewMessage,
-    Next, Op, pending,
+    Accepted, Accepting, Advance, BeginAttempt, Begun, Cancel, Cancelled, Diverted, Done, EndAttempt, Gate, Idempotent,
+    NewMessage, Next, Op, pending,
 };
 use super::tables::{TableId, Tables, instant_key, numbered, outbox_key, owned};
-use super::{Refused, StoreError, audiences, gate, profiles, removal, schedules, subscriptions, trim};
+use super::{Refused, StoreError, audiences, batches, gate, profiles, removal, schedules, subscriptions, trim};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
+use crate::model::batch::Item;
 use crate::model::engagement::Engagement;
 use crate::model::feed::FeedEntry;
 use crate::model::message::{AttemptResult, Message, Pending, Status};
-use crate::model::run::{EndedRun, Outcome, RunEvent, RunEventKind};
+use crate::model::recipient::RecipientRef;
+use crate::model::run::{EndedRun, Outcome, Phase, Run, RunEvent, RunEventKind};
 use crate::model::trigger_data::TriggerData;
 
 /// How long an idempotency key is remembered.
@@ -164,16 +166,26 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
     let mut stored = stored.filter(|stored| stored.run.revision == advance.expect).ok_or(Refused::Stale)?;
     let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
     stored.run.revision += 1;
-    // Deleted since the step was decided: the message must not exist, and the run ends.
-    let deleted = advance.message.is_some() && removal::is_deleted(tables, &stored.run)?;
-    let halt = match &advance.gate {
-        Some(gate) => gate::pass(tables, gate, &stored.run.recipient, advance.at, &mut advance.events)?,
+    // Deleted since the step was decided: the message must not exist, nobody is to be batched, and the run ends.
+    let counts = advance.message.is_some() || matches!(advance.gate, Some(Gate::Batch(_) | Gate::Close(_)));
+    let deleted = counts && removal::is_deleted(tables, &stored.run)?;
+    let (at, told) = (advance.at, &mut advance.events);
+    let ends = |outcome| Diverted { to: Next::End(outcome), hastened: None };
+    let diverted = match &advance.gate {
+        _ if deleted => Some(ends(Outcome::RecipientDeleted)),
+        Some(Gate::Batch(entering)) => {
+            let entered = Run { revision: advance.expect, ..stored.run.clone() };
+            batches::enter(tables, &entered, entering, at, told)?
+        }
+        Some(Gate::Close(closing)) => batches::close(tables, &mut stored.run, closing, at, told)?,
+        Some(gate) => {
+            gate::pass(tables, gate, &stored.run.recipient, at, told)?.map(|halt| ends(Outcome::Halted(halt)))
+        }
         None => None,
     };
-    let (to, message) = match (deleted, halt) {
-        (true, _) => (Next::End(Outcome::RecipientDeleted), None),
-        (false, Some(halt)) => (Next::End(Outcome::Halted(halt)), None),
-        (false, None) => (advance.to, advance.message),
+    let (to, message) = match &diverted {
+        Some(diverted) => (diverted.to.clone(), None),
+        None => (advance.to, advance.message),
     };
     match to {
         Next::Phase(phase) => {
@@ -192,7 +204,7 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
         Some(NewMessage::Feed(message, data)) => publish(tables, message, data)?,
         Some(NewMessage::Keep(message)) => keep_message(tables, &message)?,
     }
-    Ok(if halt.is_some() { Done::Halted } else { Done::Written })
+    Ok(diverted.map_or(Done::Written, Done::Diverted))
 }
 
 /// Events of one write are numbered under its revision; a write has far fewer than this.
@@ -207,6 +219,9 @@ fn put_events(tables: &mut Tables<'_>, run: RunId, first: u32, events: &[RunEven
 
 fn end_run(tables: &mut Tables<'_>, stored: Stored, outcome: Outcome, at: Timestamp) -> Result<(), StoreError> {
     let run = stored.remove(tables)?;
+    if let Phase::Batching { .. } = run.phase {
+        batches::abandon(tables, run.id)?;
+    }
     let id = run.id;
     tables.put(TableId::EndedRuns, id.as_bytes(), &EndedRun { run, outcome, ended_at: at })
 }
@@ -249,15 +264,44 @@ fn cancel(tables: &mut Tables<'_>, cancel: &Cancel) -> Result<Done, StoreError> 
             continue;
         }
         let phase = stored.run.phase;
-        let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
+        let revision = stored.run.revision;
         stored.run.revision += 1;
-        let event = RunEvent::of_run(RunEventKind::Cancelled, cancel.at);
-        put_events(tables, *id, first_event, &[event])?;
+        if let Phase::Batching { .. } = phase {
+            if batches::cancel_first(tables, *id)? {
+                stored.put(tables)?;
+                let in_flight = tell_cancelled(tables, *id, revision, RunEventKind::BatchItemCancelled, cancel.at)?;
+                cancelled.push(Cancelled { run: *id, phase: None, in_flight });
+            }
+            continue;
+        }
         end_run(tables, stored, Outcome::Cancelled, cancel.at)?;
-        let in_flight = cancel_queued(tables, *id, cancel.at)?;
-        cancelled.push(Cancelled { run: *id, phase, in_flight });
+        let in_flight = tell_cancelled(tables, *id, revision, RunEventKind::Cancelled, cancel.at)?;
+        cancelled.push(Cancelled { run: *id, phase: Some(phase), in_flight });
+    }
+    if let Some(key) = cancel.batched {
+        let named = |item: &Item, recipient: &RecipientRef| {
+            cancel.of.as_ref().is_none_or(|triggers| triggers.contains(&item.trigger))
+                && cancel.recipients.as_ref().is_none_or(|named| named.contains(recipient))
+        };
+        for run in batches::cancel_joined(tables, key, named)? {
+            let Some(revision) = batches::end_as_cancelled(tables, run, cancel.at)? else { continue };
+            let in_flight = tell_cancelled(tables, run, revision, RunEventKind::Cancelled, cancel.at)?;
+            cancelled.push(Cancelled { run, phase: None, in_flight });
+        }
     }
     Ok(Done::Cancelled(cancelled))
+}
+
+/// Tells of a cancelled run, and stops its messages.
+fn tell_cancelled(
+    tables: &mut Tables<'_>,
+    run: RunId,
+    revision: u32,
+    kind: RunEventKind,
+    at: Timestamp,
+) -> Result<u32, StoreError> {
+    put_events(tables, run, revision.saturating_mul(EVENTS_PER_REVISION), &[RunEvent::of_run(kind, at)])?;
+    cancel_queued(tables, run, at)
 }
 
 /// Stops the messages of a cancelled run that wait for their next attempt; answers how many attempts are on the wire.

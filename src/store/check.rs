@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use serde::de::DeserializeOwned;
 
+use super::batches::{Open, Place};
 use super::codec::decode;
 use super::cohort::Cohort;
 use super::gate::Window;
@@ -16,6 +17,7 @@ use super::{StoreError, bundle};
 use crate::base::clock::Timestamp;
 use crate::base::ids::VersionId;
 use crate::model::audience::Member;
+use crate::model::batch::{Batch, Item};
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::channel_data::ChannelData;
 use crate::model::engagement::{Engagement, MessageEvent};
@@ -103,7 +105,12 @@ fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
         TableId::Reached => is::<()>(value),
         TableId::Begun => is::<()>(value),
         TableId::Throttles => is::<Window>(value),
-        TableId::ThrottleEnds => is::<()>(value),
+        TableId::ThrottleEnds | TableId::LeadingEnds => is::<()>(value),
+        TableId::OpenBatches => is::<Open>(value),
+        TableId::Batches => is::<Batch>(value),
+        TableId::BatchItems => is::<Item>(value),
+        TableId::BatchActors => is::<u32>(value),
+        TableId::BatchCancels => is::<Place>(value),
         TableId::Schedules => is::<Schedule>(value),
         TableId::SchedulesOf | TableId::SchedulesBy | TableId::SchedulesDue | TableId::AudiencesOf => is::<()>(value),
         TableId::Audiences => is::<Timestamp>(value),

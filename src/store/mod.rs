@@ -2,9 +2,11 @@
 //! name `base` and `model`, and does not know what a run does next, who sends what, or HTTP. That it is redb stays
 //! inside this folder.
 
+pub mod activities;
 pub mod apply;
 mod audiences;
 pub mod backup;
+mod batches;
 mod bundle;
 pub mod check;
 pub mod codec;

@@ -10,6 +10,7 @@ use super::trim::BATCH;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, ScheduleId, TriggerId, VersionId};
 use crate::base::work::WorkGuard;
+use crate::model::batch_step::{Mode, Order};
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Action, Engagement};
 use crate::model::flow::Flow;
@@ -64,8 +65,8 @@ pub enum Op {
 pub enum Done {
     Accepted(Accepted),
     Cancelled(Vec<Cancelled>),
-    /// The run ended instead of going on.
-    Halted,
+    /// The run went elsewhere.
+    Diverted(Diverted),
     /// `None`: the attempt is not to be made; the message was cancelled or is settled.
     Begun(Option<Box<Begun>>),
     /// The messages that were found, in the order in which they were named.
@@ -175,20 +176,67 @@ pub struct Advance {
     pub run: RunId,
     pub expect: u32,
     pub to: Next,
-    /// What must let the run pass; otherwise it ends here, and what the write says of it does not happen.
+    /// What must let the run pass; otherwise it is diverted, and what the write says of it does not happen.
     pub gate: Option<Gate>,
     pub message: Option<NewMessage>,
     pub events: Vec<RunEvent>,
     pub at: Timestamp,
 }
 
-/// What lets a run pass only if not too many did before.
+/// What is decided where a run is written, by what others did before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// One of each recipient and key, ever.
     Once { key: [u8; 16] },
     /// Up to `limit` of a key in a window, which ends at `until` if it opens now.
     Throttle { key: [u8; 16], until: Timestamp, limit: u32, step_ref: String },
+    /// It opens a batch, or joins one and ends.
+    Batch(Box<Entering>),
+    /// It goes on for a batch, whose time is over.
+    Close(Closing),
+}
+
+/// A run that comes to a batch step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entering {
+    /// Names, beside the recipient, what the items of a batch share.
+    pub key: [u8; 16],
+    /// The part of it that the step's settings name, for people.
+    pub shown_key: String,
+    pub step: u16,
+    pub step_ref: String,
+    pub mode: Mode,
+    /// When the batch ends if this run opens it, or puts its end off.
+    pub until: Timestamp,
+    /// To when its end can be put off at most if this run opens it; `None`: the window is fixed.
+    pub latest: Option<Timestamp>,
+    pub max_items: Option<u32>,
+    pub actor: Option<RecipientRef>,
+}
+
+/// How a batch is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    pub step_ref: String,
+    pub order: Order,
+    pub rendered: u32,
+    /// The version that the run goes on with, if that is not its own.
+    pub version: Option<VersionId>,
+}
+
+/// Where a run went instead.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diverted {
+    pub to: Next,
+    pub hastened: Option<Hastened>,
+}
+
+/// Another run that waits is to go on earlier than it knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hastened {
+    pub run: RunId,
+    pub from: Timestamp,
+    pub to: Timestamp,
 }
 
 /// Where a run goes.
@@ -216,17 +264,19 @@ pub struct Cancel {
     pub recipients: Option<Vec<RecipientRef>>,
     /// Only runs of these triggers.
     pub of: Option<Vec<TriggerId>>,
+    /// Also what lies of this key in batches that are open.
+    pub batched: Option<CancelHash>,
     /// Triggers that are spreading, whose later runs are to be ended too.
     pub spreading: Vec<TriggerId>,
     pub at: Timestamp,
 }
 
-/// A run that a cancel ended.
+/// A run that a cancel took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled {
     pub run: RunId,
-    /// Where it stood.
-    pub phase: Phase,
+    /// Where it stood; `None`: it was an item of a batch, and what waits for the batch's end waits on.
+    pub phase: Option<Phase>,
     /// Attempts that were on the wire and may still arrive.
     pub in_flight: u32,
 }

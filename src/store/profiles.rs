@@ -100,7 +100,7 @@ pub fn keep(tables: &mut Tables<'_>, merged: Merged) -> Result<Vec<Recipient>, S
 /// Removes what belongs to a recipient and is little.
 pub fn forget(tables: &mut Tables<'_>, recipient: &RecipientRef) -> Result<(), StoreError> {
     tables.remove(TableId::Recipients, &recipient.key())?;
-    for table in [TableId::Preferences, TableId::ChannelData, TableId::Begun] {
+    for table in [TableId::Preferences, TableId::ChannelData, TableId::Begun, TableId::OpenBatches] {
         tables.remove_with_prefix(table, &owned_prefix(recipient))?;
     }
     Ok(())

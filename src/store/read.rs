@@ -171,17 +171,6 @@ impl Reader {
         Ok(None)
     }
 
-    /// The trigger that `message` came of, with what it said to this recipient alone in its data.
-    pub fn trigger_of(&self, message: &Message) -> Result<Option<Trigger>, StoreError> {
-        let Some(mut trigger) = self.trigger(message.trigger)? else { return Ok(None) };
-        let run = match self.ended_run(message.run)? {
-            Some(ended) => Some(ended.run),
-            None => self.run(message.run)?,
-        };
-        trigger.data.extend(run.and_then(|run| run.data).unwrap_or_default());
-        Ok(Some(trigger))
-    }
-
     /// A run that has not ended.
     pub fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
         if let Some(run) = self.get(TableId::Runs, id.as_bytes())? {

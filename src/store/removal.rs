@@ -10,7 +10,7 @@ use super::marks::Feed;
 use super::op::{Done, MergeUsers, Place, Remove, RemovePortion};
 use super::profiles::{self, encoded};
 use super::tables::{TableId, Tables, outbox_key, owned, owned_prefix};
-use super::{Refused, StoreError, audiences, schedules, subscriptions};
+use super::{Refused, StoreError, audiences, batches, schedules, subscriptions};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId, TriggerId};
 use crate::model::feed::FeedEntry;
@@ -149,7 +149,8 @@ pub fn forget_message(tables: &mut Tables<'_>, message: &Message) -> Result<(), 
 
 /// Forgets a run that has ended, and what happened to it. One that is still pending ends when it goes on.
 pub fn forget_run(tables: &mut Tables<'_>, run: RunId) -> Result<(), StoreError> {
-    if tables.get::<EndedRun>(TableId::EndedRuns, run.as_bytes())?.is_some() {
+    // A large batch goes in portions, one with each look at its run.
+    if tables.get::<EndedRun>(TableId::EndedRuns, run.as_bytes())?.is_some() && batches::forget(tables, run)? {
         tables.remove(TableId::EndedRuns, run.as_bytes())?;
         tables.remove_with_prefix(TableId::RunEvents, run.as_bytes())?;
     }

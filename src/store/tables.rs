@@ -105,6 +105,18 @@ tables! {
     Throttles = "throttles",
     /// Instant, that hash: nothing. The windows by their ends, for trimming.
     ThrottleEnds = "throttle_ends",
+    /// Collection, NUL, id, NUL, hash of what else the items of a batch share: Open.
+    OpenBatches = "open_batches",
+    /// Instant, such a key: nothing. The windows without a batch by their ends, for trimming.
+    LeadingEnds = "leading_ends",
+    /// The RunId that goes on for it, number: Batch.
+    Batches = "batches",
+    /// RunId and number of a batch, number: Item.
+    BatchItems = "batch_items",
+    /// RunId and number of a batch, collection, NUL, id: how many of its items are of this actor.
+    BatchActors = "batch_actors",
+    /// Hash of a cancellation key, RunId: Place. Of the runs that joined a batch.
+    BatchCancels = "batch_cancels",
     /// ScheduleId: Schedule.
     Schedules = "schedules",
     /// Collection, NUL, id, NUL, ScheduleId: nothing. Of a recipient.
@@ -254,6 +266,18 @@ impl<'txn> Tables<'txn> {
     pub fn first_key(&mut self, table: TableId) -> Result<Option<Vec<u8>>, StoreError> {
         let first = self.at(table)?.first().map_err(storage)?;
         Ok(first.map(|(key, _)| key.value().to_vec()))
+    }
+
+    /// The last key and value whose key starts with `prefix`, which does not end with the highest byte.
+    pub fn last_with_prefix<T: DeserializeOwned>(
+        &mut self,
+        table: TableId,
+        prefix: &[u8; 16],
+    ) -> Result<Option<(Vec<u8>, T)>, StoreError> {
+        let end = u128::from_be_bytes(*prefix).saturating_add(1).to_be_bytes();
+        let last = self.at(table)?.range(prefix.as_slice()..end.as_slice()).map_err(storage)?.next_back();
+        let Some((key, value)) = last.transpose().map_err(storage)? else { return Ok(None) };
+        Ok(Some((key.value().to_vec(), decode(value.value())?)))
     }
 
     /// The last key of `table`.

@@ -132,8 +132,11 @@ impl Bench {
 
     async fn cancel(&self, numbers: &[u8], recipients: Option<Vec<RecipientRef>>) -> Vec<(RunId, u32)> {
         let runs = numbers.iter().map(|number| RunId::from([*number; 16])).collect();
-        let cancelled =
-            self.store.cancel(Cancel { runs, recipients, of: None, spreading: Vec::new(), at: START }).await.unwrap();
+        let cancelled = self
+            .store
+            .cancel(Cancel { runs, recipients, of: None, batched: None, spreading: Vec::new(), at: START })
+            .await
+            .unwrap();
         cancelled.into_iter().map(|run| (run.run, run.in_flight)).collect()
     }
 
@@ -171,6 +174,7 @@ pub(super) fn message(number: u8, run: u8, at: Timestamp) -> Message {
     Message {
         id: MessageId::from([number; 16]),
         run: RunId::from([run; 16]),
+        batch: None,
         trigger: TriggerId::from([run; 16]),
         workflow: "w".into(),
         categories: Vec::new(),

@@ -16,8 +16,8 @@ use super::apply::apply;
 use super::bundle::Fresh;
 use super::file::{self, OpenError, Opened};
 use super::op::{
-    Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Done, EndAttempt, Mark, MarkFeeds,
-    Marked, Occurrence, Op, PublishVersion, Trim,
+    Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Diverted, Done, EndAttempt, Mark,
+    MarkFeeds, Marked, Occurrence, Op, PublishVersion, Trim,
 };
 use super::read::Reader;
 use super::tables::{Tables, storage};
@@ -243,9 +243,12 @@ impl Store {
         }
     }
 
-    /// Moves a run on; answers whether its gate let it pass.
-    pub async fn advance(&self, advance: Advance) -> Result<bool, StoreError> {
-        Ok(self.submit(Op::Advance(Box::new(advance))).await? != Done::Halted)
+    /// Moves a run on; answers where it went instead, if its gate did not let it pass.
+    pub async fn advance(&self, advance: Advance) -> Result<Option<Diverted>, StoreError> {
+        match self.submit(Op::Advance(Box::new(advance))).await? {
+            Done::Diverted(diverted) => Ok(Some(diverted)),
+            _ => Ok(None),
+        }
     }
 
     /// Ends runs.

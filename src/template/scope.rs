@@ -1,9 +1,13 @@
 //! What a template can name.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, VersionId};
+use crate::model::batch::{Activities, Activity};
+use crate::model::recipient::RecipientRef;
 use crate::model::workflow::Workflow;
 
 /// All that one message's templates can name.
@@ -12,8 +16,10 @@ pub struct Scope<'a> {
     pub recipient: &'a Value,
     pub actor: Option<&'a Value>,
     pub tenant: Option<&'a Value>,
-    /// The trigger's data.
-    pub data: &'a Map<String, Value>,
+    /// What the message tells of, with its data.
+    pub activities: &'a Activities,
+    /// Everybody who acted in it, as a flat object with an `id`.
+    pub actors: &'a BTreeMap<RecipientRef, Value>,
     /// What the operator configured for all templates.
     pub vars: &'a Map<String, Value>,
     pub workflow: &'a Workflow,
@@ -27,15 +33,16 @@ impl Scope<'_> {
     /// The object that templates are rendered with. Each key of the data can also be named without `data.`, unless one
     /// of the names below is the same: data can never stand in for the recipient or the workflow.
     pub fn to_value(&self) -> Value {
-        let mut scope = self.data.clone();
+        let Activities { shown, total, total_actors, data, .. } = self.activities;
+        let mut scope = data.clone();
         let at = self.at.to_string();
-        let actors: Vec<&Value> = self.actor.into_iter().collect();
+        let actors: Vec<_> = self.activities.actors().into_iter().map(|actor| self.actors.get(actor)).collect();
         let settings = self.workflow.settings;
         let reserved = [
             ("recipient", self.recipient.clone()),
             ("actor", json!(self.actor)),
             ("tenant", json!(self.tenant)),
-            ("data", json!(self.data)),
+            ("data", json!(data)),
             ("vars", json!(self.vars)),
             (
                 "workflow",
@@ -51,18 +58,9 @@ impl Scope<'_> {
             ),
             ("current_message", json!({ "id": self.message.to_string(), "inserted_at": at, "updated_at": at })),
             ("timestamp", json!(at)),
-            (
-                "activities",
-                json!([{
-                    "actor": self.actor,
-                    "recipient": self.recipient,
-                    "data": self.data,
-                    "inserted_at": at,
-                    "updated_at": at,
-                }]),
-            ),
-            ("total_activities", json!(1)),
-            ("total_actors", json!(actors.len())),
+            ("activities", shown.iter().map(|activity| self.activity(activity)).collect()),
+            ("total_activities", json!(total)),
+            ("total_actors", json!(total_actors)),
             ("actors", json!(actors)),
         ];
         for (name, value) in reserved {
@@ -70,11 +68,28 @@ impl Scope<'_> {
         }
         Value::Object(scope)
     }
+
+    /// An activity; its data too can be named without `data.`.
+    fn activity(&self, activity: &Activity) -> Value {
+        let mut value = activity.data.clone();
+        let at = activity.at.to_string();
+        let reserved = [
+            ("id", json!(activity.id)),
+            ("actor", json!(activity.actor.as_ref().and_then(|actor| self.actors.get(actor)))),
+            ("recipient", self.recipient.clone()),
+            ("data", json!(activity.data)),
+            ("inserted_at", json!(at)),
+            ("updated_at", json!(at)),
+        ];
+        value.extend(reserved.map(|(name, value)| (name.to_owned(), value)));
+        Value::Object(value)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::TriggerId;
     use crate::model::condition::Conditions;
     use crate::model::workflow::{Frequency, Settings};
 
@@ -93,11 +108,19 @@ mod tests {
         let recipient = json!({"id": "u1"});
         let actor = json!({"id": "u2", "name": "Ann"});
         let data = json!({"project": "Apollo", "recipient": "forged", "vars": {"secret": 1}});
+        let ann = RecipientRef::user("u2");
+        let activities = Activities::of_one(Activity {
+            id: TriggerId::from([3; 16]),
+            actor: Some(ann.clone()),
+            data: data.as_object().unwrap().clone(),
+            at: Timestamp::from_micros(1_769_879_579_000_000),
+        });
         let scope = Scope {
             recipient: &recipient,
             actor: Some(&actor),
             tenant: None,
-            data: data.as_object().unwrap(),
+            activities: &activities,
+            actors: &BTreeMap::from([(ann, actor.clone())]),
             vars: &Map::new(),
             workflow: &workflow,
             version: VersionId::from([1; 16]),
@@ -132,9 +155,16 @@ mod tests {
                     "updated_at": at,
                 },
                 "timestamp": at,
-                "activities": [
-                    {"actor": actor, "recipient": recipient, "data": data, "inserted_at": at, "updated_at": at}
-                ],
+                "activities": [{
+                    "id": "03030303-0303-0303-0303-030303030303",
+                    "actor": actor,
+                    "recipient": recipient,
+                    "data": data,
+                    "project": "Apollo",
+                    "vars": {"secret": 1},
+                    "inserted_at": "2026-01-31T17:12:59.000000Z",
+                    "updated_at": "2026-01-31T17:12:59.000000Z",
+                }],
                 "total_activities": 1,
             })
         );
