@@ -22,6 +22,10 @@ impl RunEventKind {
             Self::ConditionsEvaluated { .. } => "conditions_evaluated",
             Self::Throttled { .. } => "throttle_evaluated",
             Self::BranchTaken(_) => "branch_taken",
+            Self::BatchOpened { .. } => "batch_opened",
+            Self::BatchJoined { .. } => "batch_joined",
+            Self::BatchClosed { .. } => "batch_closed",
+            Self::BatchItemCancelled => "batch_item_cancelled",
         }
     }
 
@@ -38,7 +42,7 @@ impl RunEventKind {
     /// What its name does not say: an object, or `null`.
     pub fn data(&self) -> Value {
         match self {
-            Self::MessageEnqueued | Self::Cancelled => Value::Null,
+            Self::MessageEnqueued | Self::Cancelled | Self::BatchItemCancelled => Value::Null,
             Self::StepSkipped(why) | Self::StepErrored(why) => json!({"reason": why}),
             Self::DelayStarted(until) => json!({"until": until}),
             Self::PreferencesEvaluated(settings) => json!({"settings": settings}),
@@ -49,6 +53,11 @@ impl RunEventKind {
             Self::BranchTaken(branches) => {
                 json!({"branch": branches.last().map(|branch| &branch.name), "looked_at": branches})
             }
+            Self::BatchOpened { key, until } => json!({"key": key, "until": until}),
+            Self::BatchJoined { key, into, items, until } => {
+                json!({"key": key, "into": into, "total_activities": items, "until": until})
+            }
+            Self::BatchClosed { items, actors } => json!({"total_activities": items, "total_actors": actors}),
         }
     }
 
@@ -85,8 +94,22 @@ impl fmt::Display for RunEventKind {
                 Some(branch) => write!(f, "takes the branch \"{}\"", branch.name),
                 None => f.write_str("has no branch to take"),
             },
+            Self::BatchOpened { key, until } => write!(f, "opens {}, which collects until {until}", batch(key)),
+            Self::BatchJoined { key, into, items, until } => {
+                let batch = batch(key);
+                write!(f, "joins {batch}: run {into} goes on at {until} for all that it has then, now {items}")
+            }
+            Self::BatchClosed { items, actors } => {
+                write!(f, "the batch is closed with {items} activities of {actors} actors")
+            }
+            Self::BatchItemCancelled => f.write_str("a cancel call takes the run's own activity out of its batch"),
         }
     }
+}
+
+/// A batch by its key, which is empty where the step names none.
+fn batch(key: &str) -> String {
+    if key.is_empty() { "a batch".to_owned() } else { format!("a batch of key \"{key}\"") }
 }
 
 fn condition_line(judged: &Judged) -> String {
@@ -128,6 +151,8 @@ impl Outcome {
             Self::Halted(Halt::Branch) => "halted_by_branch",
             Self::Halted(Halt::Frequency) => "halted_by_frequency",
             Self::Halted(Halt::Throttle) => "halted_by_throttle",
+            Self::Halted(Halt::EmptyBatch) => "empty_batch",
+            Self::Batched(_) => "merged_into_batch",
         }
     }
 }
@@ -145,6 +170,8 @@ impl fmt::Display for Outcome {
                 f.write_str("the run ended, since the recipient had one and the workflow runs once")
             }
             Self::Halted(Halt::Throttle) => f.write_str("the run ended at a throttle, which let enough others pass"),
+            Self::Halted(Halt::EmptyBatch) => f.write_str("the run ended, since all of its batch was cancelled"),
+            Self::Batched(into) => write!(f, "the run is part of a batch, for which run {into} goes on"),
         }
     }
 }
