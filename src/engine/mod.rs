@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod fan_out;
+pub mod fetch;
 pub mod pending;
 pub mod plan;
 pub mod registry;
@@ -29,6 +30,7 @@ use crate::model::preferences::PreferenceSet;
 use crate::model::recipient::RecipientRef;
 use crate::store::Store;
 use catalog::Catalog;
+use fetch::Fetcher;
 
 /// What the engine's actors and entry points share; behind an `Arc`.
 pub struct Engine {
@@ -48,6 +50,8 @@ pub struct Engine {
     pub max_active: usize,
     pub deliver: Destination<Deliver>,
     pub publish: Destination<Publish>,
+    /// Makes the requests of fetch steps.
+    pub fetcher: Arc<dyn Fetcher>,
 }
 
 /// A channel as steps refer to it.

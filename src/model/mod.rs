@@ -2,6 +2,7 @@
 //! `base` and nothing else, and does not know how anything is stored, rendered or sent.
 
 pub mod access;
+mod arm;
 pub mod audience;
 pub mod batch;
 pub mod batch_step;
@@ -17,8 +18,10 @@ pub mod delay_step;
 pub mod duration;
 pub mod engagement;
 pub mod entries;
+pub mod experiment_step;
 pub mod fault;
 pub mod feed;
+pub mod fetch_step;
 mod findings;
 pub mod flow;
 pub mod json_path;
@@ -41,13 +44,16 @@ pub mod run;
 mod run_trace;
 pub mod schedule;
 pub mod schedule_request;
+pub mod settings;
 pub mod span;
-mod step_file;
+pub mod step_file;
 pub mod subscription;
 mod template_file;
 pub mod throttle_step;
 pub mod trigger;
 pub mod trigger_data;
+pub mod trigger_workflow_step;
+pub mod update_step;
 mod window_rule;
 pub mod workflow;
 pub mod workflow_file;

@@ -53,6 +53,15 @@ impl RecipientRef {
         Some(Self { collection: collection.into(), id: id.into() })
     }
 
+    /// The recipient that a gid names: `gid://Object/{collection}/{id}`. The error says what is wrong with it.
+    pub fn from_gid(text: &str) -> Result<Self, String> {
+        let parts = text.strip_prefix("gid://Object/").and_then(|rest| rest.split_once('/'));
+        let Some((collection, id)) = parts else { return Err(format!("{text:?} is no gid")) };
+        check_id("a collection", collection)?;
+        check_id("an id", id)?;
+        Ok(Self { collection: collection.into(), id: id.into() })
+    }
+
     /// Reads the wire form. The error says what is accepted.
     pub fn from_json(value: &Value) -> Result<Self, String> {
         match value {
