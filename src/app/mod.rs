@@ -21,5 +21,6 @@ pub mod serve;
 pub mod server;
 pub mod signing_key;
 pub mod stand_in;
+mod timeline;
 pub mod watchdog;
 pub mod workflow_dir;

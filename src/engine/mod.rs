@@ -11,6 +11,7 @@ pub mod registry;
 pub mod run;
 pub mod scene;
 pub mod scheduler;
+pub mod trace;
 pub mod trigger;
 
 use std::sync::Arc;

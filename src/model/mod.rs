@@ -41,6 +41,7 @@ pub mod query;
 pub mod recipient;
 pub mod repeat;
 pub mod run;
+pub mod run_filter;
 mod run_trace;
 pub mod schedule;
 pub mod schedule_request;

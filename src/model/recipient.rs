@@ -37,6 +37,14 @@ impl RecipientRef {
         Self { collection: TENANTS.into(), id: id.into() }
     }
 
+    /// A user by id, an object as `collection/id`; no id has a slash.
+    pub fn from_text(text: &str) -> Self {
+        match text.split_once('/') {
+            Some((collection, id)) => Self { collection: collection.into(), id: id.into() },
+            None => Self::user(text),
+        }
+    }
+
     /// Whether this is a user.
     pub fn is_user(&self) -> bool {
         self.collection == USERS

@@ -110,6 +110,54 @@ pub struct EndedRun {
     pub ended_at: Timestamp,
 }
 
+/// A run, wherever it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KnownRun {
+    Pending(Run),
+    Ended(EndedRun),
+}
+
+impl KnownRun {
+    /// The run, as it is or last was.
+    pub fn run(&self) -> &Run {
+        match self {
+            Self::Pending(run) | Self::Ended(EndedRun { run, .. }) => run,
+        }
+    }
+
+    /// How it ended; `None`: it has not.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Pending(_) => None,
+            Self::Ended(ended) => Some(&ended.outcome),
+        }
+    }
+
+    /// Its status on the wire, which has none for a failure: that shows in the run's errors.
+    pub fn status(&self) -> RunStatus {
+        match self {
+            Self::Ended(EndedRun { outcome: Outcome::Cancelled, .. }) => RunStatus::Cancelled,
+            Self::Ended(_) => RunStatus::Completed,
+            Self::Pending(run) if run.phase.due().is_some() => RunStatus::Paused,
+            Self::Pending(run) if run.revision == 0 => RunStatus::Queued,
+            Self::Pending(_) => RunStatus::Processing,
+        }
+    }
+}
+
+/// Where a run stands, in the five words of the API (`knock-engine.md` section 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// It has not begun.
+    Queued,
+    Processing,
+    /// It waits.
+    Paused,
+    Completed,
+    Cancelled,
+}
+
 /// Something that happened to a run, for the question why there was or was not a message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunEvent {

@@ -118,7 +118,13 @@ impl Bench {
         Message { recipient: RecipientRef::user(reader), step_ref: number.to_string(), ..message }
     }
 
-    async fn advance(&self, number: u8, expect: u32, to: Next, message: Option<NewMessage>) -> Result<(), StoreError> {
+    pub(super) async fn advance(
+        &self,
+        number: u8,
+        expect: u32,
+        to: Next,
+        message: Option<NewMessage>,
+    ) -> Result<(), StoreError> {
         let run = RunId::from([number; 16]);
         let advance = Advance {
             run,
