@@ -16,7 +16,8 @@ use super::keys_command::{self, KeysCommand};
 use super::place::Folder;
 use super::preview::{self, Occasion};
 use super::runs_command::{self, RunsCommand};
-use super::{demo, logging, serve, server, stand_in, workflow_dir};
+use super::suppressions_command::{self, SuppressionsCommand};
+use super::{demo, dkim, logging, serve, server, stand_in, workflow_dir};
 use crate::base::config::{Config, LogLevel, Overrides};
 
 /// The file that is read when no other is named.
@@ -71,6 +72,9 @@ enum Command {
     /// Runs that have not ended
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Addresses that get no mail
+    #[command(subcommand)]
+    Suppressions(SuppressionsCommand),
     /// Write all data into a file, while the server runs or while it does not
     ///
     /// The file is a data file with what was committed at one instant; it holds people's data and the hashes of API keys,
@@ -261,6 +265,7 @@ pub fn run() -> Result<()> {
         Command::Cancel(args) => block_on(cancel(args)),
         Command::Keys(command) => block_on(keys_command::run(command)),
         Command::Runs(command) => block_on(runs_command::run(command)),
+        Command::Suppressions(command) => block_on(suppressions_command::run(command)),
         Command::Backup(args) => block_on(backup_command::back_up(args)),
         Command::Restore(args) => backup_command::restore(args),
         Command::Compact(args) => backup_command::compact(&args),
@@ -271,7 +276,8 @@ pub fn run() -> Result<()> {
         }
         Command::Config(ConfigCommand::Check(args)) => {
             let config = load(&args)?;
-            print!("{}", config.to_redacted_toml());
+            let records = dkim::records(&config)?;
+            print!("{}{records}", config.to_redacted_toml());
             Ok(())
         }
         Command::Workflow(WorkflowCommand::Validate { dir, config }) => server::validate(&without_server(dir, config)?),

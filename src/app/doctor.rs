@@ -318,7 +318,7 @@ async fn mail_server(key: &str, settings: &SmtpSettings, config: &Config, no_net
         return ok("mail", format!("{server} was not tried"));
     }
     let limits = Limits { connect_timeout: config.delivery.connect_timeout, timeout: config.delivery.timeout };
-    let entered = match Smtp::new(settings, limits) {
+    let entered = match Smtp::new(settings, None, limits) {
         Ok(smtp) => smtp.try_login().await,
         Err(problem) => Err(problem),
     };

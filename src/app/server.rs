@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::housekeeping::keep_trimming;
 use super::keys::{self, Shown};
 use super::watchdog::Watchdog;
-use super::{link_key, open_files, workflow_dir};
+use super::{dkim, link_key, open_files, workflow_dir};
 use crate::base::clock::{Clock, sleep};
 use crate::base::config::{Channel, ChannelKind, Config, Provider, TemplateEngine};
 use crate::base::deps::{Deps, Offload};
@@ -29,7 +29,6 @@ use crate::base::work::Work;
 use crate::delivery::EmailProvider;
 use crate::delivery::courier::{Courier, Drain};
 use crate::delivery::email::{Limits, Smtp};
-use crate::delivery::fetcher::HttpFetcher;
 use crate::delivery::mailbox::Mailbox;
 use crate::engine::catalog::{Catalog, Checked};
 use crate::engine::registry::{DrainRuns, Recovered, Registry};
@@ -44,6 +43,7 @@ use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
 use crate::model::link::Links;
 use crate::model::preferences::PreferenceSet;
+use crate::model::tracking::Tracking;
 use crate::model::workflow::Engine as TemplateLanguage;
 use crate::model::workflow_file::WorkflowFiles;
 use crate::store::{self, OpenError, Store, StoreError};
@@ -124,7 +124,6 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         max_active: config.engine.max_active_runs,
         deliver: courier.clone().recipient(),
         publish: hub.clone().recipient(),
-        fetcher: Arc::new(HttpFetcher::new(&config.fetch).context("fetches cannot use TLS")?),
     });
     let registry = {
         let engine = Arc::clone(&engine);
@@ -350,11 +349,11 @@ fn engine_channel(channel: &Channel) -> engine::Channel {
         id: channel.id,
         kind: channel_type(channel.kind()),
         provider: channel.provider.name(),
-        from: match &channel.provider {
-            Provider::Smtp(settings) => Some(settings.from.to_string()),
-            Provider::Mailbox { from } => Some(from.to_string()),
-            Provider::InAppFeed => None,
-        },
+        from: channel.provider.email().map(|email| email.from.to_string()),
+        tracking: channel.provider.email().map_or_else(Tracking::default, |email| Tracking {
+            opens: email.tracking.opens,
+            links: email.tracking.links,
+        }),
     }
 }
 
@@ -364,12 +363,13 @@ fn providers(config: &Config) -> Result<Providers> {
     let limits = Limits { connect_timeout: config.delivery.connect_timeout, timeout: config.delivery.timeout };
     let mut providers: Providers = Vec::new();
     for channel in &config.channels {
+        let signer = dkim::signer(channel)?;
         let provider: Arc<dyn EmailProvider> = match &channel.provider {
             Provider::Smtp(settings) => Arc::new(
-                Smtp::new(settings, limits)
+                Smtp::new(settings, signer, limits)
                     .map_err(|why| anyhow::anyhow!("channel `{}` cannot use TLS: {why}", channel.key))?,
             ),
-            Provider::Mailbox { from } => Arc::new(Mailbox { from: from.clone() }),
+            Provider::Mailbox(email) => Arc::new(Mailbox { from: email.from.clone(), signer }),
             Provider::InAppFeed => continue,
         };
         providers.push((channel.id, provider));

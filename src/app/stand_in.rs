@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::base::config::{Channel, Config, Provider, Sender};
+use crate::base::config::{Channel, Config, EmailSettings, Provider, Sender};
 use crate::base::ids::ChannelId;
 use crate::model::channel::ChannelType;
 use crate::model::workflow_file::WorkflowFiles;
@@ -57,14 +57,14 @@ fn guess(template: &Value) -> Option<ChannelType> {
 /// Makes up what is missing: mail is captured, as from the sender of the first channel that captures it.
 pub fn make_up(config: &mut Config, workflows: &[WorkflowFiles]) {
     let configured = config.channels.iter().find_map(|channel| match &channel.provider {
-        Provider::Mailbox { from } => Some(from.clone()),
+        Provider::Mailbox(email) => Some(email.from.clone()),
         _ => None,
     });
     let Some(from) = configured.or_else(|| Sender::parse(SENDER).ok()) else { return };
     for (key, kind) in missing(config, workflows) {
         let provider = match kind {
             ChannelType::InAppFeed => Provider::InAppFeed,
-            _ => Provider::Mailbox { from: from.clone() },
+            _ => Provider::Mailbox(EmailSettings::plain(from.clone())),
         };
         config.channels.push(Channel { id: ChannelId::of_key(&key), key, provider });
     }

@@ -148,7 +148,7 @@ async fn attempt(
     let at = deps.clock.now();
     let retry_at = match sent.result {
         AttemptResult::Transient => retry::next_attempt(message, number, at),
-        AttemptResult::Accepted | AttemptResult::Permanent => None,
+        AttemptResult::Accepted | AttemptResult::Permanent | AttemptResult::Bounced => None,
     };
     let reply = clean(&sent.reply);
     log(message, number, sent.result, &reply, retry_at);
@@ -187,6 +187,7 @@ fn lost(message: MessageId, error: &StoreError) -> Option<Timestamp> {
 fn log(message: MessageId, attempt: u32, result: AttemptResult, reply: &str, retry_at: Option<Timestamp>) {
     let outcome = match (result, retry_at) {
         (AttemptResult::Accepted, _) => "accepted",
+        (AttemptResult::Bounced, _) => "bounced",
         (_, Some(_)) => "retry",
         (_, None) => "undelivered",
     };

@@ -16,9 +16,10 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 use lettre::transport::smtp::response::Response;
 use lettre::{Address, Message};
 
+use super::dkim::Signer;
 use super::header::{feedback_id, list_unsubscribe, one_line};
 use super::{EmailProvider, Mail, Sent};
-use crate::base::clock::Stopwatch;
+use crate::base::clock::{Stopwatch, Timestamp};
 use crate::base::config::{Sender, SmtpSettings, Tls};
 use crate::base::deps::panic_text;
 use crate::model::message::AttemptResult;
@@ -28,6 +29,19 @@ pub struct Composed {
     envelope: Envelope,
     /// The whole message, with CRLF line ends.
     pub bytes: Vec<u8>,
+    at: Timestamp,
+}
+
+impl Composed {
+    /// The same with a DKIM signature, if there is a key to sign with.
+    pub fn signed(mut self, signer: Option<&Signer>) -> Result<Self, ComposeError> {
+        if let Some(signer) = signer {
+            let mut bytes = signer.sign(&self.bytes, self.at).ok_or(ComposeError::Sign)?;
+            bytes.append(&mut self.bytes);
+            self.bytes = bytes;
+        }
+        Ok(self)
+    }
 }
 
 /// Why a mail cannot be composed; trying again would not help.
@@ -37,6 +51,8 @@ pub enum ComposeError {
     Address(String),
     #[error("the message cannot be built: {0}")]
     Build(String),
+    #[error("the message cannot be signed with the key of the channel's dkim_private_key")]
+    Sign,
 }
 
 /// Builds the message. The same mail always gives the same bytes: `Message-ID`, `Date` and the boundary are fixed.
@@ -67,7 +83,7 @@ pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
                     .singlepart(SinglePart::html(mail.content.html.clone())),
             )
             .map_err(|error| ComposeError::Build(error.to_string()))?;
-        Ok(Composed { envelope: message.envelope().clone(), bytes: message.formatted() })
+        Ok(Composed { envelope: message.envelope().clone(), bytes: message.formatted(), at: mail.at })
     };
     // lettre has panicked on header text before; such a mail is undeliverable, and nothing else may suffer from it.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(build))
@@ -94,6 +110,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// An SMTP server, and the connections to it that wait for their next mail.
 pub struct Smtp {
     from: Sender,
+    signer: Option<Signer>,
     host: String,
     port: u16,
     encryption: Encryption,
@@ -124,11 +141,12 @@ pub struct Limits {
 
 impl Smtp {
     /// A provider for `settings`. Nothing is connected yet: a server that is down is found by the first attempt.
-    pub fn new(settings: &SmtpSettings, limits: Limits) -> Result<Self, String> {
+    pub fn new(settings: &SmtpSettings, signer: Option<Signer>, limits: Limits) -> Result<Self, String> {
         let parameters = || TlsParameters::new(settings.host.clone()).map_err(|error| error.to_string());
         let login = settings.credentials.as_ref();
         Ok(Self {
-            from: settings.from.clone(),
+            from: settings.email.from.clone(),
+            signer,
             host: settings.host.clone(),
             port: settings.port,
             encryption: match settings.tls {
@@ -143,7 +161,8 @@ impl Smtp {
     }
 
     async fn attempt(&self, mail: &Mail) -> Sent {
-        let composed = match compose(&self.from, mail) {
+        let composed = compose(&self.from, mail).and_then(|mail| mail.signed(self.signer.as_ref()));
+        let composed = match composed {
             Ok(composed) => composed,
             Err(error) => return Sent::new(AttemptResult::Permanent, error.to_string()),
         };
@@ -237,7 +256,7 @@ impl From<SmtpError> for Failure {
 
 /// Hands one mail over on a connection that works.
 async fn transact(connection: &mut AsyncSmtpConnection, composed: &Composed) -> Result<Response, Failure> {
-    let Composed { envelope, bytes } = composed;
+    let Composed { envelope, bytes, .. } = composed;
     let knows = |extension| connection.server_info().supports_feature(extension);
     let mut parameters = Vec::new();
     let strange =
@@ -258,10 +277,23 @@ async fn transact(connection: &mut AsyncSmtpConnection, composed: &Composed) -> 
     }
     connection.command(commands::Mail::new(envelope.from().cloned(), parameters)).await?;
     for recipient in envelope.to() {
-        connection.command(commands::Rcpt::new(recipient.clone(), Vec::new())).await?;
+        let heard = connection.command(commands::Rcpt::new(recipient.clone(), Vec::new())).await;
+        heard.map_err(|error| {
+            let is_gone = Some(recipient) == envelope.to().first() && says_no_such_address(&error);
+            let failure = Failure::from(error);
+            if is_gone { Failure { result: AttemptResult::Bounced, ..failure } } else { failure }
+        })?;
     }
     connection.command(commands::Data).await?;
     Ok(connection.message(bytes).await?)
+}
+
+/// Whether a refusal of an address is about that address and for good: the codes of RFC 3463 for a mailbox or domain that
+/// is not there or moved away, and of RFC 7505 for one that takes no mail. Others are about the sender, or policy.
+fn says_no_such_address(error: &SmtpError) -> bool {
+    let reply = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let code = reply.split_whitespace().next().unwrap_or_default();
+    error.is_permanent() && ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"].contains(&code)
 }
 
 impl EmailProvider for Smtp {
@@ -292,7 +324,6 @@ fn said(error: &SmtpError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Timestamp;
     use crate::base::ids::MessageId;
     use crate::model::message::EmailContent;
     use proptest::prelude::*;

@@ -3,6 +3,7 @@
 use std::future::{Future, ready};
 use std::pin::Pin;
 
+use super::dkim::Signer;
 use super::email::compose;
 use super::{EmailProvider, Mail, Sent};
 use crate::base::config::Sender;
@@ -11,11 +12,13 @@ use crate::model::message::{AttemptResult, Captured};
 /// A provider that keeps what it is given.
 pub struct Mailbox {
     pub from: Sender,
+    pub signer: Option<Signer>,
 }
 
 impl EmailProvider for Mailbox {
     fn send<'a>(&'a self, mail: &'a Mail) -> Pin<Box<dyn Future<Output = Sent> + Send + 'a>> {
-        Box::pin(ready(match compose(&self.from, mail) {
+        let composed = compose(&self.from, mail).and_then(|mail| mail.signed(self.signer.as_ref()));
+        Box::pin(ready(match composed {
             Err(error) => Sent::new(AttemptResult::Permanent, error.to_string()),
             Ok(composed) => Sent {
                 result: AttemptResult::Accepted,

@@ -2,12 +2,11 @@
 //! `engine`, and does not know how a message came to be or who triggered it.
 
 pub mod courier;
+pub mod dkim;
 pub mod email;
-pub mod fetcher;
 mod header;
 pub mod lane;
 pub mod mailbox;
-mod public_address;
 pub mod retry;
 
 use std::future::Future;

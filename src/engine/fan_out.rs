@@ -244,7 +244,6 @@ mod tests {
                     cancellation_key: None,
                     settings: TriggerSettings::default(),
                     schedule: None,
-                    parent: None,
                     inserted_at: START,
                 },
                 runs: runs.collect(),

@@ -4,14 +4,12 @@
 
 pub mod catalog;
 pub mod fan_out;
-pub mod fetch;
 pub mod pending;
 pub mod plan;
 pub mod registry;
 pub mod run;
 pub mod scene;
 pub mod scheduler;
-pub mod trace;
 pub mod trigger;
 
 use std::sync::Arc;
@@ -29,9 +27,9 @@ use crate::model::flow::Flow;
 use crate::model::link::Links;
 use crate::model::preferences::PreferenceSet;
 use crate::model::recipient::RecipientRef;
+use crate::model::tracking::Tracking;
 use crate::store::Store;
 use catalog::Catalog;
-use fetch::Fetcher;
 
 /// What the engine's actors and entry points share; behind an `Arc`.
 pub struct Engine {
@@ -51,8 +49,6 @@ pub struct Engine {
     pub max_active: usize,
     pub deliver: Destination<Deliver>,
     pub publish: Destination<Publish>,
-    /// Makes the requests of fetch steps.
-    pub fetcher: Arc<dyn Fetcher>,
 }
 
 /// A channel as steps refer to it.
@@ -64,6 +60,8 @@ pub struct Channel {
     pub provider: ProviderName,
     /// Who its emails are from.
     pub from: Option<String>,
+    /// What is told of their readers.
+    pub tracking: Tracking,
 }
 
 /// A message lies in the outbox: send it. A hint; what is lost of it is found in the outbox.

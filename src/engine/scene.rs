@@ -26,6 +26,7 @@ use crate::model::workflow::{Step, StepKind, Template};
 use crate::store::removal::is_before;
 use crate::store::{Reader, StoreError};
 use crate::template::scope::Scope;
+use crate::template::tracking::track;
 
 /// Everything that a step of `run` may look at, loaded afresh for each step: a property that was set during a delay
 /// counts.
@@ -194,16 +195,8 @@ impl Scene {
         scope
     }
 
-    /// Renders the settings of a step. May take milliseconds; the error is for people.
-    pub fn prepare(&self, step: u16, at: Timestamp) -> Result<Map<String, Value>, String> {
-        let workflow = &self.published.workflow;
-        let step = workflow.steps.get(usize::from(step)).ok_or("the step is gone")?;
-        let scope = self.scope(MessageId::from([0; 16]), at);
-        self.published.templates.settings(&step.reference, &scope).map_err(|error| error.to_string())
-    }
-
     /// Renders the content of `draft`. May take milliseconds; the error is for people.
-    pub fn render(&self, draft: Draft) -> Result<Content, String> {
+    pub fn render(&self, engine: &Engine, draft: Draft) -> Result<Content, String> {
         let workflow = &self.published.workflow;
         let step = workflow.steps.get(usize::from(draft.step)).ok_or("the step is gone")?;
         let StepKind::Channel(channel) = &step.kind else { return Err("the step has no content".into()) };
@@ -213,6 +206,9 @@ impl Scene {
             Template::Email(_) => {
                 let to = self.recipient.email().ok_or("the recipient has no email address")?.to_owned();
                 let mut email = templates.email(&step.reference, &scope).map_err(|error| error.to_string())?;
+                let known = engine.channels.iter().find(|known| known.key == channel.channel_key);
+                let tracking = known.map(|known| known.tracking).unwrap_or_default().under(channel.tracking);
+                email.html = track(email.html, draft.id, &engine.links, tracking);
                 email.unsubscribe.clone_from(&self.unsubscribe);
                 Ok(Content::Email { to, email })
             }

@@ -7,7 +7,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 
-use super::State;
+use super::{State, hosted};
 use crate::base::clock::Stopwatch;
 use crate::base::ids::RequestId;
 
@@ -33,8 +33,11 @@ pub async fn observe(
     }
     // The pattern, not the path: recipients' ids are no label. Asked for here, where the router has found it.
     let route = response.request().match_pattern().unwrap_or_else(|| "none".into());
+    let pattern = route.clone();
     metrics::histogram!("belfry_http_seconds", "route" => route, "status" => status.to_string()).record(elapsed);
     let (method, path) = (response.request().method().as_str(), response.request().path());
+    // The path of a signed link is a right, and nobody else's than its recipient's.
+    let path = if hosted::is_hosted(path) { pattern.as_str() } else { path };
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     if status >= 500 {
         tracing::error!(request = %id, method, path, status, micros, "http");

@@ -87,6 +87,7 @@ fn outcome(result: AttemptResult) -> &'static str {
         AttemptResult::Accepted => "sent",
         AttemptResult::Transient => "delivery_attempted",
         AttemptResult::Permanent => "undelivered",
+        AttemptResult::Bounced => "bounced",
     }
 }
 

@@ -19,6 +19,7 @@ use crate::model::engagement::Action;
 use crate::model::message::Message;
 use crate::model::recipient::kind;
 use crate::model::trigger::FieldError;
+use crate::store::StoreError;
 use crate::store::op::{Mark, Marked};
 
 /// The most messages of one batch.
@@ -92,7 +93,7 @@ pub async fn batch(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let reach = authenticate(&request, &state)?.reach(Right::FeedWrite, &state)?;
-    let action = action(&status, &Action::ALL)?;
+    let action = action(&status, &Action::OF_CLIENTS)?;
     let (body, _) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
     let ids = message_ids(&body, &mut errors);
@@ -142,12 +143,12 @@ fn unknown(id: &str) -> ApiError {
 }
 
 /// Takes `action` on `messages`, which the caller may mark.
-async fn mark(
+pub async fn mark(
     state: &State,
     messages: &[Message],
     action: Action,
     data: Option<Map<String, Value>>,
-) -> Result<Vec<Marked>, ApiError> {
+) -> Result<Vec<Marked>, StoreError> {
     let messages = messages.iter().map(|message| message.id).collect();
     let marked = state.intake.engine.store.mark(Mark { messages, action, data, at: state.now() }).await?;
     let feeds: BTreeSet<_> =

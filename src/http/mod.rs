@@ -17,6 +17,7 @@ pub mod feeds;
 pub mod grants;
 pub mod guides;
 pub mod health;
+pub mod hosted;
 pub mod idempotency;
 pub mod integrations;
 pub mod key_ring;
@@ -33,17 +34,19 @@ pub mod openapi;
 pub mod page;
 pub mod pages;
 pub mod preference_center;
+pub mod preference_page;
 pub mod preferences;
 pub mod providers;
-pub mod recipient_runs;
 pub mod recipients;
-pub mod run_json;
 pub mod runs;
 pub mod schedules;
 pub mod session;
 pub mod socket;
 pub mod subscriptions;
+pub mod suppressions;
 pub mod tenants;
+pub mod tracking;
+pub mod unsubscribe;
 pub mod upgrade;
 pub mod user_token;
 pub mod users;
@@ -56,6 +59,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Addr;
+use actix_web::guard;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -168,6 +172,20 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("", web::get().to(demo::page))
         .route("/config.json", web::get().to(demo::config))
         .route("/{file}", web::get().to(demo::file));
+    // Open to whoever holds a signed link.
+    let hosted = web::scope("")
+        .guard(guard::fn_guard(|request| hosted::is_hosted(request.head().uri.path())))
+        .app_data(web::FormConfig::default().limit(hosted::MAX_FORM))
+        .route("/hosted/style.css", web::get().to(hosted::style))
+        .route("/unsubscribe/{token}", web::get().to(unsubscribe::ask))
+        .route("/unsubscribe/{token}", web::post().to(unsubscribe::unsubscribe))
+        .route("/p/{token}", web::get().to(preference_page::show))
+        .route("/p/{token}", web::post().to(preference_page::save))
+        .route("/t/o/{token}", web::get().to(tracking::opened))
+        .route("/t/o/{token}", web::head().to(tracking::opened))
+        .route("/t/c/{token}", web::get().to(tracking::clicked))
+        .route("/t/c/{token}", web::head().to(tracking::clicked))
+        .default_service(web::to(error::no_route));
     let api = web::scope("")
         .wrap(cors::cors(origins))
         .route("/v1/workflows/{key}/trigger", web::post().to(workflows::trigger))
@@ -230,11 +248,12 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/docs", web::get().to(openapi::page))
         .route("/docs/{file}", web::get().to(openapi::file))
         .route("/v1/bulk_operations/{id}", web::get().to(bulk::get))
-        .route("/v1/workflow_recipient_runs", web::get().to(recipient_runs::list))
-        .route("/v1/workflow_recipient_runs/{id}", web::get().to(recipient_runs::get))
         .route("/admin/keys", web::get().to(keys::list))
         .route("/admin/keys", web::post().to(keys::create))
         .route("/admin/keys/{id}", web::delete().to(keys::revoke))
+        .route("/admin/suppressions", web::get().to(suppressions::list))
+        .route("/admin/suppressions", web::post().to(suppressions::add))
+        .route("/admin/suppressions/{address}", web::delete().to(suppressions::remove))
         .route("/admin/backup", web::get().to(backup::stream))
         .route("/admin/runs", web::get().to(runs::list))
         .route("/healthz", web::get().to(health::alive))
@@ -242,5 +261,5 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/metrics", web::get().to(health::metrics))
         .default_service(web::to(error::no_route));
     // The developer's routes first: the API's scope takes every path.
-    config.service(dev).service(demo).service(api).default_service(web::to(error::no_route));
+    config.service(dev).service(demo).service(hosted).service(api).default_service(web::to(error::no_route));
 }

@@ -1,4 +1,4 @@
-//! Knock's hosted preference center, which this server does not have: it says so in the form that clients read.
+//! The hosted preference center over the API: its link, and what it holds in the form that clients read.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
@@ -6,11 +6,15 @@ use serde_json::json;
 use super::State;
 use super::auth::{Right, authenticate, require_secret};
 use super::error::ApiError;
-use super::wire::{Error, recipient};
-use crate::model::recipient::RecipientRef;
+use super::preference_page::{TITLE, rows};
+use super::wire::recipient;
+use crate::model::preference_center::Row;
+use crate::model::recipient::{RecipientRef, check_id};
 use crate::model::trigger::FieldError;
 
-/// Get the preference center: there is none.
+/// Get the preference center.
+///
+/// What a user can choose, as the page shows it that `signed_url` leads to.
 #[utoipa::path(
     get, path = "/v1/users/{id}/preference_center/config",
     responses((status = 200, body = recipient::PreferenceCenter)),
@@ -22,21 +26,35 @@ pub async fn config(
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     authenticate(&request, &state)?.require(&id, Right::PreferencesRead, &state)?;
-    let user = state.intake.engine.store.read()?.known_or_stub(&RecipientRef::user(id.as_str()), state.now())?;
+    let recipient = RecipientRef::user(id.as_str());
+    let user = state.intake.engine.store.read()?.known_or_stub(&recipient, state.now())?;
+    let rows = rows(&state, &recipient)?.iter().map(Row::config).collect::<Vec<_>>();
+    let sender = state.intake.engine.vars.get("app_name");
     Ok(HttpResponse::Ok().json(json!({
-        "enabled": false,
-        "account_name": null,
+        "enabled": true,
+        "account_name": sender,
         "user_email": user.email(),
         "knock_branding_required": false,
         "branding": {"logo_url": null, "icon_url": null, "primary_color": null, "primary_color_contrast": null},
-        "config": {"title": "", "body": "", "show_account_name": false, "rows": []},
+        "config": {"title": TITLE, "body": "", "show_account_name": sender.is_some(), "rows": rows},
     })))
 }
 
-/// Get a link to the preference center: there is none.
-#[utoipa::path(post, path = "/v1/users/{id}/preference_center/signed_url", responses((status = 422, body = Error)))]
-pub async fn signed_url(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+/// Get a link to the preference center.
+///
+/// The page on which the user manages preferences; the link never expires.
+#[utoipa::path(
+    post, path = "/v1/users/{id}/preference_center/signed_url",
+    responses((status = 200, body = recipient::PreferenceLink)),
+)]
+
+pub async fn signed_url(
+    state: web::Data<State>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
-    let message = "this server has no preference center; build your own over /v1/users/{id}/preferences";
-    Err(ApiError::invalid(vec![FieldError::new("", message)]))
+    check_id("a user id", &id).map_err(|message| ApiError::invalid(vec![FieldError::new("id", message)]))?;
+    let (user, links) = (RecipientRef::user(id.as_str()), &state.intake.engine.links);
+    Ok(HttpResponse::Ok().json(json!({"token": links.preferences_token(&user), "url": links.preferences(&user)})))
 }

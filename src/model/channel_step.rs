@@ -6,6 +6,7 @@ use super::channel::ChannelType;
 use super::json_reader::{Reader, shown_text};
 use super::step_file::{COMMON_KEYS, Channels};
 use super::template_file::{read_email, read_engine, read_in_app};
+use super::tracking::TrackingOverride;
 use super::workflow::{ChannelStep, StepKind, Template};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list, sort_by_likeness};
 
@@ -13,9 +14,6 @@ use crate::base::nearest::{did_you_mean, nearest, quoted_list, sort_by_likeness}
 pub const CHANNEL_TYPES: [&str; 7] = ["email", "in_app_feed", "sms", "push", "chat", "http", "in_app_guide"];
 
 const SUPPORTED_CHANNELS: &str = "Supported are \"email\" and \"in_app_feed\".";
-
-/// What `channel_overrides` may hold that changes what is counted, not what is sent.
-const TRACKING_OVERRIDES: [&str; 3] = ["open_tracking", "link_tracking", "token_deregistration"];
 
 /// The channel step at `step`. None after a fault.
 pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepKind> {
@@ -25,7 +23,7 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepK
     let own = ["channel_key", "channel_group_key", "channel_type", "channel_overrides", "send_windows", "template"];
     step.expect_keys(&[COMMON_KEYS.as_slice(), &own].concat());
     refuse_send_windows(&step.field("send_windows"));
-    refuse_overrides(&step.field("channel_overrides"));
+    let tracking = read_overrides(&step.field("channel_overrides"));
     let declared = read_channel_type(&step.field("channel_type"));
     let channel_key = read_channel_key(step, declared, channels);
     let configured = channel_key.and_then(|key| channels.get(key)).map(|kind| kind.as_str());
@@ -35,9 +33,13 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepK
         let problem = format!("{declared:?} is not the type of channel {}", shown_text(key));
         step.field("channel_type").fault(problem, format!("Write {configured:?}, or name another channel."));
     }
+    if tracking != TrackingOverride::default() && declared.or(configured).is_some_and(|kind| kind != "email") {
+        step.field("channel_overrides").notice("has no effect: only emails are tracked", "It can be removed.");
+    }
     let template = read_template(step, declared.or(configured)?);
     let engine = read_engine(&step.field("template").field("template_engine"));
-    Some(StepKind::Channel(ChannelStep { channel_key: channel_key?.to_owned(), engine, template: template? }))
+    let channel_key = channel_key?.to_owned();
+    Some(StepKind::Channel(ChannelStep { channel_key, engine, template: template?, tracking }))
 }
 
 /// The type of a step that this version has no channels for. It is left out of runs, as one whose conditions do not
@@ -64,20 +66,30 @@ fn refuse_send_windows(windows: &Reader<'_>) {
     }
 }
 
-/// An override of an address or a payload changes what is sent, or to whom: it cannot be passed over.
-fn refuse_overrides(overrides: &Reader<'_>) {
-    let Some(fields) = overrides.object() else { return };
+/// What is tracked. An override of an address or a payload changes what is sent, or to whom: it cannot be passed over.
+fn read_overrides(overrides: &Reader<'_>) -> TrackingOverride {
+    let mut tracking = TrackingOverride::default();
+    let Some(fields) = overrides.object() else { return tracking };
     for key in fields.keys() {
         let field = overrides.field(key);
         if field.is_blank() {
             continue;
         }
-        if TRACKING_OVERRIDES.contains(&key.as_str()) {
-            field.notice("is kept, but has no effect: this version does not track", "It can be removed.");
-        } else {
-            field.field_fault("channel overrides are not supported by this version", "Remove it, or set it to null.");
+        match key.as_str() {
+            "open_tracking" => tracking.opens = Some(field.flag()),
+            "link_tracking" => tracking.links = Some(field.flag()),
+            "token_deregistration" => {
+                field.notice("is kept, but has no effect: this version sends no push messages", "It can be removed.");
+            }
+            _ => {
+                field.field_fault(
+                    "channel overrides are not supported by this version",
+                    "Remove it, or set it to null.",
+                );
+            }
         }
     }
+    tracking
 }
 
 /// The declared type, if it is one.
@@ -146,6 +158,7 @@ fn read_template(step: &Reader<'_>, channel_type: &str) -> Option<Template> {
 #[cfg(test)]
 mod tests {
     use super::super::channel::ChannelType;
+    use super::super::tracking::TrackingOverride;
     use super::super::workflow::{Engine, StepKind};
     use super::super::workflow_file::parse;
     use super::super::workflow_sample::*;
@@ -206,7 +219,13 @@ mod tests {
         assert!(fault(&with("/steps/0/send_windows", windows)).contains("send windows are not supported"));
         let text = fault(&with("/steps/0/channel_overrides", json!({"to_address": "x@y.z", "cc_address": null})));
         assert!(text.starts_with("steps[0].channel_overrides.to_address: channel overrides are not"), "{text}");
-        assert!(notice(&with("/steps/0/channel_overrides", json!({"open_tracking": true}))).contains("does not track"));
+        let overrides = json!({"open_tracking": true, "link_tracking": null, "token_deregistration": true});
+        let document = with("/steps/0/channel_overrides", overrides);
+        assert!(notice(&document).contains("no push messages"));
+        let StepKind::Channel(step) = &workflow(&document).steps[0].kind else { panic!("{document}") };
+        assert_eq!(step.tracking, TrackingOverride { opens: Some(true), links: None });
+        let text = fault(&with("/steps/0/channel_overrides", json!({"link_tracking": "yes"})));
+        assert!(text.starts_with("steps[0].channel_overrides.link_tracking: "), "{text}");
         assert!(read(&with("/steps/0/channel_overrides", json!(null))).unwrap().1.is_empty());
     }
 

@@ -37,13 +37,15 @@ pub enum Action {
     Archived,
     Unarchived,
     Interacted,
+    /// Followed a link: said by this server alone, when it leads somebody there.
+    LinkClicked,
     /// Knock has no such event; its Node SDK can ask for it.
     Uninteracted,
 }
 
 impl Action {
-    /// Every action.
-    pub const ALL: [Self; 8] = [
+    /// Those that clients can ask for.
+    pub const OF_CLIENTS: [Self; 8] = [
         Self::Seen,
         Self::Unseen,
         Self::Read,
@@ -52,6 +54,19 @@ impl Action {
         Self::Unarchived,
         Self::Interacted,
         Self::Uninteracted,
+    ];
+
+    /// Every action.
+    pub const ALL: [Self; 9] = [
+        Self::Seen,
+        Self::Unseen,
+        Self::Read,
+        Self::Unread,
+        Self::Archived,
+        Self::Unarchived,
+        Self::Interacted,
+        Self::Uninteracted,
+        Self::LinkClicked,
     ];
 
     /// The name on the wire.
@@ -64,6 +79,7 @@ impl Action {
             Self::Archived => "archived",
             Self::Unarchived => "unarchived",
             Self::Interacted => "interacted",
+            Self::LinkClicked => "link_clicked",
             Self::Uninteracted => "uninteracted",
         }
     }
@@ -91,6 +107,7 @@ impl Engagement {
             Action::Unarchived => self.archived_at = None,
             // Knock's client lowers the unread count with it.
             Action::Interacted => (self.interacted_at, self.read_at) = (Some(at), Some(at)),
+            Action::LinkClicked => self.link_clicked_at = Some(at),
             Action::Uninteracted => self.interacted_at = None,
         }
         self.updated_at = Some(at);
@@ -107,6 +124,7 @@ impl Engagement {
             Action::Archived => self.archived_at.is_some(),
             Action::Unarchived => self.archived_at.is_none(),
             Action::Interacted => self.interacted_at.is_some() && self.read_at.is_some(),
+            Action::LinkClicked => self.link_clicked_at.is_some(),
             Action::Uninteracted => self.interacted_at.is_none(),
         }
     }
@@ -196,7 +214,8 @@ mod tests {
             prop_assert_eq!(engagement.read_at, last(&[Action::Read, Action::Interacted], Action::Unread));
             prop_assert_eq!(engagement.archived_at, last(&[Action::Archived], Action::Unarchived));
             prop_assert_eq!(engagement.interacted_at, last(&[Action::Interacted], Action::Uninteracted));
-            prop_assert_eq!(engagement.link_clicked_at, None);
+            let clicked = actions.iter().rev().find(|(one, _)| *one == Action::LinkClicked).map(|(_, at)| *at);
+            prop_assert_eq!(engagement.link_clicked_at, clicked);
             prop_assert_eq!(engagement.updated_at, actions.last().map(|(_, at)| *at));
             prop_assert_eq!(engagement.actions as usize, actions.len());
         }

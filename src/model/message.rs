@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::channel::ChannelType;
 use super::flow::Flow;
 use super::recipient::RecipientRef;
 use crate::base::clock::Timestamp;
@@ -37,16 +36,6 @@ pub enum Content {
     InApp { blocks: Vec<Block> },
 }
 
-impl Content {
-    /// The type of the channels that carry it.
-    pub fn channel_type(&self) -> ChannelType {
-        match self {
-            Self::Email { .. } => ChannelType::Email,
-            Self::InApp { .. } => ChannelType::InAppFeed,
-        }
-    }
-}
-
 /// The delivery status of `knock-engine.md` section 7.2. In-app is delivered at once; SMTP never gets above sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +45,8 @@ pub enum Status {
     Sent,
     Delivered,
     Undelivered,
+    /// There is no such address.
+    Bounced,
     NotSent,
 }
 
@@ -96,6 +87,8 @@ pub enum AttemptResult {
     Transient,
     /// Will never succeed: a 5xx reply, an impossible address.
     Permanent,
+    /// The server says that there is no such address: no other message will succeed either.
+    Bounced,
 }
 
 /// What an email says, rendered.

@@ -19,15 +19,15 @@ pub const MAX_IDS: usize = 50;
 /// one before it, so that an hour is a burst of 3.6 million items into one feed. A clock that is set back counts too.
 const DRIFT: Duration = Duration::from_secs(3_600);
 
-/// Delivery statuses on the wire. No provider tells of bounces, so that no message has that one.
-const DELIVERY: [(&str, Option<Status>); 7] = [
-    ("queued", Some(Status::Queued)),
-    ("sent", Some(Status::Sent)),
-    ("delivered", Some(Status::Delivered)),
-    ("delivery_attempted", Some(Status::DeliveryAttempted)),
-    ("undelivered", Some(Status::Undelivered)),
-    ("not_sent", Some(Status::NotSent)),
-    ("bounced", None),
+/// Delivery statuses on the wire.
+const DELIVERY: [(&str, Status); 7] = [
+    ("queued", Status::Queued),
+    ("sent", Status::Sent),
+    ("delivered", Status::Delivered),
+    ("delivery_attempted", Status::DeliveryAttempted),
+    ("undelivered", Status::Undelivered),
+    ("not_sent", Status::NotSent),
+    ("bounced", Status::Bounced),
 ];
 
 /// Which messages. Empty lists and `None` ask for all.
@@ -35,7 +35,7 @@ const DELIVERY: [(&str, Option<Status>); 7] = [
 pub struct MessageFilter {
     tenant: Option<String>,
     channel: Option<ChannelId>,
-    delivery: Vec<Option<Status>>,
+    delivery: Vec<Status>,
     engagement: Vec<StatusFilter>,
     ids: Option<Vec<MessageId>>,
     categories: Vec<String>,
@@ -93,7 +93,7 @@ impl MessageFilter {
             && is(&self.workflow, &message.workflow)
             && is(&self.trigger, &message.trigger)
             && is(&self.run, &message.run)
-            && (self.delivery.is_empty() || self.delivery.contains(&Some(message.status)))
+            && (self.delivery.is_empty() || self.delivery.contains(&message.status))
             && (self.categories.is_empty() || self.categories.iter().any(|one| message.categories.contains(one)))
             && self.inserted_at.contains(&message.inserted_at)
     }

@@ -11,13 +11,15 @@ use super::op::{
     NewMessage, Next, Op, pending,
 };
 use super::tables::{TableId, Tables, instant_key, numbered, outbox_key, owned};
-use super::{Refused, StoreError, audiences, batches, gate, profiles, removal, schedules, subscriptions, trim};
+use super::{
+    Refused, StoreError, audiences, batches, gate, profiles, removal, schedules, subscriptions, suppressions, trim,
+};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId};
 use crate::model::batch::Item;
 use crate::model::engagement::Engagement;
 use crate::model::feed::FeedEntry;
-use crate::model::message::{AttemptResult, Message, Pending, Status};
+use crate::model::message::{Attempt, AttemptResult, Message, Pending, Status};
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{EndedRun, Outcome, Phase, Run, RunEvent, RunEventKind};
 use crate::model::trigger_data::TriggerData;
@@ -40,12 +42,6 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
     match op {
         Op::Accept(accept) => self::accept(tables, fresh, *accept),
         Op::Advance(advance) => self::advance(tables, *advance),
-        Op::AdvanceAccepting(advance, accept) => {
-            at_its_revision(tables, &advance)?;
-            let done = self::accept(tables, fresh, *accept)?;
-            self::advance(tables, *advance)?;
-            Ok(done)
-        }
         Op::Cancel(cancel) => self::cancel(tables, &cancel),
         Op::BeginAttempt(begin) => begin_attempt(tables, begin),
         Op::EndAttempt(end) => end_attempt(tables, *end),
@@ -76,6 +72,14 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
         }
         Op::KeepSecret(name, secret) => {
             tables.put(TableId::Secrets, name.as_bytes(), &secret)?;
+            Ok(Done::Written)
+        }
+        Op::Suppress(suppression) => {
+            suppressions::add(tables, &suppression)?;
+            Ok(Done::Written)
+        }
+        Op::Unsuppress(address) => {
+            suppressions::remove(tables, &address)?;
             Ok(Done::Written)
         }
         Op::ClearMailbox => {
@@ -167,21 +171,13 @@ fn trim_idempotency(tables: &mut Tables<'_>, now: Timestamp) -> Result<(), Store
     Ok(())
 }
 
-/// The run that `advance` moves on, unless someone else did.
-fn at_its_revision(tables: &mut Tables<'_>, advance: &Advance) -> Result<Stored, StoreError> {
-    let stored = Stored::load(tables, advance.run)?;
-    Ok(stored.filter(|stored| stored.run.revision == advance.expect).ok_or(Refused::Stale)?)
-}
-
 fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreError> {
-    let mut stored = at_its_revision(tables, &advance)?;
-    let people = profiles::merged(tables, &advance.changes.people, advance.at)?;
+    let stored = Stored::load(tables, advance.run)?;
+    let mut stored = stored.filter(|stored| stored.run.revision == advance.expect).ok_or(Refused::Stale)?;
     let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
     stored.run.revision += 1;
-    // Deleted since the step was decided: neither the message nor what is said of people must exist, nobody is to be
-    // batched, and the run ends.
-    let tells = advance.message.is_some() || !advance.changes.people.is_empty();
-    let counts = tells || matches!(advance.gate, Some(Gate::Batch(_) | Gate::Close(_)));
+    // Deleted since the step was decided: the message must not exist, nobody is to be batched, and the run ends.
+    let counts = advance.message.is_some() || matches!(advance.gate, Some(Gate::Batch(_) | Gate::Close(_)));
     let deleted = counts && removal::is_deleted(tables, &stored.run)?;
     let (at, told) = (advance.at, &mut advance.events);
     let ends = |outcome| Diverted { to: Next::End(outcome), hastened: None };
@@ -201,15 +197,9 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
         Some(diverted) => (diverted.to.clone(), None),
         None => (advance.to, advance.message),
     };
-    if diverted.is_none() {
-        profiles::keep(tables, people)?;
-    }
     match to {
         Next::Phase(phase) => {
             stored.run.phase = phase;
-            if !advance.changes.data.is_empty() {
-                stored.run.data.get_or_insert_default().extend(advance.changes.data);
-            }
             stored.put(tables)?;
         }
         Next::End(outcome) => end_run(tables, stored, outcome, advance.at)?,
@@ -360,6 +350,14 @@ fn begin_attempt(tables: &mut Tables<'_>, begin: BeginAttempt) -> Result<Done, S
         return Ok(Done::Begun(None));
     }
     pending.attempts += 1;
+    if let Some(suppression) = suppressions::of_message(tables, &message)? {
+        let reply = suppression.to_string();
+        let attempt = Attempt { number: pending.attempts, at: begin.at, result: AttemptResult::Permanent, reply };
+        tables.put(TableId::Attempts, &numbered(begin.message.as_bytes(), attempt.number), &attempt)?;
+        tables.remove(TableId::Outbox, &key)?;
+        set_status(tables, begin.message, Status::Undelivered, begin.at)?;
+        return Ok(Done::Begun(None));
+    }
     pending.in_flight = true;
     tables.put(TableId::Outbox, &key, &pending)?;
     Ok(Done::Begun(Some(Box::new(Begun { message, attempt: pending.attempts }))))
@@ -381,8 +379,12 @@ fn end_attempt(tables: &mut Tables<'_>, end: EndAttempt) -> Result<Done, StoreEr
             set_status(tables, end.message, Status::DeliveryAttempted, at)?;
             return Ok(Done::Written);
         }
-        (_, None) => Status::Undelivered,
+        (AttemptResult::Bounced, None) => Status::Bounced,
+        (AttemptResult::Transient | AttemptResult::Permanent, None) => Status::Undelivered,
     };
+    if status == Status::Bounced {
+        suppressions::bounced(tables, &end)?;
+    }
     tables.remove(TableId::Outbox, &key)?;
     set_status(tables, end.message, status, at)?;
     if let Some(captured) = &end.captured {

@@ -138,7 +138,6 @@ mod tests {
             cancellation_key: None,
             settings: TriggerSettings::default(),
             schedule: None,
-            parent: None,
             inserted_at: Timestamp::default(),
         }
     }

@@ -28,6 +28,7 @@ use crate::model::recipient::Recipient;
 use crate::model::run::{EndedRun, Run, RunEvent};
 use crate::model::schedule::Schedule;
 use crate::model::subscription::{FanOut, Subscription};
+use crate::model::suppression::Suppression;
 use crate::model::trigger::Trigger;
 
 /// Bytes of an instant at the end of a feed item's key.
@@ -92,6 +93,7 @@ fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
         TableId::Published => is::<VersionId>(value),
         TableId::Keys => is::<StoredKey>(value),
         TableId::Secrets => is::<[u8; 32]>(value),
+        TableId::Suppressions => is::<Suppression>(value),
         TableId::Mailbox => is::<Captured>(value),
         TableId::Cohorts => decode::<Cohort>(value)?.runs().try_for_each(|run| run.map(drop)),
         TableId::MessagesOf => is::<()>(value),

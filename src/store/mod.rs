@@ -24,6 +24,7 @@ pub mod removal;
 pub mod retention;
 pub mod schedules;
 mod subscriptions;
+mod suppressions;
 pub mod tables;
 #[cfg(test)]
 mod tests;

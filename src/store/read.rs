@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use redb::{Database, Range, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
@@ -19,7 +19,7 @@ use crate::model::feed::{FeedCounts, FeedEntry};
 use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::page::{From, Page, PageRequest};
 use crate::model::recipient::{Recipient, RecipientRef};
-use crate::model::run::{EndedRun, KnownRun, Run, RunEvent};
+use crate::model::run::{EndedRun, Run, RunEvent};
 use crate::model::trigger::Trigger;
 
 /// From which end a feed is read.
@@ -30,18 +30,10 @@ pub enum Order {
 }
 
 impl Order {
-    pub(super) fn next<T>(self, range: &mut impl DoubleEndedIterator<Item = T>) -> Option<T> {
+    fn next<T>(self, range: &mut impl DoubleEndedIterator<Item = T>) -> Option<T> {
         match self {
             Self::NewestFirst => range.next_back(),
             Self::OldestFirst => range.next(),
-        }
-    }
-
-    /// What sorts ids so that the first in this order is the least.
-    pub(super) fn rank(self, id: RunId) -> u128 {
-        match self {
-            Self::NewestFirst => !id.0.as_u128(),
-            Self::OldestFirst => id.0.as_u128(),
         }
     }
 }
@@ -143,8 +135,11 @@ impl Reader {
         mut keep: impl FnMut(&[u8], T) -> Result<Option<U>, StoreError>,
     ) -> Result<Page<U>, StoreError> {
         let key = |cursor: &[u8]| [prefix, cursor].concat();
-        // Behind all keys that go on after the prefix.
-        let end = [prefix.strip_suffix(&[0]).unwrap_or(prefix), &[1]].concat();
+        // Behind all keys that go on after the prefix; behind a whole table, as no text begins with that byte.
+        let end = match prefix {
+            [] => vec![u8::MAX],
+            prefix => [prefix.strip_suffix(&[0]).unwrap_or(prefix), &[1]].concat(),
+        };
         let (first, last, order) = match &request.from {
             From::Start => (Bound::Included(prefix.to_vec()), end, Order::OldestFirst),
             From::After(cursor) => (Bound::Excluded(key(cursor)), end, Order::OldestFirst),
@@ -186,14 +181,6 @@ impl Reader {
         }
         let cohort: Option<Cohort> = self.get(TableId::Cohorts, cohort::key(id).as_bytes())?;
         cohort.map_or(Ok(None), |cohort| cohort.run(id))
-    }
-
-    /// A run, whether it has ended or not.
-    pub fn known_run(&self, id: RunId) -> Result<Option<KnownRun>, StoreError> {
-        match self.run(id)? {
-            Some(run) => Ok(Some(KnownRun::Pending(run))),
-            None => Ok(self.ended_run(id)?.map(KnownRun::Ended)),
-        }
     }
 
     /// A run that has ended.
@@ -253,16 +240,9 @@ impl Reader {
         key: Option<[u8; 16]>,
     ) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<T>, StoreError> {
         let first = key.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_slice()));
-        Ok(self.range(table, (first, Bound::Unbounded))?.map(|entry| decode(entry.map_err(storage)?.1.value())))
-    }
-
-    pub(super) fn range(
-        &self,
-        table: TableId,
-        span: (Bound<&[u8]>, Bound<&[u8]>),
-    ) -> Result<Range<'static, &'static [u8], &'static [u8]>, StoreError> {
         let table = self.0.open_table(table.definition()).map_err(storage)?;
-        table.range::<&[u8]>(span).map_err(storage)
+        let range = table.range::<&[u8]>((first, Bound::Unbounded)).map_err(storage)?;
+        Ok(range.map(|entry| decode(entry.map_err(storage)?.1.value())))
     }
 
     /// The pending run that was made first.
@@ -282,8 +262,11 @@ impl Reader {
 
     /// What happened to a run, in order.
     pub fn run_events(&self, id: RunId) -> Result<Vec<RunEvent>, StoreError> {
-        let begun = self.known_run(id)?.and_then(|known| known.run().begun.clone());
-        let mut events = Vec::from_iter(begun);
+        let run = match self.run(id)? {
+            Some(run) => Some(run),
+            None => self.ended_run(id)?.map(|ended| ended.run),
+        };
+        let mut events = Vec::from_iter(run.and_then(|run| run.begun));
         events.extend(self.all(TableId::RunEvents, id.as_bytes())?);
         Ok(events)
     }

@@ -77,6 +77,8 @@ tables! {
     Keys = "keys",
     /// A name: 32 random bytes that this server keeps to itself.
     Secrets = "secrets",
+    /// An address: Suppression.
+    Suppressions = "suppressions",
     /// MessageId: Captured.
     Mailbox = "mailbox",
     /// The RunId of its first: Cohort.

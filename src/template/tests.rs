@@ -15,7 +15,12 @@ fn workflow(templates: Vec<Template>) -> Workflow {
         reference: format!("step_{}", index + 1),
         name: None,
         conditions: Conditions::default(),
-        kind: StepKind::Channel(ChannelStep { channel_key: "channel".into(), engine: None, template }),
+        kind: StepKind::Channel(ChannelStep {
+            channel_key: "channel".into(),
+            engine: None,
+            template,
+            tracking: Default::default(),
+        }),
         next: Onward::to(index + 1),
         path: format!("steps[{index}]"),
     };

@@ -11,7 +11,9 @@ use crate::server::{PUBLIC, Setup, TestServer};
 /// What is no call of the API: pages, the developer's endpoints, and the socket, which is no exchange of one request and
 /// one answer.
 fn is_apart(pattern: &str) -> bool {
-    ["/dev/", "/demo", "/docs", "/ws/", "/v1/openapi"].iter().any(|apart| pattern.starts_with(apart))
+    ["/dev/", "/demo", "/docs", "/ws/", "/v1/openapi", "/hosted/", "/unsubscribe/", "/p/", "/t/"]
+        .iter()
+        .any(|apart| pattern.starts_with(apart))
 }
 
 async fn document(server: &TestServer) -> Value {

@@ -161,7 +161,7 @@ impl Setup {
     }
 
     /// Sets one of the email channel's settings.
-    pub fn set_email(mut self, key: &str, value: &str) -> Self {
+    pub fn set_email(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         self.config["channels"][0].as_table_mut().unwrap().insert(key.into(), value.into());
         self
     }

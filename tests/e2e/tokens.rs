@@ -390,10 +390,12 @@ const BROWSER: [(&str, &str); 26] = [
     ("GET", "/ws/v1/websocket"),
 ];
 
-/// What asks for no key: the process's health, and what only a developer's server has.
+/// What asks for no key: the process's health, what a signed link opens, and what only a developer's server has.
 fn is_open(pattern: &str) -> bool {
     matches!(pattern, "/healthz" | "/readyz" | "/metrics")
-        || ["/dev/", "/demo", "/docs", "/v1/openapi"].iter().any(|own| pattern.starts_with(own))
+        || ["/dev/", "/demo", "/docs", "/v1/openapi", "/hosted/", "/unsubscribe/", "/p/", "/t/"]
+            .iter()
+            .any(|own| pattern.starts_with(own))
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use belfry::base::ids::ChannelId;
 use belfry::engine::Channel;
 use belfry::model::channel::ChannelType;
 use belfry::model::recipient::RecipientRef;
+use belfry::model::tracking::Tracking;
 use belfry::model::workflow_file::WorkflowFiles;
 use serde_json::{Value, json};
 
@@ -29,6 +30,7 @@ pub fn channels() -> Vec<Channel> {
             kind: ChannelType::Email,
             provider: ProviderName::Mailbox,
             from: None,
+            tracking: Tracking::default(),
         },
         Channel {
             key: "in-app".into(),
@@ -36,6 +38,7 @@ pub fn channels() -> Vec<Channel> {
             kind: ChannelType::InAppFeed,
             provider: ProviderName::InAppFeed,
             from: None,
+            tracking: Tracking::default(),
         },
     ]
 }

@@ -407,7 +407,7 @@ fn stamp(action: Action) -> (usize, bool) {
         Action::Unread => (1, false),
         Action::Archived => (2, true),
         Action::Unarchived => (2, false),
-        Action::Interacted | Action::Uninteracted => unreachable!("no script interacts"),
+        Action::Interacted | Action::LinkClicked | Action::Uninteracted => unreachable!("no script interacts"),
     }
 }
 

@@ -5,10 +5,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::choice::choice;
+use super::email::EmailSettings;
 use super::fault::{Origin, Wrong};
 use super::secret::Secret;
 use super::section::Section;
-use super::sender::Sender;
 use super::tree::{Node, Table, Value};
 use crate::base::ids::ChannelId;
 use crate::base::nearest::nearest;
@@ -88,10 +88,7 @@ pub enum Provider {
     /// An SMTP server.
     Smtp(SmtpSettings),
     /// Captures mail instead of sending it, for development.
-    Mailbox {
-        /// The sender of every mail.
-        from: Sender,
-    },
+    Mailbox(EmailSettings),
     /// Belfry's own feed.
     InAppFeed,
 }
@@ -101,8 +98,17 @@ impl Provider {
     pub fn name(&self) -> ProviderName {
         match self {
             Self::Smtp(_) => ProviderName::Smtp,
-            Self::Mailbox { .. } => ProviderName::Mailbox,
+            Self::Mailbox(_) => ProviderName::Mailbox,
             Self::InAppFeed => ProviderName::InAppFeed,
+        }
+    }
+
+    /// The settings of an email channel.
+    pub fn email(&self) -> Option<&EmailSettings> {
+        match self {
+            Self::Smtp(smtp) => Some(&smtp.email),
+            Self::Mailbox(email) => Some(email),
+            Self::InAppFeed => None,
         }
     }
 }
@@ -110,8 +116,8 @@ impl Provider {
 /// An SMTP server and how to use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmtpSettings {
-    /// The sender of every mail.
-    pub from: Sender,
+    /// What all email channels have.
+    pub email: EmailSettings,
     /// The server's name or address.
     pub host: String,
     /// Its port.
@@ -139,9 +145,11 @@ impl Serialize for Channel {
         map.serialize_entry("id", &self.id)?;
         map.serialize_entry("type", &self.kind())?;
         map.serialize_entry("provider", &self.provider.name())?;
+        if let Some(email) = self.provider.email() {
+            email.serialize(&mut map)?;
+        }
         match &self.provider {
             Provider::Smtp(smtp) => {
-                map.serialize_entry("from", &smtp.from)?;
                 map.serialize_entry("host", &smtp.host)?;
                 map.serialize_entry("port", &smtp.port)?;
                 map.serialize_entry("tls", &smtp.tls)?;
@@ -150,8 +158,7 @@ impl Serialize for Channel {
                     map.serialize_entry("password", password)?;
                 }
             }
-            Provider::Mailbox { from } => map.serialize_entry("from", from)?,
-            Provider::InAppFeed => {}
+            Provider::Mailbox(_) | Provider::InAppFeed => {}
         }
         map.end()
     }
@@ -260,13 +267,12 @@ fn provider_of(kind: ChannelKind, name: &str) -> Result<ProviderName, (&'static 
 }
 
 fn read_provider(section: &mut Section<'_>, name: ProviderName) -> Option<Provider> {
-    const FROM: &str = "Acme <no-reply@acme.test>";
     match name {
         ProviderName::InAppFeed => Some(Provider::InAppFeed),
-        ProviderName::Mailbox => Some(Provider::Mailbox { from: section.require("from", FROM)? }),
+        ProviderName::Mailbox => EmailSettings::read(section).map(Provider::Mailbox),
         ProviderName::Smtp => {
             // All are read before the first `?`, so that all their faults are reported.
-            let from = section.require("from", FROM);
+            let email = EmailSettings::read(section);
             let host: Option<String> = section.require("host", "127.0.0.1");
             let port = section.get_or("port", 587);
             let tls = section.get_or("tls", Tls::Starttls);
@@ -279,7 +285,7 @@ fn read_provider(section: &mut Section<'_>, name: ProviderName) -> Option<Provid
                     Wrong::new("not the name or address of a server", "Write it alone, such as \"smtp.acme.test\".")
                 });
             }
-            Some(Provider::Smtp(SmtpSettings { from: from?, host: host?, port, tls, credentials }))
+            Some(Provider::Smtp(SmtpSettings { email: email?, host: host?, port, tls, credentials }))
         }
     }
 }

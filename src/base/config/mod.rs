@@ -5,6 +5,7 @@
 
 mod channel;
 mod choice;
+mod email;
 mod environment;
 mod fault;
 mod keep;
@@ -23,12 +24,13 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use channel::{Channel, ChannelKind, Credentials, Provider, ProviderName, SmtpSettings, Tls};
+pub use email::{DkimSettings, EmailSettings, TrackingSettings};
 pub use fault::{ConfigError, ConfigErrors, Origin, Wrong};
 pub use keep::Keep;
 pub use overrides::Overrides;
 pub use secret::Secret;
 pub use sections::{
-    Auth, Delivery, Engine, Fetch, Http, Log, LogFormat, LogLevel, Retention, Server, TemplateEngine, Workflows,
+    Auth, Delivery, Engine, Http, Log, LogFormat, LogLevel, Retention, Server, TemplateEngine, Workflows,
 };
 pub use sender::Sender;
 
@@ -50,8 +52,6 @@ pub struct Config {
     pub engine: Engine,
     /// `[delivery]`
     pub delivery: Delivery,
-    /// `[fetch]`
-    pub fetch: Fetch,
     /// `[retention]`
     pub retention: Retention,
     /// `[log]`
@@ -119,7 +119,6 @@ impl Config {
             http: root.section("http", Http::read),
             engine: root.section("engine", Engine::read),
             delivery: root.section("delivery", Delivery::read),
-            fetch: root.section("fetch", Fetch::read),
             retention: root.section("retention", Retention::read),
             log: root.section("log", Log::read),
             vars: read_open(root, "vars"),
@@ -271,7 +270,7 @@ mod tests {
         let mut shipped = file(Config::default_toml());
         assert!(dev.server.dev);
         assert!(
-            matches!(&dev.channels[0].provider, Provider::Mailbox { from } if from.address == "no-reply@acme.test")
+            matches!(&dev.channels[0].provider, Provider::Mailbox(email) if email.from.address == "no-reply@acme.test")
         );
         shipped.server.dev = true;
         shipped.auth.enhanced_security = false;

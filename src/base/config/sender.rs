@@ -26,6 +26,13 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// What comes behind the `@`.
+    pub fn domain(&self) -> &str {
+        self.address.split_once('@').map_or("", |(_, domain)| domain)
+    }
+}
+
 fn split(text: &str) -> Option<Sender> {
     if text.chars().any(char::is_control) {
         return None;

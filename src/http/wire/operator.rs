@@ -53,6 +53,33 @@ pub struct Keys {
     pub entries: Vec<Key>,
 }
 
+/// An address that gets no mail.
+#[derive(Serialize, ToSchema)]
+pub struct Suppression {
+    /// In lower case, its domain in ASCII.
+    pub address: String,
+    pub reason: SuppressionReason,
+    /// What the mail server or whoever listed it said.
+    pub note: Option<String>,
+    pub at: Instant,
+}
+
+/// Why an address is on the list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SuppressionReason {
+    Manual,
+    Bounced,
+}
+
+/// An address to suppress.
+#[derive(Serialize, ToSchema)]
+pub struct SuppressionRequest {
+    pub address: String,
+    #[schema(max_length = 1000)]
+    pub note: Option<String>,
+}
+
 /// A run that has not ended.
 #[derive(Serialize, ToSchema)]
 pub struct PendingRun {

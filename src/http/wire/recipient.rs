@@ -222,3 +222,10 @@ pub struct PreferenceCenter {
     pub branding: Properties,
     pub config: Properties,
 }
+
+/// The link to a user's preference center.
+#[derive(Serialize, ToSchema)]
+pub struct PreferenceLink {
+    pub token: String,
+    pub url: String,
+}

@@ -1,0 +1,66 @@
+//! The preference center as a page, by a signed link that never expires: a person sees and changes what the `default` set
+//! says, and nothing else.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use super::State;
+use super::error::ApiError;
+use super::hosted::{answer, links, no_such_link, of_whom};
+use super::recipients;
+use crate::model::preference_center::{self, Row};
+use crate::model::preferences::DEFAULT_SET;
+use crate::model::profile::Profile;
+use crate::model::recipient::RecipientRef;
+use crate::store::StoreError;
+use crate::template::page::Page;
+
+/// What the page is called.
+pub const TITLE: &str = "Your notifications";
+
+/// `GET /p/{token}`; `?saved` after a form was.
+pub async fn show(
+    state: web::Data<State>,
+    token: web::Path<String>,
+    query: web::Query<Vec<(String, String)>>,
+) -> Result<HttpResponse, ApiError> {
+    let Some(user) = links(&state).preferrer(&token) else { return no_such_link() };
+    let (known, mut shown) = of_whom(&state, &user)?;
+    if known.is_none() && is_deleted(&state, &user)? {
+        return no_such_link();
+    }
+    shown["title"] = TITLE.into();
+    shown["rows"] = json!(rows(&state, &user)?);
+    shown["saved"] = query.iter().any(|(name, _)| name == "saved").into();
+    answer(StatusCode::OK, Page::Preferences, &shown)
+}
+
+/// `POST /p/{token}`: writes what was touched, and shows the page anew, so that a reload sends nothing twice.
+pub async fn save(
+    state: web::Data<State>,
+    token: web::Path<String>,
+    form: web::Form<Vec<(String, String)>>,
+) -> Result<HttpResponse, ApiError> {
+    let Some(user) = links(&state).preferrer(&token) else { return no_such_link() };
+    if is_deleted(&state, &user)? && state.intake.engine.store.read()?.recipient(&user)?.is_none() {
+        return no_such_link();
+    }
+    if let Some(write) = preference_center::write(&rows(&state, &user)?, &form) {
+        recipients::store(&state, user, Profile::preference(DEFAULT_SET, write), 0).await?;
+    }
+    // Relative to the page, which may lie under a path of the public URL.
+    Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, format!("{token}?saved"))).finish())
+}
+
+fn is_deleted(state: &State, user: &RecipientRef) -> Result<bool, StoreError> {
+    Ok(state.intake.engine.store.read()?.deleted(user)?.is_some())
+}
+
+/// What `user` can choose, as it stands.
+pub fn rows(state: &State, user: &RecipientRef) -> Result<Vec<Row>, StoreError> {
+    let engine = &state.intake.engine;
+    let preferences = engine.store.read()?.preferences(user, None, &engine.preferences)?;
+    let published: Vec<_> = engine.catalog.keys().iter().filter_map(|key| engine.catalog.current(key)).collect();
+    Ok(preference_center::rows(published.iter().map(|published| &published.workflow), preferences.merged()))
+}
