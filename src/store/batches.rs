@@ -377,3 +377,6 @@ fn trim_leading(tables: &mut Tables<'_>, now: Timestamp) -> Result<(), StoreErro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
