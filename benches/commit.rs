@@ -153,6 +153,7 @@ fn accept(ids: &IdSource) -> Accept {
         cancellation_key: Some(cancellation_key),
         settings: TriggerSettings::default(),
         schedule: None,
+        parent: None,
         inserted_at: now,
     };
     Accept { trigger, runs: vec![run], identify: Vec::new(), idempotency: None, fan_out: None, bytes: 1_024 }

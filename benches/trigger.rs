@@ -304,6 +304,7 @@ fn records(log: &RawLog, key: &str, request: TriggerRequest) -> Result<(TriggerI
         cancellation_key: request.cancellation_key,
         settings: request.settings,
         schedule: None,
+        parent: None,
         inserted_at: now,
     };
     let mut bytes = encode(&trigger)?;

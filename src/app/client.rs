@@ -41,6 +41,18 @@ impl Client {
         Ok(serde_json::from_str(&text).unwrap_or(json!({"message": text})))
     }
 
+    /// What lies at `path`; `None`: nothing.
+    pub async fn find(&self, path: &str) -> Result<Option<Value>> {
+        let response = self.send(Method::GET, path, None).await?;
+        let status = response.status();
+        let text = response.text().await?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(serde_json::from_str(&text)?)),
+            status => refused(status, text),
+        }
+    }
+
     /// Writes what `path` answers into `file`, all of it or with an error.
     pub async fn download(&self, path: &str, file: &mut File) -> Result<()> {
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).timeout(DOWNLOAD);

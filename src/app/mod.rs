@@ -23,5 +23,6 @@ pub mod server;
 pub mod signing_key;
 pub mod stand_in;
 pub mod suppressions_command;
+mod timeline;
 pub mod watchdog;
 pub mod workflow_dir;

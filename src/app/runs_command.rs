@@ -1,18 +1,26 @@
-//! `belfry runs`: what waits for what until when.
+//! `belfry runs`: what waits for what until when, and why a run did what it did.
 
 use std::fmt::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::client::segment;
+use super::client::{Client, segment};
 use super::place::{Place, Reached};
+use super::timeline::{person, timeline};
 use crate::base::clock::Clock;
-use crate::base::ids::RunId;
+use crate::base::ids::{RunId, TriggerId};
 use crate::engine::pending::{self, Filter};
-use crate::http::runs::{page_json, recipient};
+use crate::engine::trace::{self, Trace};
+use crate::http::run_json::trace_json;
+use crate::http::runs::page_json;
+use crate::model::page::{From, PageRequest, cursor};
+use crate::model::query::Query;
+use crate::model::recipient::RecipientRef;
+use crate::model::run_filter::RunFilter;
+use crate::store::Reader;
 
 /// The longest page that the server answers.
 const PAGE: usize = 50;
@@ -25,6 +33,11 @@ pub enum RunsCommand {
     /// Oldest first. Works on the data folder, or through a running server: with --api-key, or with the developer's key
     /// beside the data of `belfry dev`.
     List(List),
+    /// Show what happened to a run, step by step, and why there was, or was not, a message
+    ///
+    /// Takes the id of a run, as `belfry runs list` and messages have it, or that of a trigger, as `belfry trigger` prints
+    /// it: then all its runs are shown. Works on the data folder, or through a running server, as the list does.
+    Show(Show),
 }
 
 #[derive(Args)]
@@ -54,8 +67,77 @@ pub struct List {
     place: Place,
 }
 
+#[derive(Args)]
+pub struct Show {
+    /// The id of a run, or of a trigger
+    id: uuid::Uuid,
+    /// Print them as JSON, one a line, as GET /v1/workflow_recipient_runs/{id} answers them
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// Runs the command.
-pub async fn run(RunsCommand::List(list): RunsCommand) -> Result<()> {
+pub async fn run(command: RunsCommand) -> Result<()> {
+    match command {
+        RunsCommand::List(list) => print_list(&list).await,
+        RunsCommand::Show(show) => print_runs(&show).await,
+    }
+}
+
+async fn print_runs(show: &Show) -> Result<()> {
+    let config = show.place.folder.load()?;
+    let runs = match show.place.reach(&config)? {
+        Reached::Served(client) => served(&client, show.id).await?,
+        Reached::Folder(store) => {
+            let runs = stored(&store.read()?, show.id)?;
+            store.close();
+            runs
+        }
+    };
+    if runs.is_empty() {
+        bail!("no run and no trigger with runs has the id {}, or none any more", show.id);
+    }
+    let told = runs.iter().map(|run| if show.json { format!("{run}\n") } else { timeline(run) });
+    print!("{}", told.collect::<Vec<_>>().join(if show.json { "" } else { "\n" }));
+    if runs.len() == PAGE {
+        eprintln!("There may be more: only the first {PAGE} runs of a trigger are shown");
+    }
+    Ok(())
+}
+
+/// The run `id`, or the first ones of the trigger `id`, oldest first.
+async fn served(client: &Client, id: uuid::Uuid) -> Result<Vec<Value>> {
+    let path = |id: &str| format!("/v1/workflow_recipient_runs/{}", segment(id));
+    if let Some(run) = client.find(&path(&id.to_string())).await? {
+        return Ok(vec![run]);
+    }
+    let from = cursor(RunId::least(TriggerId(id).made_at()).as_bytes());
+    let list = format!("/v1/workflow_recipient_runs?workflow_run_id={id}&before={from}");
+    let page = client.call(Method::GET, &list, None).await?;
+    let mut runs = Vec::new();
+    for run in page["items"].as_array().context("the server's answer has no items")?.iter().rev() {
+        runs.extend(client.find(&path(run["id"].as_str().unwrap_or_default())).await?);
+    }
+    Ok(runs)
+}
+
+/// The same of a data folder.
+fn stored(reader: &Reader, id: uuid::Uuid) -> Result<Vec<Value>> {
+    if let Some(trace) = Trace::load(reader, RunId(id))? {
+        return Ok(vec![trace_json(&trace)]);
+    }
+    let from = From::Before(RunId::least(TriggerId(id).made_at()).as_bytes().to_vec());
+    let of_trigger = [("workflow_run_id".to_owned(), id.to_string())];
+    let filter = RunFilter::from_query(Query::new(&of_trigger), &mut Vec::new());
+    let page = trace::page(reader, &filter, &PageRequest { from, size: PAGE })?;
+    let traces = page.entries.iter().rev().map(|summary| Trace::load(reader, summary.run.run().id));
+    let traces = traces.collect::<Result<Vec<_>, _>>()?;
+    Ok(traces.iter().flatten().map(trace_json).collect())
+}
+
+async fn print_list(list: &List) -> Result<()> {
     let (entries, after) = list.read().await?;
     if list.json {
         entries.iter().for_each(|entry| println!("{entry}"));
@@ -99,7 +181,7 @@ impl List {
     fn filter(&self) -> Filter {
         Filter {
             workflow: self.workflow.clone(),
-            recipient: self.recipient.as_deref().map(recipient),
+            recipient: self.recipient.as_deref().map(RecipientRef::from_text),
             tenant: self.tenant.clone(),
         }
     }
@@ -122,14 +204,7 @@ const HEAD: [&str; 8] = ["RUN", "WORKFLOW", "RECIPIENT", "TENANT", "WAITS AT", "
 fn table(entries: &[Value]) -> String {
     let rows = entries.iter().map(|entry| {
         let text = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
-        let recipient = match &entry["recipient"] {
-            Value::String(id) => id.clone(),
-            object => format!(
-                "{}/{}",
-                object["collection"].as_str().unwrap_or_default(),
-                object["id"].as_str().unwrap_or_default()
-            ),
-        };
+        let recipient = person(&entry["recipient"]);
         let (until, left) = match (entry["due_at"].as_str(), entry["seconds_left"].as_i64()) {
             // To the second; the rest is for machines.
             (Some(due), Some(left)) => (format!("{}Z", &due[..due.len().min(19)]), span(left)),

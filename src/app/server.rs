@@ -29,6 +29,7 @@ use crate::base::work::Work;
 use crate::delivery::EmailProvider;
 use crate::delivery::courier::{Courier, Drain};
 use crate::delivery::email::{Limits, Smtp};
+use crate::delivery::fetcher::HttpFetcher;
 use crate::delivery::mailbox::Mailbox;
 use crate::engine::catalog::{Catalog, Checked};
 use crate::engine::registry::{DrainRuns, Recovered, Registry};
@@ -124,6 +125,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         max_active: config.engine.max_active_runs,
         deliver: courier.clone().recipient(),
         publish: hub.clone().recipient(),
+        fetcher: Arc::new(HttpFetcher::new(&config.fetch).context("fetches cannot use TLS")?),
     });
     let registry = {
         let engine = Arc::clone(&engine);

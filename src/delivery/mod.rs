@@ -4,9 +4,11 @@
 pub mod courier;
 pub mod dkim;
 pub mod email;
+pub mod fetcher;
 mod header;
 pub mod lane;
 pub mod mailbox;
+mod public_address;
 pub mod retry;
 
 use std::future::Future;

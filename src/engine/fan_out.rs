@@ -244,6 +244,7 @@ mod tests {
                     cancellation_key: None,
                     settings: TriggerSettings::default(),
                     schedule: None,
+                    parent: None,
                     inserted_at: START,
                 },
                 runs: runs.collect(),

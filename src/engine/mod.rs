@@ -4,12 +4,14 @@
 
 pub mod catalog;
 pub mod fan_out;
+pub mod fetch;
 pub mod pending;
 pub mod plan;
 pub mod registry;
 pub mod run;
 pub mod scene;
 pub mod scheduler;
+pub mod trace;
 pub mod trigger;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use crate::model::recipient::RecipientRef;
 use crate::model::tracking::Tracking;
 use crate::store::Store;
 use catalog::Catalog;
+use fetch::Fetcher;
 
 /// What the engine's actors and entry points share; behind an `Arc`.
 pub struct Engine {
@@ -49,6 +52,8 @@ pub struct Engine {
     pub max_active: usize,
     pub deliver: Destination<Deliver>,
     pub publish: Destination<Publish>,
+    /// Makes the requests of fetch steps.
+    pub fetcher: Arc<dyn Fetcher>,
 }
 
 /// A channel as steps refer to it.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::base::ids::RunId;
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{Phase, Run};
+use crate::model::step_file::ARMS;
 use crate::model::trigger::Trigger;
 use crate::store::{Reader, StoreError};
 
@@ -109,11 +110,10 @@ impl Shared {
     }
 
     fn describe(&self, run: Run) -> PendingRun {
-        let (Phase::Ready { step } | Phase::Waiting { step, .. } | Phase::Batching { step, .. }) = run.phase;
-        let (name, behind) = self.steps.get(usize::from(step)).cloned().unzip();
+        let (name, behind) = self.steps.get(usize::from(run.phase.step())).cloned().unzip();
         let (waits_at, next) = match run.phase {
             Phase::Ready { .. } => (None, name),
-            Phase::Waiting { .. } | Phase::Batching { .. } => (name, behind.flatten()),
+            Phase::Waiting { .. } | Phase::Batching { .. } | Phase::Fetching { .. } => (name, behind.flatten()),
         };
         PendingRun {
             workflow: self.trigger.workflow.clone(),
@@ -127,16 +127,16 @@ impl Shared {
     }
 }
 
-/// Numbers the steps through as they are when a workflow is read: those of a branch stand behind its step.
+/// Numbers the steps through as they are when a workflow is read: those of an arm stand behind its step.
 fn number(steps: &Value, behind: Option<&str>, numbered: &mut Vec<(String, Option<String>)>) {
     let name = |step: &'_ Value| step["ref"].as_str().unwrap_or_default().to_owned();
     let steps = steps.as_array().map_or(&[][..], Vec::as_slice);
     for (index, step) in steps.iter().enumerate() {
         let next = steps.get(index + 1).map(name).or_else(|| behind.map(str::to_owned));
         numbered.push((name(step), next.clone()));
-        for branch in step["branches"].as_array().into_iter().flatten() {
-            let behind = next.as_deref().filter(|_| branch["terminates"] != true);
-            number(&branch["steps"], behind, numbered);
+        for arm in ARMS.iter().filter_map(|key| step[key].as_array()).flatten() {
+            let behind = next.as_deref().filter(|_| arm["terminates"] != true);
+            number(&arm["steps"], behind, numbered);
         }
     }
 }

@@ -1,10 +1,17 @@
 //! What a run does next: a pure function from the run, what happened, and what surrounds it, to what is written and
 //! what is done once that is durable. No I/O, no clock, no actors.
 
+mod cohort;
+mod fetch;
+mod function;
+mod trigger_workflow;
+mod update;
+
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::Channel;
+use super::fetch::{Answer, Failure, Request};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, VersionId};
 use crate::model::condition::Facts;
@@ -16,10 +23,10 @@ use crate::model::moment::Moment;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{BranchJudged, Halt, Outcome, Phase, Run, RunEvent, RunEventKind};
 use crate::model::throttle_step::{self, Throttle};
-use crate::model::trigger::{Trigger, TriggerSettings};
+use crate::model::trigger::{Trigger, TriggerRequest, TriggerSettings};
 use crate::model::trigger_data::TriggerData;
 use crate::model::workflow::{Branch, ChannelStep, Frequency, Onward, Step, StepKind, Template, Workflow};
-use crate::store::op::{Advance, Gate, NewMessage, Next};
+use crate::store::op::{Advance, Changes, Gate, NewMessage, Next};
 
 /// One write tells no more of delays that are skipped: the store numbers the events of a write.
 const MAX_TOLD: usize = 10;
@@ -52,6 +59,21 @@ pub enum Event {
     Enter,
     /// The step's content was rendered, or could not be.
     Rendered { draft: Draft, content: Result<Content, String> },
+    /// The step's settings were rendered, or could not be.
+    Prepared { step: u16, settings: Result<Map<String, Value>, String> },
+    /// The step's request was answered, or not.
+    Fetched { step: u16, answer: Result<Answer, Failure> },
+    /// What the step was to trigger was not accepted.
+    NotTriggered { step: u16, why: NotTriggered },
+}
+
+/// Why a step triggers nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTriggered {
+    /// Nothing has the workflow's key, or it takes no triggers: the run goes on.
+    NoWorkflow(String),
+    /// What the step says of it is wrong: the run fails.
+    Invalid(String),
 }
 
 /// A message whose content is being rendered.
@@ -73,10 +95,33 @@ pub struct Beginning {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub write: Option<Advance>,
+    /// What is triggered by the commit of the write.
+    pub trigger: Option<Box<Nested>>,
     pub then: Vec<Effect>,
 }
 
+/// A trigger by a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nested {
+    pub step_ref: String,
+    pub workflow: String,
+    pub request: TriggerRequest,
+}
+
 impl Plan {
+    /// Writes nothing, and does this.
+    fn only(effect: Effect) -> Self {
+        Self { write: None, trigger: None, then: vec![effect] }
+    }
+
+    /// The same, and what later steps find is changed.
+    fn changing(mut self, changes: Changes) -> Self {
+        if let Some(write) = &mut self.write {
+            write.changes = changes;
+        }
+        self
+    }
+
     /// The same, if `gate` lets the run pass.
     fn behind(mut self, gate: Gate) -> Self {
         if let Some(write) = &mut self.write {
@@ -91,6 +136,10 @@ impl Plan {
 pub enum Effect {
     /// Render the step's content and come back with `Event::Rendered`. Touches nothing outside.
     Render(Draft),
+    /// Render the settings of the step and come back with `Event::Prepared`. Touches nothing outside.
+    Prepare { step: u16 },
+    /// Make the step's request and come back with `Event::Fetched`.
+    Fetch { step: u16, request: Box<Request> },
     /// Hand the message to its channel.
     Deliver { message: MessageId, channel: ChannelId },
     /// Tell those who watch the recipient's feed on the channel.
@@ -127,9 +176,7 @@ pub fn begin(workflow: &Workflow, settings: TriggerSettings, now: Timestamp) -> 
 pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
     match event {
         Event::Enter => match run.phase {
-            Phase::Waiting { due, .. } | Phase::Batching { due, .. } if due > env.now => {
-                Plan { write: None, then: vec![Effect::Sleep(due)] }
-            }
+            Phase::Waiting { due, .. } | Phase::Batching { due, .. } if due > env.now => Plan::only(Effect::Sleep(due)),
             _ if env.deleted => write(run, env, Next::End(Outcome::RecipientDeleted), None, Vec::new(), Effect::Stop),
             Phase::Waiting { step, .. } => match behind(step, env) {
                 Onward::Step(step) => enter(run, step, env),
@@ -137,9 +184,15 @@ pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
             },
             Phase::Batching { step, .. } => batch::close(run, step, env),
             Phase::Ready { .. } if run.revision == 0 && begins_by_asking(env.workflow) => start(run, env),
+            Phase::Fetching { retry_at: Some(due), .. } if due > env.now => Plan::only(Effect::Sleep(due)),
+            Phase::Fetching { step, .. } => Plan::only(Effect::Prepare { step }),
             Phase::Ready { step } => enter(run, step, env),
         },
+        Event::Fetched { step, answer } => fetch::answered(run, step, answer, env),
         Event::Rendered { draft, content } => rendered(run, draft, content, env),
+        Event::Prepared { step, settings } => function::act(run, step, settings, env),
+        Event::NotTriggered { step, why: NotTriggered::NoWorkflow(why) } => skip(run, step, why, env, Vec::new()),
+        Event::NotTriggered { step, why: NotTriggered::Invalid(why) } => error(run, step, why, env, Vec::new()),
     }
 }
 
@@ -147,7 +200,16 @@ pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
 pub fn fail(run: &Run, now: Timestamp, why: String) -> Advance {
     let event = RunEvent::of_run(RunEventKind::StepErrored(why.clone()), now);
     let to = Next::End(Outcome::Failed(why));
-    Advance { run: run.id, expect: run.revision, to, gate: None, message: None, events: vec![event], at: now }
+    Advance {
+        run: run.id,
+        expect: run.revision,
+        to,
+        gate: None,
+        changes: Changes::default(),
+        message: None,
+        events: vec![event],
+        at: now,
+    }
 }
 
 /// Whether it depends on anything that a run begins.
@@ -203,7 +265,7 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
             match decided {
                 Ok(_) => {
                     let id = MessageId::derive(env.now, run.id, &current.reference);
-                    Plan { write: None, then: vec![Effect::Render(Draft { id, step, at: env.now })] }
+                    Plan::only(Effect::Render(Draft { id, step, at: env.now }))
                 }
                 Err(why) => {
                     events.push(event(env, step, RunEventKind::StepSkipped(why)));
@@ -251,6 +313,27 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
                 }
             }
         }
+        StepKind::Update(_) | StepKind::TriggerWorkflow(_) | StepKind::Fetch(_) => {
+            match meets_conditions(step, current, env) {
+                (_, Ok(())) => Plan::only(Effect::Prepare { step }),
+                (events, Err(why)) => skip(run, step, why, env, events),
+            }
+        }
+        StepKind::RandomCohort(experiment) => {
+            let (mut events, met) = meets_conditions(step, current, env);
+            let onward = match met {
+                Ok(()) => {
+                    let (onward, drawn) = cohort::draw(experiment, current, env);
+                    events.push(event(env, step, drawn));
+                    onward
+                }
+                Err(why) => {
+                    events.push(event(env, step, RunEventKind::StepSkipped(why)));
+                    current.next
+                }
+            };
+            go_on(run, onward, env, None, events)
+        }
         StepKind::Branch(branches) => {
             let (mut events, met) = meets_conditions(step, current, env);
             let onward = match met.map(|()| take_branch(branches, env)) {
@@ -266,6 +349,18 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
             go_on(run, onward, env, None, events)
         }
     }
+}
+
+/// Leaves `step` out.
+fn skip(run: &Run, step: u16, why: String, env: &Env<'_>, mut events: Vec<RunEvent>) -> Plan {
+    events.push(event(env, step, RunEventKind::StepSkipped(why)));
+    go_on(run, behind(step, env), env, None, events)
+}
+
+/// Ends the run at `step`, which could not be executed.
+fn error(run: &Run, step: u16, why: String, env: &Env<'_>, mut events: Vec<RunEvent>) -> Plan {
+    events.push(event(env, step, RunEventKind::StepErrored(why.clone())));
+    write(run, env, Next::End(Outcome::Failed(why)), None, events, Effect::Stop)
 }
 
 /// What a throttle step lets pass, or why it lets everything pass.
@@ -372,17 +467,16 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
         Ok(content) => content,
         Err(why) => {
             // Rendering is a function of what is stored: trying again would fail again.
-            let mut events = match env.workflow.steps.get(usize::from(draft.step)).map(|step| (step, &step.kind)) {
+            let events = match env.workflow.steps.get(usize::from(draft.step)).map(|step| (step, &step.kind)) {
                 Some((step, StepKind::Channel(channel))) => decide(draft.step, step, channel, env).0,
                 _ => Vec::new(),
             };
-            events.push(event(env, draft.step, RunEventKind::StepErrored(why.clone())));
-            return write(run, env, Next::End(Outcome::Failed(why)), None, events, Effect::Stop);
+            return error(run, draft.step, why, env, events);
         }
     };
     let current = env.workflow.steps.get(usize::from(draft.step));
     let Some((step, StepKind::Channel(channel))) = current.map(|step| (step, &step.kind)) else {
-        return Plan { write: None, then: vec![Effect::Continue] };
+        return Plan::only(Effect::Continue);
     };
     // Decided again: what it depends on may have changed while the content was rendered.
     let (mut events, decided) = decide(draft.step, step, channel, env);
@@ -485,8 +579,17 @@ fn wait(
 }
 
 fn write(run: &Run, env: &Env<'_>, to: Next, message: Option<NewMessage>, events: Vec<RunEvent>, then: Effect) -> Plan {
-    let advance = Advance { run: run.id, expect: run.revision, to, gate: None, message, events, at: env.now };
-    Plan { write: Some(advance), then: vec![then] }
+    let advance = Advance {
+        run: run.id,
+        expect: run.revision,
+        to,
+        gate: None,
+        changes: Changes::default(),
+        message,
+        events,
+        at: env.now,
+    };
+    Plan { write: Some(advance), trigger: None, then: vec![then] }
 }
 
 fn event(env: &Env<'_>, step: u16, kind: RunEventKind) -> RunEvent {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 
-use super::plan::{self, Effect, Event, Plan};
+use super::plan::{self, Effect, Event, Nested, NotTriggered, Plan};
 use super::registry::{Died, Registry, Rest, Rested};
 use super::scene::{Scene, SceneError};
+use super::trigger::{TriggerError, trigger_nested};
 use super::{Deliver, Engine, Publish};
 use crate::base::ids::RunId;
 use crate::base::mail::{tell, tell_recipient};
@@ -179,13 +180,50 @@ enum Step {
     Rest(Rest),
 }
 
+/// Why a plan's write is not durable.
+enum Uncommitted {
+    Store(StoreError),
+    NotTriggered(NotTriggered),
+}
+
+/// Makes a write durable, with what it triggers.
+async fn commit(
+    engine: &Engine,
+    scene: &Scene,
+    write: Advance,
+    trigger: Option<Box<Nested>>,
+) -> Result<Option<Diverted>, Uncommitted> {
+    let Some(nested) = trigger else { return engine.store.advance(write).await.map_err(Uncommitted::Store) };
+    let depth = scene.trigger.parent.map_or(0, |parent| parent.depth);
+    match trigger_nested(engine, *nested, depth, write).await {
+        Ok(()) => Ok(None),
+        Err(TriggerError::Store(error)) => Err(Uncommitted::Store(error)),
+        Err(error @ TriggerError::UnknownWorkflow { .. }) => {
+            Err(Uncommitted::NotTriggered(NotTriggered::NoWorkflow(error.to_string())))
+        }
+        Err(error) => Err(Uncommitted::NotTriggered(NotTriggered::Invalid(error.to_string()))),
+    }
+}
+
 /// Makes the plan's write durable, then does what follows it.
 async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan) -> Result<Step, StoreError> {
     if let Some(write) = plan.write {
-        let to = write.to.clone();
+        let (to, data) = (write.to.clone(), write.changes.data.clone());
         let closes = matches!(write.gate, Some(Gate::Close(_)));
         log(run, scene, &write);
-        let diverted = engine.store.advance(write).await?;
+        let diverted = match commit(engine, scene, write, plan.trigger).await {
+            Ok(diverted) => diverted,
+            Err(Uncommitted::NotTriggered(why)) => {
+                return Ok(Step::Go(Event::NotTriggered { step: run.phase.step(), why }));
+            }
+            // What the step says of people does not fit: the same would be refused again.
+            Err(Uncommitted::Store(StoreError::Refused(refused))) if refused != Refused::Stale => {
+                let now = engine.deps.clock.now();
+                engine.store.advance(plan::fail(run, now, refused.to_string())).await?;
+                return Ok(Step::Rest(Rest::Ended));
+            }
+            Err(Uncommitted::Store(error)) => return Err(error),
+        };
         run.revision += 1;
         if let Some(Diverted { to, hastened }) = diverted {
             return Ok(match to {
@@ -195,6 +233,9 @@ async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan
                 }
                 Next::End(_) => Step::Rest(hastened.map_or(Rest::Ended, Rest::Hastened)),
             });
+        }
+        if !data.is_empty() {
+            run.data.get_or_insert_default().extend(data);
         }
         if let Next::Phase(phase) = to {
             run.phase = phase;
@@ -216,6 +257,15 @@ async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan
             }
             Effect::Publish { channel } => {
                 tell_recipient(&engine.publish, Publish { channel, user: run.recipient.clone() });
+            }
+            Effect::Prepare { step: number } => {
+                let (scene, now) = (Arc::clone(scene), engine.deps.clock.now());
+                let prepared = engine.deps.offload.run(move || scene.prepare(number, now)).await;
+                let settings = prepared.unwrap_or_else(|panic| Err(format!("rendering {panic}")));
+                step = Step::Go(Event::Prepared { step: number, settings });
+            }
+            Effect::Fetch { step: number, request } => {
+                step = Step::Go(Event::Fetched { step: number, answer: engine.fetcher.fetch(*request).await });
             }
             Effect::Render(draft) => {
                 let (scene, ours) = (Arc::clone(scene), Arc::clone(engine));

@@ -195,6 +195,14 @@ impl Scene {
         scope
     }
 
+    /// Renders the settings of a step. May take milliseconds; the error is for people.
+    pub fn prepare(&self, step: u16, at: Timestamp) -> Result<Map<String, Value>, String> {
+        let workflow = &self.published.workflow;
+        let step = workflow.steps.get(usize::from(step)).ok_or("the step is gone")?;
+        let scope = self.scope(MessageId::from([0; 16]), at);
+        self.published.templates.settings(&step.reference, &scope).map_err(|error| error.to_string())
+    }
+
     /// Renders the content of `draft`. May take milliseconds; the error is for people.
     pub fn render(&self, engine: &Engine, draft: Draft) -> Result<Content, String> {
         let workflow = &self.published.workflow;

@@ -7,18 +7,21 @@ use actix::Addr;
 use super::Engine;
 use super::fan_out;
 use super::plan;
+use super::plan::Nested;
 use super::registry::{Admit, CancelRuns, CancelledRuns, Registry};
 use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::{call, tell};
 use crate::model::flow::Flow;
 use crate::model::profile::{Profile, json_size};
 use crate::model::recipient::RecipientRef;
-use crate::model::run::Run;
+use crate::model::run::{Run, RunEvent, RunEventKind};
 use crate::model::schedule::Schedule;
 use crate::model::subscription::{FanOut, Place, Spared};
-use crate::model::trigger::{CancelHash, CancelRequest, NamedRecipient, Trigger, TriggerRequest, TriggerSettings};
+use crate::model::trigger::{
+    CancelHash, CancelRequest, NamedRecipient, Parent, Trigger, TriggerRequest, TriggerSettings,
+};
 use crate::store::StoreError;
-use crate::store::op::{Accept, Accepted, Admission, Cancelled, Idempotency, Idempotent, Occurrence};
+use crate::store::op::{Accept, Accepted, Admission, Advance, Cancelled, Idempotency, Idempotent, Occurrence};
 
 /// Takes triggers and cancels. Cheap to clone; each clone holds its own address of the registry.
 #[derive(Clone)]
@@ -75,7 +78,7 @@ impl Intake {
         idempotency: Option<Idempotency>,
         bytes: usize,
     ) -> Result<Triggered, TriggerError> {
-        self.accept(key, request, idempotency, None, bytes).await
+        accept(&self.engine, key, request, Cause::Call(idempotency), bytes).await
     }
 
     /// Triggers what `occurrence` of a schedule is for; the commit also finds the schedule's next one.
@@ -91,84 +94,7 @@ impl Intake {
             settings: TriggerSettings::default(),
         };
         let bytes = json_size(&request.data);
-        self.accept(&schedule.workflow, request, None, Some(occurrence), bytes).await.map(drop)
-    }
-
-    async fn accept(
-        &self,
-        key: &str,
-        request: TriggerRequest,
-        idempotency: Option<Idempotency>,
-        occurrence: Option<Occurrence>,
-        bytes: usize,
-    ) -> Result<Triggered, TriggerError> {
-        let engine = &self.engine;
-        let published = engine
-            .catalog
-            .current(key)
-            .ok_or_else(|| TriggerError::UnknownWorkflow { key: key.to_owned(), keys: engine.catalog.keys() })?;
-        if let Some(actor) = request.actor.as_ref().filter(|actor| actor.inline.is_none())
-            && engine.store.read()?.recipient(&actor.reference)?.is_none()
-        {
-            return Err(TriggerError::UnknownActor(actor.reference.clone()));
-        }
-        let work = engine.deps.work.begin();
-        let now = engine.deps.clock.now();
-        let cancel = request.cancellation_key.as_deref().map(|text| CancelHash::of(key, text));
-        let id = TriggerId(engine.deps.ids.next(now));
-        let identify = identified(&request);
-        let named = request.recipients.iter().map(|recipient| &recipient.reference);
-        let objects = fan_out::spreading(&engine.store, named)?;
-        // A schedule is for its recipient alone.
-        let fan_out = (!objects.is_empty() && occurrence.is_none()).then(|| FanOut {
-            trigger: id,
-            cancel,
-            objects,
-            place: Place::START,
-            revision: 0,
-            cancelled: Spared::default(),
-        });
-        let trigger = Trigger {
-            id,
-            workflow: key.to_owned(),
-            version: published.version,
-            data: request.data,
-            actor: request.actor.map(|actor| actor.reference),
-            tenant: request.tenant.map(|tenant| tenant.reference.id),
-            cancellation_key: request.cancellation_key,
-            settings: request.settings,
-            schedule: occurrence.map(|occurrence| occurrence.schedule),
-            inserted_at: now,
-        };
-        let beginning = plan::begin(&published.workflow, trigger.settings, now);
-        let due = beginning.phase.due();
-        let flow = Flow::of(key, trigger.tenant.as_deref());
-        let block = engine.deps.ids.next_block(now);
-        let start = |(number, to): (u16, NamedRecipient)| Run {
-            id: RunId::in_block(block, number),
-            trigger: trigger.id,
-            flow,
-            recipient: to.reference,
-            data: to.data,
-            via: None,
-            cancel,
-            revision: 0,
-            phase: beginning.phase,
-            begun: beginning.begun.clone(),
-        };
-        let runs: Vec<Run> = (0..RunId::BLOCK).zip(request.recipients).map(start).collect();
-        let ids = runs.iter().map(|run| run.id).collect();
-        let admission =
-            Admission { runs: ids, due, cancel, flow, fan_out: fan_out.as_ref().map(|fan_out| fan_out.trigger), work };
-        let accept = Accept { trigger, runs, identify, idempotency, fan_out, bytes };
-        let accepted = match occurrence {
-            None => engine.store.accept(accept, admission).await?,
-            Some(occurrence) => engine.store.accept_occurrence(accept, occurrence, admission).await?,
-        };
-        match accepted {
-            Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
-            Accepted::New => Ok(Triggered::New(id)),
-        }
+        accept(&self.engine, &schedule.workflow, request, Cause::Schedule(occurrence), bytes).await.map(drop)
     }
 
     /// Ends the pending runs of the workflow `key` that `request` names. Runs that are triggered later are not touched.
@@ -182,6 +108,118 @@ impl Intake {
             cancelled.extend(ask(Some(spreading)).await?.cancelled);
         }
         Ok(cancelled)
+    }
+}
+
+/// Triggers what the step of a run says, in the commit of `write`, which moves the run on. `depth` is the parent's own.
+pub async fn trigger_nested(engine: &Engine, nested: Nested, depth: u8, write: Advance) -> Result<(), TriggerError> {
+    let Nested { step_ref, workflow, request } = nested;
+    let parent = Parent { run: write.run, depth: depth.saturating_add(1) };
+    let bytes = json_size(&request.data);
+    accept(engine, &workflow, request, Cause::Step { parent, step_ref, write: Box::new(write) }, bytes).await.map(drop)
+}
+
+/// Where a trigger comes from.
+enum Cause {
+    Call(Option<Idempotency>),
+    Schedule(Occurrence),
+    /// A step of a run, which goes on by the same commit.
+    Step {
+        parent: Parent,
+        step_ref: String,
+        write: Box<Advance>,
+    },
+}
+
+async fn accept(
+    engine: &Engine,
+    key: &str,
+    request: TriggerRequest,
+    cause: Cause,
+    bytes: usize,
+) -> Result<Triggered, TriggerError> {
+    let published = engine
+        .catalog
+        .current(key)
+        .ok_or_else(|| TriggerError::UnknownWorkflow { key: key.to_owned(), keys: engine.catalog.keys() })?;
+    let from_outside = !matches!(cause, Cause::Step { .. });
+    // A run's own actor may have been deleted since.
+    if let Some(actor) = request.actor.as_ref().filter(|actor| from_outside && actor.inline.is_none())
+        && engine.store.read()?.recipient(&actor.reference)?.is_none()
+    {
+        return Err(TriggerError::UnknownActor(actor.reference.clone()));
+    }
+    let work = engine.deps.work.begin();
+    let now = engine.deps.clock.now();
+    let cancel = request.cancellation_key.as_deref().map(|text| CancelHash::of(key, text));
+    let id = TriggerId(engine.deps.ids.next(now));
+    let identify = identified(&request);
+    let named = request.recipients.iter().map(|recipient| &recipient.reference);
+    let objects = fan_out::spreading(&engine.store, named)?;
+    // A schedule is for its recipient alone.
+    let spreads = !matches!(cause, Cause::Schedule(_));
+    let fan_out = (!objects.is_empty() && spreads).then(|| FanOut {
+        trigger: id,
+        cancel,
+        objects,
+        place: Place::START,
+        revision: 0,
+        cancelled: Spared::default(),
+    });
+    let trigger = Trigger {
+        id,
+        workflow: key.to_owned(),
+        version: published.version,
+        data: request.data,
+        actor: request.actor.map(|actor| actor.reference),
+        tenant: request.tenant.map(|tenant| tenant.reference.id),
+        cancellation_key: request.cancellation_key,
+        settings: request.settings,
+        schedule: match &cause {
+            Cause::Schedule(occurrence) => Some(occurrence.schedule),
+            _ => None,
+        },
+        parent: match &cause {
+            Cause::Step { parent, .. } => Some(*parent),
+            _ => None,
+        },
+        inserted_at: now,
+    };
+    let beginning = plan::begin(&published.workflow, trigger.settings, now);
+    let due = beginning.phase.due();
+    let flow = Flow::of(key, trigger.tenant.as_deref());
+    let block = engine.deps.ids.next_block(now);
+    let start = |(number, to): (u16, NamedRecipient)| Run {
+        id: RunId::in_block(block, number),
+        trigger: trigger.id,
+        flow,
+        recipient: to.reference,
+        data: to.data,
+        via: None,
+        cancel,
+        revision: 0,
+        phase: beginning.phase,
+        begun: beginning.begun.clone(),
+    };
+    let runs: Vec<Run> = (0..RunId::BLOCK).zip(request.recipients).map(start).collect();
+    let ids = runs.iter().map(|run| run.id).collect();
+    let admission =
+        Admission { runs: ids, due, cancel, flow, fan_out: fan_out.as_ref().map(|fan_out| fan_out.trigger), work };
+    let accept = Accept { trigger, runs, identify, idempotency: None, fan_out, bytes };
+    let accepted = match cause {
+        Cause::Call(idempotency) => engine.store.accept(Accept { idempotency, ..accept }, admission).await?,
+        Cause::Schedule(occurrence) => engine.store.accept_occurrence(accept, occurrence, admission).await?,
+        Cause::Step { step_ref, mut write, .. } => {
+            let kind = RunEventKind::Triggered { workflow: key.to_owned(), trigger: id };
+            // Behind what is told of the step, and before what is told of those after it.
+            let place = write.events.iter().take_while(|event| event.step_ref == step_ref).count();
+            write.events.insert(place, RunEvent { kind, step_ref, message: None, at: now });
+            engine.store.advance_accepting(*write, accept, admission).await?
+        }
+    };
+    match accepted {
+        Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
+        Accepted::New => Ok(Triggered::New(id)),
     }
 }
 

@@ -55,6 +55,10 @@ fn outline(workflow: &Workflow) -> Value {
         }
         StepKind::Throttle(_) => json!({"type": "throttle"}),
         StepKind::Branch(_) => json!({"type": "branch"}),
+        StepKind::RandomCohort(_) => json!({"type": "random_cohort"}),
+        StepKind::Fetch(_) => json!({"type": "http_fetch"}),
+        StepKind::Update(_) => json!({"type": "update"}),
+        StepKind::TriggerWorkflow(_) => json!({"type": "trigger_workflow"}),
     });
     json!({
         "key": workflow.key,

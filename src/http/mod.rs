@@ -37,7 +37,9 @@ pub mod preference_center;
 pub mod preference_page;
 pub mod preferences;
 pub mod providers;
+pub mod recipient_runs;
 pub mod recipients;
+pub mod run_json;
 pub mod runs;
 pub mod schedules;
 pub mod session;
@@ -248,6 +250,8 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/docs", web::get().to(openapi::page))
         .route("/docs/{file}", web::get().to(openapi::file))
         .route("/v1/bulk_operations/{id}", web::get().to(bulk::get))
+        .route("/v1/workflow_recipient_runs", web::get().to(recipient_runs::list))
+        .route("/v1/workflow_recipient_runs/{id}", web::get().to(recipient_runs::get))
         .route("/admin/keys", web::get().to(keys::list))
         .route("/admin/keys", web::post().to(keys::create))
         .route("/admin/keys/{id}", web::delete().to(keys::revoke))

@@ -14,7 +14,7 @@ use super::wire;
 use super::{
     audiences, backup, bulk, channel_data, feeds, guides, health, integrations, keys, message_activities,
     message_content, message_delivery_logs, message_events, message_list, messages, objects, preference_center,
-    preferences, providers, runs, schedules, subscriptions, suppressions, tenants, users, workflows,
+    preferences, providers, recipient_runs, runs, schedules, subscriptions, suppressions, tenants, users, workflows,
 };
 use crate::model::engagement::Action;
 use crate::model::preferences::SECTIONS;
@@ -86,6 +86,8 @@ struct Owned;
         providers::ms_teams,
         providers::revoke,
         providers::slack,
+        recipient_runs::get,
+        recipient_runs::list,
         runs::list,
         schedules::bulk_create,
         schedules::create,

@@ -49,18 +49,10 @@ fn read(query: Query<'_>) -> Result<(Filter, Option<RunId>, usize), Vec<FieldErr
     let size = page_size(query, &mut errors);
     let filter = Filter {
         workflow: query.text("workflow").map(str::to_owned),
-        recipient: query.text("recipient").map(recipient),
+        recipient: query.text("recipient").map(RecipientRef::from_text),
         tenant: query.text("tenant").map(str::to_owned),
     };
     if errors.is_empty() { Ok((filter, after, size)) } else { Err(errors) }
-}
-
-/// A user by id, an object as `collection/id`; no id has a slash.
-pub fn recipient(text: &str) -> RecipientRef {
-    match text.split_once('/') {
-        Some((collection, id)) => RecipientRef { collection: collection.into(), id: id.into() },
-        None => RecipientRef::user(text),
-    }
 }
 
 /// A page on the wire, as of `now`.

@@ -1,26 +1,12 @@
 //! The branches of a branch step: the first whose conditions hold is taken, the last one when no other is.
 
-use super::condition::Conditions;
+use super::arm::{Arm, MAX_ARMS, read_arms};
 use super::json_reader::Reader;
-use super::step_file::{COMMON_KEYS, Node, Steps};
-use super::workflow::{Branch, Onward, Step, StepKind};
+use super::step_file::{COMMON_KEYS, References, Steps};
+use super::workflow::{Branch, Onward};
 
-/// The most branches of a step, the default one included.
-const MAX_BRANCHES: usize = 10;
-/// How deep branch steps may lie in each other's branches.
-const MAX_DEPTH: usize = 5;
-
-/// A branch before its steps are numbered.
-pub struct Arm {
-    name: String,
-    conditions: Conditions,
-    pub steps: Vec<Node>,
-    /// The run ends behind it.
-    terminates: bool,
-}
-
-/// The branches of the step at `step`. None after a fault.
-pub fn read_branches(step: &Reader<'_>, reading: &mut Steps<'_>, depth: usize) -> Option<Vec<Arm>> {
+/// The branches of the step at `step`, and their steps. None after a fault.
+pub fn read_branches(step: &Reader<'_>, reading: &mut Steps<'_>, depth: usize) -> Option<(Vec<Branch>, Vec<Arm>)> {
     step.expect_keys(&[COMMON_KEYS.as_slice(), &["branches"]].concat());
     let field = step.field("branches");
     if field.is_blank() {
@@ -28,30 +14,21 @@ pub fn read_branches(step: &Reader<'_>, reading: &mut Steps<'_>, depth: usize) -
         return None;
     }
     let branches = field.items()?;
-    if branches.len() > MAX_BRANCHES {
+    if branches.len() > MAX_ARMS {
         let problem = format!("has {} branches", branches.len());
-        field.fault(problem, format!("Use at most {MAX_BRANCHES}, the default one included."));
+        field.fault(problem, format!("Use at most {MAX_ARMS}, the default one included."));
         return None;
     }
-    if depth >= MAX_DEPTH {
-        field.fault(format!("lies in {depth} other branches"), format!("Branches go at most {MAX_DEPTH} deep."));
-        return None;
-    }
-    let (default, others) = branches.split_last()?;
-    let mut hidden = Vec::new();
-    let mut read = |branch: &Reader<'_>| {
-        let arm = read_branch(branch, reading, depth);
-        hidden.push((reading.references.hide_those_of(branch), arm.as_ref().is_some_and(|arm| arm.terminates)));
-        arm
+    let read = |branch: &Reader<'_>, references: &References| {
+        branch.expect_keys(&["name", "conditions", "steps", "terminates"]);
+        let name = branch.field("name").required_name("Name the branch, as people shall see it.");
+        let conditions = references.read_conditions(&branch.field("conditions"));
+        Some(Branch { name: name?.trim().to_owned(), conditions, first: Onward::Finish })
     };
-    // Each is read before the first failure ends the collecting.
-    let mut arms: Vec<_> = others.iter().map(&mut read).collect();
-    arms.push(read(default));
-    for (of_branch, _) in hidden.iter().filter(|(_, terminates)| !terminates) {
-        reading.references.show(of_branch);
-    }
+    let arms = read_arms(&field, &branches, reading, depth, read);
+    let (default, others) = branches.split_last()?;
     check_conditions(default, others);
-    arms.into_iter().collect()
+    arms
 }
 
 fn check_conditions(default: &Reader<'_>, others: &[Reader<'_>]) {
@@ -63,42 +40,6 @@ fn check_conditions(default: &Reader<'_>, others: &[Reader<'_>]) {
     for branch in others.iter().filter(|branch| branch.field("conditions").is_blank()) {
         branch.notice("has no conditions, so no branch behind it is ever taken", "Add conditions.");
     }
-}
-
-fn read_branch(branch: &Reader<'_>, reading: &mut Steps<'_>, depth: usize) -> Option<Arm> {
-    if branch.value().is_none() {
-        branch.missing("Write a branch, or remove this.");
-        return None;
-    }
-    branch.object()?;
-    branch.expect_keys(&["name", "conditions", "steps", "terminates"]);
-    let name = branch.field("name").required_name("Name the branch, as people shall see it.");
-    let conditions = reading.references.read_conditions(&branch.field("conditions"));
-    let steps = branch.field("steps");
-    let steps = if steps.is_blank() { Some(Vec::new()) } else { reading.read(&steps, depth + 1) };
-    let terminates = branch.field("terminates").flag();
-    Some(Arm { name: name?.trim().to_owned(), conditions, steps: steps?, terminates })
-}
-
-/// Numbers steps through: those of a branch stand behind its step, and each knows what follows it. Answers the first.
-pub fn number(nodes: Vec<Node>, after: Onward, numbered: &mut Vec<Step>) -> Onward {
-    let first = if nodes.is_empty() { after } else { Onward::to(numbered.len()) };
-    let mut nodes = nodes.into_iter().peekable();
-    while let Some(node) = nodes.next() {
-        let index = numbered.len();
-        let next = if nodes.peek().is_some() { Onward::to(index + node.size()) } else { after };
-        numbered.push(Step { next, ..node.step });
-        if node.arms.is_empty() {
-            continue;
-        }
-        let branch = |arm: Arm| {
-            let after = if arm.terminates { Onward::Terminate } else { next };
-            Branch { name: arm.name, conditions: arm.conditions, first: number(arm.steps, after, numbered) }
-        };
-        let branches = node.arms.into_iter().map(branch).collect();
-        numbered[index].kind = StepKind::Branch(branches);
-    }
-    first
 }
 
 #[cfg(test)]

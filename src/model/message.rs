@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::channel::ChannelType;
 use super::flow::Flow;
 use super::recipient::RecipientRef;
 use crate::base::clock::Timestamp;
@@ -34,6 +35,16 @@ pub struct Message {
 pub enum Content {
     Email { to: String, email: EmailContent },
     InApp { blocks: Vec<Block> },
+}
+
+impl Content {
+    /// The type of the channels that carry it.
+    pub fn channel_type(&self) -> ChannelType {
+        match self {
+            Self::Email { .. } => ChannelType::Email,
+            Self::InApp { .. } => ChannelType::InAppFeed,
+        }
+    }
 }
 
 /// The delivery status of `knock-engine.md` section 7.2. In-app is delivered at once; SMTP never gets above sent.

@@ -37,6 +37,14 @@ impl RecipientRef {
         Self { collection: TENANTS.into(), id: id.into() }
     }
 
+    /// A user by id, an object as `collection/id`; no id has a slash.
+    pub fn from_text(text: &str) -> Self {
+        match text.split_once('/') {
+            Some((collection, id)) => Self { collection: collection.into(), id: id.into() },
+            None => Self::user(text),
+        }
+    }
+
     /// Whether this is a user.
     pub fn is_user(&self) -> bool {
         self.collection == USERS
@@ -51,6 +59,15 @@ impl RecipientRef {
     pub fn from_key(key: &[u8]) -> Option<Self> {
         let (collection, id) = std::str::from_utf8(key).ok()?.split_once('\0')?;
         Some(Self { collection: collection.into(), id: id.into() })
+    }
+
+    /// The recipient that a gid names: `gid://Object/{collection}/{id}`. The error says what is wrong with it.
+    pub fn from_gid(text: &str) -> Result<Self, String> {
+        let parts = text.strip_prefix("gid://Object/").and_then(|rest| rest.split_once('/'));
+        let Some((collection, id)) = parts else { return Err(format!("{text:?} is no gid")) };
+        check_id("a collection", collection)?;
+        check_id("an id", id)?;
+        Ok(Self { collection: collection.into(), id: id.into() })
     }
 
     /// Reads the wire form. The error says what is accepted.

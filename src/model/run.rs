@@ -45,14 +45,27 @@ pub enum Phase {
     Waiting { step: u16, due: Timestamp },
     /// It opened a batch at the step, and goes on for all that join until `due`, which may be put off.
     Batching { step: u16, due: Timestamp },
+    /// The fetch at the step was tried so often, and is tried again at `retry_at`; `None`: the last attempt was under way.
+    Fetching { step: u16, attempts: u8, retry_at: Option<Timestamp> },
 }
 
 impl Phase {
+    /// Where the run stands.
+    pub fn step(&self) -> u16 {
+        match self {
+            Self::Ready { step }
+            | Self::Waiting { step, .. }
+            | Self::Batching { step, .. }
+            | Self::Fetching { step, .. } => *step,
+        }
+    }
+
     /// When the run goes on; `None`: now.
     pub fn due(&self) -> Option<Timestamp> {
         match self {
             Self::Ready { .. } => None,
             Self::Waiting { due, .. } | Self::Batching { due, .. } => Some(*due),
+            Self::Fetching { retry_at, .. } => *retry_at,
         }
     }
 }
@@ -95,6 +108,54 @@ pub struct EndedRun {
     pub run: Run,
     pub outcome: Outcome,
     pub ended_at: Timestamp,
+}
+
+/// A run, wherever it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KnownRun {
+    Pending(Run),
+    Ended(EndedRun),
+}
+
+impl KnownRun {
+    /// The run, as it is or last was.
+    pub fn run(&self) -> &Run {
+        match self {
+            Self::Pending(run) | Self::Ended(EndedRun { run, .. }) => run,
+        }
+    }
+
+    /// How it ended; `None`: it has not.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Pending(_) => None,
+            Self::Ended(ended) => Some(&ended.outcome),
+        }
+    }
+
+    /// Its status on the wire, which has none for a failure: that shows in the run's errors.
+    pub fn status(&self) -> RunStatus {
+        match self {
+            Self::Ended(EndedRun { outcome: Outcome::Cancelled, .. }) => RunStatus::Cancelled,
+            Self::Ended(_) => RunStatus::Completed,
+            Self::Pending(run) if run.phase.due().is_some() => RunStatus::Paused,
+            Self::Pending(run) if run.revision == 0 => RunStatus::Queued,
+            Self::Pending(_) => RunStatus::Processing,
+        }
+    }
+}
+
+/// Where a run stands, in the five words of the API (`knock-engine.md` section 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// It has not begun.
+    Queued,
+    Processing,
+    /// It waits.
+    Paused,
+    Completed,
+    Cancelled,
 }
 
 /// Something that happened to a run, for the question why there was or was not a message.
@@ -158,4 +219,16 @@ pub enum RunEventKind {
     BatchClosed { items: u32, actors: u32 },
     /// A cancel call took its own item out of the batch that it opened.
     BatchItemCancelled,
+    /// The run was drawn into a cohort by `key`.
+    CohortDrawn { name: String, key: String },
+    /// What later steps find was changed: the run's data, or the properties of `of`. `change` is JSON, cut.
+    Updated { of: Option<RecipientRef>, change: String },
+    /// The step triggered another workflow.
+    Triggered { workflow: String, trigger: TriggerId },
+    /// A request is made; its URL is told without its query.
+    FetchStarted { attempt: u8, method: String, url: String },
+    /// The answer was laid over the run's data.
+    Fetched { status: u16 },
+    /// An attempt failed, and the next one is made then.
+    FetchFailed { why: String, retry_at: Timestamp },
 }

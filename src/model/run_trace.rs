@@ -26,6 +26,12 @@ impl RunEventKind {
             Self::BatchJoined { .. } => "batch_joined",
             Self::BatchClosed { .. } => "batch_closed",
             Self::BatchItemCancelled => "batch_item_cancelled",
+            Self::CohortDrawn { .. } => "cohort_drawn",
+            Self::Updated { .. } => "updated",
+            Self::Triggered { .. } => "workflow_triggered",
+            Self::FetchStarted { .. } => "fetch_started",
+            Self::Fetched { .. } => "fetched",
+            Self::FetchFailed { .. } => "fetch_failed",
         }
     }
 
@@ -36,7 +42,10 @@ impl RunEventKind {
 
     /// Which attempt of its step it tells of.
     pub fn attempt(&self) -> u32 {
-        1
+        match self {
+            Self::FetchStarted { attempt, .. } => u32::from(*attempt),
+            _ => 1,
+        }
     }
 
     /// What its name does not say: an object, or `null`.
@@ -58,6 +67,12 @@ impl RunEventKind {
                 json!({"key": key, "into": into, "total_activities": items, "until": until})
             }
             Self::BatchClosed { items, actors } => json!({"total_activities": items, "total_actors": actors}),
+            Self::CohortDrawn { name, key } => json!({"cohort": name, "key": key}),
+            Self::Updated { of, change } => json!({"recipient": of, "change": change}),
+            Self::Triggered { workflow, trigger } => json!({"workflow": workflow, "workflow_run_id": trigger}),
+            Self::FetchStarted { attempt, method, url } => json!({"attempt": attempt, "method": method, "url": url}),
+            Self::Fetched { status } => json!({"status": status}),
+            Self::FetchFailed { why, retry_at } => json!({"reason": why, "retry_at": retry_at}),
         }
     }
 
@@ -102,6 +117,13 @@ impl fmt::Display for RunEventKind {
             Self::BatchClosed { items, actors } => {
                 write!(f, "the batch is closed with {items} activities of {actors} actors")
             }
+            Self::CohortDrawn { name, key } => write!(f, "drawn into the cohort \"{name}\" by {key}"),
+            Self::Updated { of: None, change } => write!(f, "changes the run's data: {change}"),
+            Self::Updated { of: Some(of), change } => write!(f, "changes the properties of {of}: {change}"),
+            Self::Triggered { workflow, trigger } => write!(f, "triggers the workflow {workflow}, as {trigger}"),
+            Self::FetchStarted { attempt, method, url } => write!(f, "asks {method} {url}, attempt {attempt}"),
+            Self::Fetched { status } => write!(f, "is answered with {status}"),
+            Self::FetchFailed { why, retry_at } => write!(f, "is not answered: {why}; asks again at {retry_at}"),
             Self::BatchItemCancelled => f.write_str("a cancel call takes the run's own activity out of its batch"),
         }
     }

@@ -29,7 +29,18 @@ pub struct Trigger {
     /// What triggered it, unless a call did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleId>,
+    /// The run whose step triggered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     pub inserted_at: Timestamp,
+}
+
+/// A run that triggered another workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    pub run: RunId,
+    /// How many steps led from a call or a schedule to the trigger, this one included.
+    pub depth: u8,
 }
 
 /// `settings` of a trigger.

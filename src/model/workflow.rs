@@ -5,9 +5,13 @@ use serde_json::Value;
 use super::batch_step::Batch;
 use super::channel::ChannelType;
 use super::condition::Conditions;
+use super::experiment_step::Experiment;
+use super::fetch_step::Fetch;
 use super::moment::Moment;
+use super::settings::Settings as StepSettings;
 use super::throttle_step::Throttle;
 use super::tracking::TrackingOverride;
+use super::update_step::Update;
 
 /// A validated workflow. It says what to do; nothing in it can be wrong any more.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +52,34 @@ impl StepKind {
             Self::Delay(moment) => moment.fixed().is_none(),
             Self::Throttle(throttle) => throttle.window.fixed().is_none() || throttle.key.is_some(),
             Self::Batch(batch) => batch.window.fixed().is_none() || batch.key.is_some(),
-            Self::Channel(_) | Self::Mute(_) | Self::Branch(_) => false,
+            Self::RandomCohort(experiment) => experiment.key.is_some(),
+            Self::Channel(_)
+            | Self::Mute(_)
+            | Self::Branch(_)
+            | Self::Update(_)
+            | Self::TriggerWorkflow(_)
+            | Self::Fetch(_) => false,
+        }
+    }
+
+    /// What is rendered before the step acts, unless that is a message.
+    pub fn settings(&self) -> Option<&StepSettings> {
+        match self {
+            Self::Update(update) => Some(&update.settings),
+            Self::TriggerWorkflow(settings) => Some(settings),
+            Self::Fetch(fetch) => Some(&fetch.settings),
+            _ => None,
+        }
+    }
+
+    /// Where each of its arms leads, in their order.
+    pub fn lead_to(&mut self, firsts: &[Onward]) {
+        match self {
+            Self::Branch(branches) => branches.iter_mut().zip(firsts).for_each(|(branch, to)| branch.first = *to),
+            Self::RandomCohort(experiment) => {
+                experiment.cohorts.iter_mut().zip(firsts).for_each(|(cohort, to)| cohort.first = *to);
+            }
+            _ => {}
         }
     }
 }
@@ -127,6 +158,14 @@ pub enum StepKind {
     Batch(Batch),
     /// Goes on with the first branch whose conditions hold.
     Branch(Vec<Branch>),
+    /// Goes on with the cohort that its key is drawn into.
+    RandomCohort(Experiment),
+    /// Changes what later steps find.
+    Update(Update),
+    /// Triggers another workflow.
+    TriggerWorkflow(StepSettings),
+    /// Asks another server, and keeps what it answers.
+    Fetch(Fetch),
 }
 
 /// A way that a run can take.

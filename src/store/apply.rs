@@ -42,6 +42,12 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
     match op {
         Op::Accept(accept) => self::accept(tables, fresh, *accept),
         Op::Advance(advance) => self::advance(tables, *advance),
+        Op::AdvanceAccepting(advance, accept) => {
+            at_its_revision(tables, &advance)?;
+            let done = self::accept(tables, fresh, *accept)?;
+            self::advance(tables, *advance)?;
+            Ok(done)
+        }
         Op::Cancel(cancel) => self::cancel(tables, &cancel),
         Op::BeginAttempt(begin) => begin_attempt(tables, begin),
         Op::EndAttempt(end) => end_attempt(tables, *end),
@@ -171,13 +177,21 @@ fn trim_idempotency(tables: &mut Tables<'_>, now: Timestamp) -> Result<(), Store
     Ok(())
 }
 
-fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreError> {
+/// The run that `advance` moves on, unless someone else did.
+fn at_its_revision(tables: &mut Tables<'_>, advance: &Advance) -> Result<Stored, StoreError> {
     let stored = Stored::load(tables, advance.run)?;
-    let mut stored = stored.filter(|stored| stored.run.revision == advance.expect).ok_or(Refused::Stale)?;
+    Ok(stored.filter(|stored| stored.run.revision == advance.expect).ok_or(Refused::Stale)?)
+}
+
+fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreError> {
+    let mut stored = at_its_revision(tables, &advance)?;
+    let people = profiles::merged(tables, &advance.changes.people, advance.at)?;
     let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
     stored.run.revision += 1;
-    // Deleted since the step was decided: the message must not exist, nobody is to be batched, and the run ends.
-    let counts = advance.message.is_some() || matches!(advance.gate, Some(Gate::Batch(_) | Gate::Close(_)));
+    // Deleted since the step was decided: neither the message nor what is said of people must exist, nobody is to be
+    // batched, and the run ends.
+    let tells = advance.message.is_some() || !advance.changes.people.is_empty();
+    let counts = tells || matches!(advance.gate, Some(Gate::Batch(_) | Gate::Close(_)));
     let deleted = counts && removal::is_deleted(tables, &stored.run)?;
     let (at, told) = (advance.at, &mut advance.events);
     let ends = |outcome| Diverted { to: Next::End(outcome), hastened: None };
@@ -197,9 +211,15 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
         Some(diverted) => (diverted.to.clone(), None),
         None => (advance.to, advance.message),
     };
+    if diverted.is_none() {
+        profiles::keep(tables, people)?;
+    }
     match to {
         Next::Phase(phase) => {
             stored.run.phase = phase;
+            if !advance.changes.data.is_empty() {
+                stored.run.data.get_or_insert_default().extend(advance.changes.data);
+            }
             stored.put(tables)?;
         }
         Next::End(outcome) => end_run(tables, stored, outcome, advance.at)?,

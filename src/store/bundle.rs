@@ -138,6 +138,7 @@ mod tests {
             cancellation_key: None,
             settings: TriggerSettings::default(),
             schedule: None,
+            parent: None,
             inserted_at: Timestamp::default(),
         }
     }

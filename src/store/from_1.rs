@@ -48,6 +48,7 @@ mod tests {
             cancellation_key: None,
             settings: TriggerSettings::default(),
             schedule: None,
+            parent: None,
             inserted_at: Timestamp::default(),
         };
         let database = Database::open(folder.path().join(FILE)).unwrap();

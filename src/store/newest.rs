@@ -1,17 +1,22 @@
 //! Lists of what has time-ordered ids, newest first.
 
+use std::iter::Peekable;
 use std::ops::Bound;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use super::codec::decode;
+use super::cohort::{self, Cohort};
 use super::read::Order;
-use super::tables::{TableId, owned_prefix};
+use super::tables::{TableId, owned_prefix, storage};
 use super::{Reader, StoreError};
 use crate::base::clock::Timestamp;
-use crate::base::ids::MessageId;
+use crate::base::ids::{MessageId, RunId};
 use crate::model::message::Message;
 use crate::model::page::{From, Page, PageRequest};
 use crate::model::recipient::RecipientRef;
+use crate::model::run::{EndedRun, KnownRun, Run};
 
 /// Records that a page looks at once it holds one: about 50 ms. What it did not find by then is on the next page.
 const LOOKED_AT: usize = if cfg!(test) { 5 } else { 10_000 };
@@ -49,6 +54,97 @@ impl Reader {
         request: &PageRequest,
         mut keep: impl FnMut(&[u8], &[u8]) -> Result<Option<T>, StoreError>,
     ) -> Result<Page<T>, StoreError> {
+        let Span { first, end, order } = Span::of(prefix, made, request);
+        let mut look = Look::new(request);
+        let span = (first.as_ref().map(Vec::as_slice), Bound::Excluded(end.as_slice()));
+        self.walk_within(table, span, order, |key, value| {
+            let id = key.get(prefix.len()..).unwrap_or_default();
+            let row = keep(id, value)?;
+            Ok(look.take(id, row))
+        })?;
+        Ok(look.page(order))
+    }
+
+    /// A page of all runs whose ids were made within `made`, wherever they lie, as `keep` shapes those that it keeps. It
+    /// costs what it looks at, as every page here.
+    pub fn runs_page<T>(
+        &self,
+        made: (Timestamp, Timestamp),
+        request: &PageRequest,
+        mut keep: impl FnMut(KnownRun) -> Result<Option<T>, StoreError>,
+    ) -> Result<Page<T>, StoreError> {
+        let span = Span::of(&[], made, request);
+        let mut places = self.runs_within(&span)?;
+        let mut look = Look::new(request);
+        loop {
+            // What cannot be read comes first, so that it is told.
+            let rank = |next: Option<&Result<KnownRun, StoreError>>| match next? {
+                Ok(known) => Some((true, span.order.rank(known.run().id))),
+                Err(_) => Some((false, 0)),
+            };
+            let ranks = places.iter_mut().enumerate().filter_map(|(place, runs)| Some((rank(runs.peek())?, place)));
+            let Some((_, place)) = ranks.min() else { break };
+            let Some(known) = places[place].next().transpose()? else { break };
+            let id = known.run().id;
+            let row = keep(known)?;
+            if !look.take(id.as_bytes(), row) {
+                break;
+            }
+        }
+        Ok(look.page(span.order))
+    }
+
+    /// The runs of each of the tables that hold some.
+    fn runs_within<'a>(&'a self, span: &'a Span) -> Result<[Peekable<Runs<'a>>; 3], StoreError> {
+        let ended = self.records::<EndedRun>(TableId::EndedRuns, span.first.clone(), span)?;
+        let alone = self.records::<Run>(TableId::Runs, span.first.clone(), span)?;
+        // A cohort lies at the id of its first run, and may begin before the span.
+        let first = match &span.first {
+            Bound::Included(id) | Bound::Excluded(id) => id.as_slice().try_into().ok(),
+            Bound::Unbounded => None,
+        };
+        let first = first
+            .map_or(Bound::Unbounded, |id: [u8; 16]| Bound::Included(cohort::key(RunId::from(id)).as_bytes().to_vec()));
+        let cohorts = self.records::<Cohort>(TableId::Cohorts, first, span)?;
+        let members = cohorts.flat_map(|cohort| {
+            let mut runs = cohort.map_or_else(|error| vec![Err(error)], |cohort| cohort.runs().collect());
+            if span.order == Order::NewestFirst {
+                runs.reverse();
+            }
+            runs
+        });
+        let members = members.filter(|run| run.as_ref().map_or(true, |run| span.holds(run.id.as_bytes())));
+        let ended: Runs<'a> = Box::new(ended.map(|run| run.map(KnownRun::Ended)));
+        let alone: Runs<'a> = Box::new(alone.map(|run| run.map(KnownRun::Pending)));
+        let members: Runs<'a> = Box::new(members.map(|run| run.map(KnownRun::Pending)));
+        Ok([ended, alone, members].map(Iterator::peekable))
+    }
+
+    /// The records of `table` from `first` to the end of `span`, in its order.
+    fn records<T: DeserializeOwned>(
+        &self,
+        table: TableId,
+        first: Bound<Vec<u8>>,
+        span: &Span,
+    ) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<T>, StoreError> {
+        let (order, first) = (span.order, first.as_ref().map(Vec::as_slice));
+        let mut range = self.range(table, (first, Bound::Excluded(span.end.as_slice())))?;
+        Ok(std::iter::from_fn(move || order.next(&mut range)).map(|entry| decode(entry.map_err(storage)?.1.value())))
+    }
+}
+
+/// Runs in the order of a page.
+type Runs<'a> = Box<dyn Iterator<Item = Result<KnownRun, StoreError>> + 'a>;
+
+/// The keys that a page looks at, and from which end.
+struct Span {
+    first: Bound<Vec<u8>>,
+    end: Vec<u8>,
+    order: Order,
+}
+
+impl Span {
+    fn of(prefix: &[u8], made: (Timestamp, Timestamp), request: &PageRequest) -> Self {
         let key = |id: &[u8]| [prefix, id].concat();
         let first = key(MessageId::least(made.0).as_bytes());
         let end = key(MessageId::least(made.1.plus(Duration::from_millis(1))).as_bytes());
@@ -57,35 +153,68 @@ impl Reader {
             From::After(cursor) => (Bound::Included(first), end.min(key(cursor)), Order::NewestFirst),
             From::Before(cursor) => (Bound::Excluded(first.max(key(cursor))), end, Order::OldestFirst),
         };
-        let (mut rows, mut looked_at, mut stopped_at) = (Vec::new(), 0, None);
-        let span = (first.as_ref().map(Vec::as_slice), Bound::Excluded(end.as_slice()));
-        self.walk_within(table, span, order, |key, value| {
-            let id = key.get(prefix.len()..).unwrap_or_default();
-            if let Some(row) = keep(id, value)? {
-                rows.push((id.to_vec(), row));
-            }
-            looked_at += 1;
-            let enough = if rows.is_empty() { LOOKED_AT_IN_VAIN } else { LOOKED_AT };
-            let stops = looked_at >= enough && rows.len() <= request.size;
-            stopped_at = stops.then(|| id.to_vec());
-            Ok(!stops && rows.len() <= request.size)
-        })?;
-        let mut page = Page::of(rows, request);
-        if stopped_at.is_some() {
+        Self { first, end, order }
+    }
+
+    fn holds(&self, key: &[u8]) -> bool {
+        let begun = match &self.first {
+            Bound::Included(first) => key >= first.as_slice(),
+            Bound::Excluded(first) => key > first.as_slice(),
+            Bound::Unbounded => true,
+        };
+        begun && key < self.end.as_slice()
+    }
+}
+
+/// What a page has found, and when it has looked enough.
+struct Look<'a, T> {
+    request: &'a PageRequest,
+    rows: Vec<(Vec<u8>, T)>,
+    looked_at: usize,
+    /// Where it stopped before it was full.
+    stopped_at: Option<Vec<u8>>,
+}
+
+impl<'a, T> Look<'a, T> {
+    fn new(request: &'a PageRequest) -> Self {
+        Self { request, rows: Vec::new(), looked_at: 0, stopped_at: None }
+    }
+
+    /// Counts what lies at `id`, and keeps its row; whether to look on.
+    fn take(&mut self, id: &[u8], row: Option<T>) -> bool {
+        self.rows.extend(row.map(|row| (id.to_vec(), row)));
+        self.looked_at += 1;
+        let enough = if self.rows.is_empty() { LOOKED_AT_IN_VAIN } else { LOOKED_AT };
+        let full = self.rows.len() > self.request.size;
+        let stops = self.looked_at >= enough && !full;
+        self.stopped_at = stops.then(|| id.to_vec());
+        !stops && !full
+    }
+
+    fn page(self, order: Order) -> Page<T> {
+        let mut page = Page::of(self.rows, self.request);
+        if self.stopped_at.is_some() {
             match order {
-                Order::NewestFirst => page.after = stopped_at,
-                Order::OldestFirst => page.before = stopped_at,
+                Order::NewestFirst => page.after = self.stopped_at,
+                Order::OldestFirst => page.before = self.stopped_at,
             }
         }
-        Ok(page)
+        page
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Bench, START};
+    use proptest::prelude::*;
+    use redb::Database;
+    use redb::backends::InMemoryBackend;
+
+    use super::super::cohort::{Records, Stored};
+    use super::super::tables::Tables;
+    use super::super::tests::{Bench, START, run};
     use super::*;
-    use crate::store::op::NewMessage;
+    use crate::model::run::{Outcome, Phase};
+    use crate::store::op::{NewMessage, Next};
 
     const EVER: (Timestamp, Timestamp) = (Timestamp::from_millis(0), Timestamp::MAX);
 
@@ -103,6 +232,99 @@ mod tests {
             match next {
                 Some(next) => from = if backwards { From::Before(next) } else { From::After(next) },
                 None => return found,
+            }
+        }
+    }
+
+    /// The numbers of runs, in the same way.
+    fn walk_runs(reader: &Reader, mut from: From, wanted: impl Fn(u8) -> bool) -> Vec<u8> {
+        let backwards = matches!(from, From::Before(_));
+        let mut found = Vec::new();
+        loop {
+            let request = PageRequest { from, size: 3 };
+            let number = |known: KnownRun| Ok(Some(known.run().id.as_bytes()[0]).filter(|number| wanted(*number)));
+            let page = reader.runs_page(EVER, &request, number).unwrap();
+            let next = if backwards { page.before } else { page.after };
+            found.extend(if backwards { page.entries.into_iter().rev().collect() } else { page.entries });
+            match next {
+                Some(next) => from = if backwards { From::Before(next) } else { From::After(next) },
+                None => return found,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn runs_are_found_in_order_wherever_they_lie() {
+        let bench = Bench::new();
+        // Those that are divisible by three go on and lie alone, by five have ended; the others are as they were accepted.
+        for number in 1..=30 {
+            bench.accept_run(run(number), None, START).await.unwrap();
+            let to = match number {
+                _ if number % 5 == 0 => Next::End(Outcome::Finished),
+                _ if number % 3 == 0 => Next::Phase(Phase::Ready { step: 1 }),
+                _ => continue,
+            };
+            bench.advance(number, 0, to, None).await.unwrap();
+        }
+        let reader = bench.store.read().unwrap();
+        let newest: Vec<u8> = (1..=30).rev().collect();
+        let oldest: Vec<u8> = (1..=30).collect();
+        assert_eq!(walk_runs(&reader, From::Start, |_| true), newest);
+        assert_eq!(walk_runs(&reader, From::Before(vec![0; 16]), |_| true), oldest);
+        assert_eq!(walk_runs(&reader, From::Start, |number| number == 1), [1]);
+        let of = |wanted: fn(&u8) -> bool| newest.iter().copied().filter(wanted).collect::<Vec<_>>();
+        assert_eq!(walk_runs(&reader, From::Start, |number| number % 7 == 0), of(|number| number % 7 == 0));
+        assert_eq!(walk_runs(&reader, From::After(vec![4; 16]), |_| true), [3, 2, 1]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Runs of one trigger, of which any have left their cohort and any have ended.
+        #[test]
+        fn a_cohort_that_some_have_left_is_listed_as_its_runs_are(
+            count in 1u16..90, left in prop::collection::vec((0u16..90, any::<bool>()), 0..40), size in 1usize..5, at in 0u16..90
+        ) {
+            let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+            let block = uuid::Uuid::from_u128(7 << 10);
+            let runs: Vec<Run> = (0..count).map(|number| Run { id: RunId::in_block(block, number), ..run(1) }).collect();
+            let txn = database.begin_write().unwrap();
+            let mut tables = Tables::new(&txn);
+            tables.open_all().unwrap();
+            let Records { cohorts, alone } = Records::of(&runs).unwrap();
+            for (table, records) in [(TableId::Cohorts, cohorts), (TableId::Runs, alone)] {
+                records.iter().for_each(|(id, one)| tables.put_encoded(table, id.as_bytes(), one).unwrap());
+            }
+            for (number, ends) in left {
+                let Some(stored) = Stored::load(&mut tables, RunId::in_block(block, number)).unwrap() else { continue };
+                if ends {
+                    let run = stored.remove(&mut tables).unwrap();
+                    let ended = EndedRun { run, outcome: Outcome::Finished, ended_at: START };
+                    tables.put(TableId::EndedRuns, ended.run.id.as_bytes(), &ended).unwrap();
+                } else {
+                    stored.put(&mut tables).unwrap();
+                }
+            }
+            drop(tables);
+            txn.commit().unwrap();
+            let reader = Reader::begin(&database).unwrap();
+            let rows: Vec<_> = (0..count).rev().map(|number| (RunId::in_block(block, number).as_bytes().to_vec(), number)).collect();
+            let cursor = RunId::in_block(block, at).as_bytes().to_vec();
+            for from in [From::Start, From::After(cursor.clone()), From::Before(cursor)] {
+                let request = PageRequest { from, size };
+                let number = |known: KnownRun| Ok(Some((known.run().id.0.as_u128() & 0x3ff) as u16));
+                let page = reader.runs_page(EVER, &request, number).unwrap();
+                let side = rows.iter().filter(|(id, _)| match &request.from {
+                    From::Start => true,
+                    From::After(cursor) => id < cursor,
+                    From::Before(cursor) => id > cursor,
+                });
+                let side: Vec<u16> = side.map(|(_, number)| *number).collect();
+                let expected = match request.from {
+                    From::Before(_) => &side[side.len().saturating_sub(size)..],
+                    _ => &side[..side.len().min(size)],
+                };
+                prop_assert_eq!(page.entries, expected);
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Action, Engagement};
 use crate::model::flow::Flow;
 use crate::model::message::{Attempt, Captured, Message, Pending};
-use crate::model::profile::Profile;
+use crate::model::profile::{Profile, json_size};
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{Outcome, Phase, Run, RunEvent};
 use crate::model::schedule::{PlanChange, Schedule};
@@ -30,6 +30,8 @@ use crate::model::trigger_data::TriggerData;
 pub enum Op {
     Accept(Box<Accepting>),
     Advance(Box<Advance>),
+    /// `Accept` of what a step of a run triggers, and the run's `Advance`, if it is not stale.
+    AdvanceAccepting(Box<Advance>, Box<Accepting>),
     Cancel(Cancel),
     BeginAttempt(BeginAttempt),
     EndAttempt(Box<EndAttempt>),
@@ -182,9 +184,19 @@ pub struct Advance {
     pub to: Next,
     /// What must let the run pass; otherwise it is diverted, and what the write says of it does not happen.
     pub gate: Option<Gate>,
+    /// What later steps find.
+    pub changes: Changes,
     pub message: Option<NewMessage>,
     pub events: Vec<RunEvent>,
     pub at: Timestamp,
+}
+
+/// What a step changes for those after it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Laid over the run's data.
+    pub data: Map<String, Value>,
+    pub people: Vec<(RecipientRef, Profile)>,
 }
 
 /// What is decided where a run is written, by what others did before.
@@ -519,7 +531,10 @@ impl Op {
     pub fn weight(&self) -> usize {
         const RECORD: usize = 512;
         match self {
-            Self::Accept(accept) | Self::AcceptOccurrence(accept, _) => accept.bytes + RECORD + accept.runs.bytes(),
+            Self::Accept(accept) | Self::AcceptOccurrence(accept, _) | Self::AdvanceAccepting(_, accept) => {
+                accept.bytes + RECORD + accept.runs.bytes()
+            }
+            Self::Advance(advance) => 4 * RECORD + json_size(&advance.changes.data),
             Self::EndAttempt(end) => RECORD + end.captured.as_ref().map_or(0, |captured| captured.raw.len() * 2),
             Self::PublishVersion(_) => 64 * RECORD,
             Self::Trim(_) => BATCH * 2 * RECORD,

@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
+use redb::{Database, Range, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
@@ -19,7 +19,7 @@ use crate::model::feed::{FeedCounts, FeedEntry};
 use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::page::{From, Page, PageRequest};
 use crate::model::recipient::{Recipient, RecipientRef};
-use crate::model::run::{EndedRun, Run, RunEvent};
+use crate::model::run::{EndedRun, KnownRun, Run, RunEvent};
 use crate::model::trigger::Trigger;
 
 /// From which end a feed is read.
@@ -30,10 +30,18 @@ pub enum Order {
 }
 
 impl Order {
-    fn next<T>(self, range: &mut impl DoubleEndedIterator<Item = T>) -> Option<T> {
+    pub(super) fn next<T>(self, range: &mut impl DoubleEndedIterator<Item = T>) -> Option<T> {
         match self {
             Self::NewestFirst => range.next_back(),
             Self::OldestFirst => range.next(),
+        }
+    }
+
+    /// What sorts ids so that the first in this order is the least.
+    pub(super) fn rank(self, id: RunId) -> u128 {
+        match self {
+            Self::NewestFirst => !id.0.as_u128(),
+            Self::OldestFirst => id.0.as_u128(),
         }
     }
 }
@@ -183,6 +191,14 @@ impl Reader {
         cohort.map_or(Ok(None), |cohort| cohort.run(id))
     }
 
+    /// A run, whether it has ended or not.
+    pub fn known_run(&self, id: RunId) -> Result<Option<KnownRun>, StoreError> {
+        match self.run(id)? {
+            Some(run) => Ok(Some(KnownRun::Pending(run))),
+            None => Ok(self.ended_run(id)?.map(KnownRun::Ended)),
+        }
+    }
+
     /// A run that has ended.
     pub fn ended_run(&self, id: RunId) -> Result<Option<EndedRun>, StoreError> {
         self.get(TableId::EndedRuns, id.as_bytes())
@@ -240,9 +256,16 @@ impl Reader {
         key: Option<[u8; 16]>,
     ) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<T>, StoreError> {
         let first = key.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_slice()));
+        Ok(self.range(table, (first, Bound::Unbounded))?.map(|entry| decode(entry.map_err(storage)?.1.value())))
+    }
+
+    pub(super) fn range(
+        &self,
+        table: TableId,
+        span: (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> Result<Range<'static, &'static [u8], &'static [u8]>, StoreError> {
         let table = self.0.open_table(table.definition()).map_err(storage)?;
-        let range = table.range::<&[u8]>((first, Bound::Unbounded)).map_err(storage)?;
-        Ok(range.map(|entry| decode(entry.map_err(storage)?.1.value())))
+        table.range::<&[u8]>(span).map_err(storage)
     }
 
     /// The pending run that was made first.
@@ -262,11 +285,8 @@ impl Reader {
 
     /// What happened to a run, in order.
     pub fn run_events(&self, id: RunId) -> Result<Vec<RunEvent>, StoreError> {
-        let run = match self.run(id)? {
-            Some(run) => Some(run),
-            None => self.ended_run(id)?.map(|ended| ended.run),
-        };
-        let mut events = Vec::from_iter(run.and_then(|run| run.begun));
+        let begun = self.known_run(id)?.and_then(|known| known.run().begun.clone());
+        let mut events = Vec::from_iter(begun);
         events.extend(self.all(TableId::RunEvents, id.as_bytes())?);
         Ok(events)
     }

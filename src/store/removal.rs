@@ -190,7 +190,7 @@ fn take_from_feed(tables: &mut Tables<'_>, message: &Message) -> Result<Option<F
 mod tests {
     use serde_json::json;
 
-    use super::super::op::{Advance, Identify, NewMessage, Next, Op};
+    use super::super::op::{Advance, Changes, Identify, NewMessage, Next, Op};
     use super::super::tests::{Bench, FEED, START};
     use super::super::{Refused, StoreError};
     use super::*;
@@ -218,7 +218,16 @@ mod tests {
         let to = Next::End(Outcome::Finished);
         bench
             .store
-            .advance(Advance { run: run.id, expect: 0, to, gate: None, message: feed, events: Vec::new(), at })
+            .advance(Advance {
+                run: run.id,
+                expect: 0,
+                to,
+                gate: None,
+                changes: Changes::default(),
+                message: feed,
+                events: Vec::new(),
+                at,
+            })
             .await
             .unwrap();
         id
@@ -277,7 +286,16 @@ mod tests {
         bench.store.remove(vec![RecipientRef::user("ann")], START.plus(DAY)).await.unwrap();
         let message = Some(NewMessage::Send(Bench::item(1, &run, "ann", START)));
         let to = Next::Phase(Phase::Ready { step: 1 });
-        let advance = Advance { run: run.id, expect: 0, to, gate: None, message, events: Vec::new(), at: START };
+        let advance = Advance {
+            run: run.id,
+            expect: 0,
+            to,
+            gate: None,
+            changes: Changes::default(),
+            message,
+            events: Vec::new(),
+            at: START,
+        };
         bench.store.advance(advance.clone()).await.unwrap();
         let store = bench.store.read().unwrap();
         assert_eq!(store.ended_run(run.id).unwrap().unwrap().outcome, Outcome::RecipientDeleted);

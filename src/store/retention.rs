@@ -177,7 +177,7 @@ mod tests {
     use futures_util::future::join_all;
     use serde_json::json;
 
-    use super::super::op::{Advance, NewMessage, Next, PublishVersion, StoredVersion};
+    use super::super::op::{Advance, Changes, NewMessage, Next, PublishVersion, StoredVersion};
     use super::super::tests::{Bench, START, message, run, waiting};
     use super::*;
     use crate::base::config::Keep;
@@ -228,7 +228,16 @@ mod tests {
             let message = Message { id, run: run.id, trigger: run.trigger, ..message(1, 1, at) };
             let event = RunEvent { kind: RunEventKind::MessageEnqueued, step_ref: "s".into(), message: None, at };
             let message = Some(place(message));
-            let advance = Advance { run: run.id, expect: 0, to, gate: None, message, events: vec![event], at };
+            let advance = Advance {
+                run: run.id,
+                expect: 0,
+                to,
+                gate: None,
+                changes: Changes::default(),
+                message,
+                events: vec![event],
+                at,
+            };
             self.bench.store.advance(advance).await.unwrap();
             id
         }

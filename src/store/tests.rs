@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use serde_json::json;
+use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use super::op::{
-    Accept, Accepted, Admission, Advance, BeginAttempt, Cancel, EndAttempt, Idempotency, Identify, NewMessage, Next,
-    Occurrence,
+    Accept, Accepted, Admission, Advance, BeginAttempt, Cancel, Changes, EndAttempt, Idempotency, Identify, NewMessage,
+    Next, Occurrence,
 };
 use super::read::Order;
 use super::tables::{TableId, Tables, feed_key, item_key};
@@ -86,6 +86,7 @@ impl Bench {
             cancellation_key: Some("key".into()),
             settings: TriggerSettings::default(),
             schedule: None,
+            parent: None,
             inserted_at: at,
         };
         let work = Work::default().begin();
@@ -117,9 +118,24 @@ impl Bench {
         Message { recipient: RecipientRef::user(reader), step_ref: number.to_string(), ..message }
     }
 
-    async fn advance(&self, number: u8, expect: u32, to: Next, message: Option<NewMessage>) -> Result<(), StoreError> {
+    pub(super) async fn advance(
+        &self,
+        number: u8,
+        expect: u32,
+        to: Next,
+        message: Option<NewMessage>,
+    ) -> Result<(), StoreError> {
         let run = RunId::from([number; 16]);
-        let advance = Advance { run, expect, to, gate: None, message, events: Vec::new(), at: START };
+        let advance = Advance {
+            run,
+            expect,
+            to,
+            gate: None,
+            changes: Changes::default(),
+            message,
+            events: Vec::new(),
+            at: START,
+        };
         self.store.advance(advance).await.map(drop)
     }
 
@@ -363,10 +379,44 @@ async fn what_began_with_a_run_comes_first_among_its_events_also_when_it_has_end
     for (expect, to) in [(0, waiting()), (1, ends)] {
         let events = vec![enqueued.clone()];
         let run = RunId::from([1; 16]);
-        bench.store.advance(Advance { run, expect, to, gate: None, message: None, events, at: START }).await.unwrap();
+        bench
+            .store
+            .advance(Advance {
+                run,
+                expect,
+                to,
+                gate: None,
+                changes: Changes::default(),
+                message: None,
+                events,
+                at: START,
+            })
+            .await
+            .unwrap();
         let expected = [vec![began.clone()], vec![enqueued.clone(); expect as usize + 1]].concat();
         assert_eq!(bench.store.read().unwrap().run_events(run).unwrap(), expected);
     }
+}
+
+#[tokio::test]
+async fn what_a_step_triggers_is_accepted_with_the_runs_advance_or_not_at_all() {
+    let bench = Bench::new();
+    bench.accept(1, None, START).await;
+    let advance = |number: u8, expect: u32| {
+        let changes = Changes { data: Map::from_iter([("n".to_owned(), json!(number))]), people: Vec::new() };
+        let (parent, to) = (RunId::from([1; 16]), waiting());
+        let advance =
+            Advance { run: parent, expect, to, gate: None, changes, message: None, events: Vec::new(), at: START };
+        let (accept, admission) = Bench::acceptance(run(number), None, START);
+        bench.store.advance_accepting(advance, accept, admission)
+    };
+    assert_eq!(advance(2, 0).await, Ok(Accepted::New));
+    assert_eq!(advance(3, 0).await, Err(StoreError::Refused(Refused::Stale)));
+    let reader = bench.store.read().unwrap();
+    let exists = |number: u8| reader.run(RunId::from([number; 16])).unwrap().is_some();
+    assert_eq!([1, 2, 3].map(exists), [true, true, false]);
+    let parent = reader.run(RunId::from([1; 16])).unwrap().unwrap();
+    assert_eq!((parent.revision, json!(parent.data)), (1, json!({"n": 2})));
 }
 
 #[tokio::test]

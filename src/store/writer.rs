@@ -251,6 +251,20 @@ impl Store {
         }
     }
 
+    /// Moves a run on and accepts what its step triggers, in one commit. Waits for room: the run is accepted work.
+    pub async fn advance_accepting(
+        &self,
+        advance: Advance,
+        accept: Accept,
+        admission: Admission,
+    ) -> Result<Accepted, StoreError> {
+        let op = Op::AdvanceAccepting(Box::new(advance), Box::new(accept.prepare()?));
+        match self.submit_admitting(op, admission).await? {
+            Done::Accepted(accepted) => Ok(accepted),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Ends runs.
     pub async fn cancel(&self, cancel: Cancel) -> Result<Vec<Cancelled>, StoreError> {
         match self.submit(Op::Cancel(cancel)).await? {

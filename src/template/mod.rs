@@ -19,6 +19,7 @@ mod markdown;
 pub mod page;
 mod plain;
 pub mod scope;
+mod settings;
 mod source;
 pub mod tracking;
 mod wording;
@@ -26,7 +27,7 @@ mod wording;
 use std::collections::HashMap;
 
 use ::handlebars::Context;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::model::fault::Fault;
 use crate::model::message::{Block, EmailContent};
@@ -44,24 +45,30 @@ pub use self::scope::Scope;
 pub struct Compiled {
     emails: HashMap<String, Email>,
     in_apps: HashMap<String, InApp>,
+    settings: HashMap<String, settings::Parsed>,
 }
 
 impl Compiled {
     /// Parses all templates of `workflow`, and finds all that is wrong with them.
     pub fn new(workflow: &Workflow) -> Result<Self, Vec<Fault>> {
         let file = format!("{}/workflow.json", workflow.key);
-        let mut compiled = Self { emails: HashMap::new(), in_apps: HashMap::new() };
+        let mut compiled = Self { emails: HashMap::new(), in_apps: HashMap::new(), settings: HashMap::new() };
         let mut faults = Vec::new();
         for step in &workflow.steps {
-            let StepKind::Channel(channel) = &step.kind else { continue };
+            let part = if step.kind.settings().is_some() { "settings" } else { "template" };
             let mut complain = |field: &str, complaint: Complaint| {
-                let path = format!("{}.template.{field}", step.path);
+                let path = format!("{}.{part}.{field}", step.path);
                 let problem = match complaint.at {
                     Some(at) => format!("{at}: {}", complaint.problem),
                     None => complaint.problem,
                 };
                 faults.push(Fault { file: file.clone(), path, problem, fix: complaint.fix });
             };
+            if let Some(settings) = step.kind.settings() {
+                let parsed = settings::Parsed::new(settings, workflow.settings.engine, &mut complain);
+                compiled.settings.insert(step.reference.clone(), parsed);
+            }
+            let StepKind::Channel(channel) = &step.kind else { continue };
             let engine = channel.engine.unwrap_or(workflow.settings.engine);
             match &channel.template {
                 Template::Email(template) => {
@@ -83,6 +90,14 @@ impl Compiled {
         match self.emails.get(step_ref) {
             Some(email) => email.render(&name, &Context::from(scope.clone())),
             None => Err(RenderError::new(&name, Cause::UnknownStep { channel: "email" })),
+        }
+    }
+
+    /// Renders the settings of a step with a scope (see `Scope::to_value`); none if it has none.
+    pub fn settings(&self, step_ref: &str, scope: &Value) -> Result<Map<String, Value>, RenderError> {
+        match self.settings.get(step_ref) {
+            Some(settings) => settings.render(&format!("steps.{step_ref}"), &Context::from(scope.clone())),
+            None => Ok(Map::new()),
         }
     }
 

@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod fairness;
 mod feed;
+mod functions;
 mod hosted;
 mod idempotency;
 mod import;

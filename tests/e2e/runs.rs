@@ -1,4 +1,4 @@
-//! `belfry runs list` and the API behind it: what waits for what until when.
+//! `belfry runs list` and `show`, and the API behind them: what waits for what until when, and what became of it.
 
 use serde_json::{Value, json};
 
@@ -100,4 +100,61 @@ async fn runs_are_for_secret_keys_and_a_wrong_cursor_is_named() {
     get("/admin/runs", PUBLIC).await.assert_error(403, "incorrect_token_type");
     let body = get("/admin/runs?after=x&page_size=y", SECRET).await.assert_error(422, "invalid_params");
     assert_eq!(body["errors"].as_array().unwrap().len(), 2, "{body}");
+}
+
+/// `belfry runs show` in the server's folder, through the server.
+async fn show(server: &TestServer, arguments: &[&str]) -> String {
+    let mut command = belfry(&server.setup.path(""), &[&["runs", "show"], arguments].concat());
+    command.env("BELFRY_URL", &server.url).env("BELFRY_API_KEY", SECRET);
+    let (code, stdout, stderr) = run(command).await;
+    assert_eq!(code, 0, "{stderr}");
+    stdout
+}
+
+#[tokio::test]
+async fn a_run_is_shown_with_what_it_sent_what_it_waits_for_and_why_it_sent_nothing() {
+    let mut server = Setup::new().start().await;
+    let body =
+        json!({"recipients": ["ann@x.test", "nobody"], "tenant": "acme", "cancellation_key": "k", "data": {"n": 7}});
+    let trigger = server.trigger("reminder", body).await;
+    server.settle().await;
+    let both = show(&server, &[&trigger]).await;
+    let runs: Vec<&str> = both.split("\nRun ").collect();
+    assert!(runs.len() == 2 && runs[0].contains(" of reminder for ann@x.test"), "{both}");
+    for expected in [
+        "cancel key  k",
+        "tenant      acme",
+        "data        {\"n\":7}",
+        "status      paused",
+        "subject: First 7",
+        "attempt 1 at ",
+        "step_1 (delay)",
+        "step_0  message: email to ann@x.test, sent",
+        "step_2  no message yet: the run waits at step_1 until ",
+    ] {
+        assert!(runs[0].contains(expected), "{expected}: {both}");
+    }
+    assert!(runs[1].contains("step_0  no message: skipped: the recipient has no email address"), "{both}");
+
+    server.cancel("reminder", json!({"cancellation_key": "k"})).await;
+    let id = runs[1].split(' ').next().unwrap();
+    let alone = show(&server, &[id]).await;
+    assert!(alone.contains("a cancel call ends the run") && alone.contains("status      cancelled"), "{alone}");
+    assert!(alone.contains("step_2  no message: not reached; the run was cancelled"), "{alone}");
+    let json_lines = show(&server, &[&trigger, "--json"]).await;
+    assert_eq!(json_lines.lines().count(), 2);
+
+    server.process.signal("-TERM").await;
+    assert!(server.process.exit().await.success());
+    // At rest the same is read from the folder.
+    let (code, stdout, stderr) = show_at_rest(&server, id).await;
+    assert_eq!((code, stdout), (0, alone), "{stderr}");
+    let (code, stdout, stderr) = show_at_rest(&server, &trigger).await;
+    assert_eq!((code, stdout.matches("status      cancelled").count()), (0, 2), "{stderr}");
+    let (code, _, stderr) = show_at_rest(&server, "00000000-0000-7000-8000-000000000000").await;
+    assert!(code != 0 && stderr.contains("no run and no trigger with runs has the id"), "{stderr}");
+}
+
+async fn show_at_rest(server: &TestServer, id: &str) -> (i32, String, String) {
+    run(belfry(&server.setup.path(""), &["runs", "show", id])).await
 }

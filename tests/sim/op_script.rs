@@ -14,7 +14,7 @@ use belfry::model::run::{Outcome, Phase, Run, RunEvent, RunEventKind};
 use belfry::model::trigger::{CancelHash, Trigger, TriggerSettings};
 use belfry::model::trigger_data::TriggerData;
 use belfry::store::op::{
-    Accept, AddKey, Advance, BeginAttempt, Cancel, Change, EndAttempt, Idempotency, Identify, Mark, MarkFeeds,
+    Accept, AddKey, Advance, BeginAttempt, Cancel, Change, Changes, EndAttempt, Idempotency, Identify, Mark, MarkFeeds,
     MergeUsers, NewMessage, Next, Op, Place, PublishVersion, Remove, RemovePortion, StoredKey, StoredVersion,
 };
 use serde_json::json;
@@ -130,6 +130,7 @@ impl Author {
             cancellation_key: Some("key".into()),
             settings: TriggerSettings::default(),
             schedule: None,
+            parent: None,
             inserted_at: self.at,
         };
         let count = self.rng.pick(&[1, 3, 40]) as u16;
@@ -178,7 +179,16 @@ impl Author {
         };
         let events =
             vec![RunEvent { kind: RunEventKind::MessageEnqueued, step_ref: "s".into(), message: None, at: self.at }];
-        Op::Advance(Box::new(Advance { run, expect, to, gate: None, message, events, at: self.at }))
+        Op::Advance(Box::new(Advance {
+            run,
+            expect,
+            to,
+            gate: None,
+            changes: Changes::default(),
+            message,
+            events,
+            at: self.at,
+        }))
     }
 
     fn message(&mut self, run: RunId) -> Message {

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -19,6 +20,7 @@ use belfry::delivery::EmailProvider;
 use belfry::delivery::courier::{Courier, Drain};
 use belfry::engine::Engine;
 use belfry::engine::catalog::Catalog;
+use belfry::engine::fetch::{Answer as Fetched, Failure, Fetcher, Request as Fetching};
 use belfry::engine::registry::{DrainRuns, Recovered, Registry};
 use belfry::engine::trigger::Intake;
 use belfry::feed::hub::Hub;
@@ -40,6 +42,15 @@ use crate::provider::Provider;
 use crate::rng::Rng;
 use crate::script::{Action, Planned, Script};
 use crate::snapshot::Snapshot;
+
+/// Nothing can be fetched: no play does.
+struct Offline;
+
+impl Fetcher for Offline {
+    fn fetch(&self, _: Fetching) -> Pin<Box<dyn Future<Output = Result<Fetched, Failure>> + Send>> {
+        Box::pin(std::future::ready(Err(Failure::Lasting("there is no network".into()))))
+    }
+}
 
 /// A fault planted in the world, which the checker must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,6 +306,7 @@ impl World {
             max_active: self.script.max_active,
             deliver: courier.clone().recipient(),
             publish,
+            fetcher: Arc::new(Offline),
         });
         if self.flaw == Some(Flaw::SlowStart) && self.lives.get() > 1 {
             sleep(Duration::from_secs(15)).await;

@@ -30,7 +30,7 @@ pub use keep::Keep;
 pub use overrides::Overrides;
 pub use secret::Secret;
 pub use sections::{
-    Auth, Delivery, Engine, Http, Log, LogFormat, LogLevel, Retention, Server, TemplateEngine, Workflows,
+    Auth, Delivery, Engine, Fetch, Http, Log, LogFormat, LogLevel, Retention, Server, TemplateEngine, Workflows,
 };
 pub use sender::Sender;
 
@@ -52,6 +52,8 @@ pub struct Config {
     pub engine: Engine,
     /// `[delivery]`
     pub delivery: Delivery,
+    /// `[fetch]`
+    pub fetch: Fetch,
     /// `[retention]`
     pub retention: Retention,
     /// `[log]`
@@ -119,6 +121,7 @@ impl Config {
             http: root.section("http", Http::read),
             engine: root.section("engine", Engine::read),
             delivery: root.section("delivery", Delivery::read),
+            fetch: root.section("fetch", Fetch::read),
             retention: root.section("retention", Retention::read),
             log: root.section("log", Log::read),
             vars: read_open(root, "vars"),

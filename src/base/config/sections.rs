@@ -246,6 +246,37 @@ impl Delivery {
     }
 }
 
+/// `[fetch]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fetch {
+    /// Whether fetches may go to addresses that only this machine or its network reaches.
+    pub allow_private_addresses: bool,
+    /// How long one request may take as a whole.
+    #[serde(serialize_with = "span::serialize")]
+    pub timeout: Duration,
+    /// The largest answer, in bytes.
+    pub max_response_bytes: usize,
+    /// Requests at the same time.
+    pub concurrency: usize,
+}
+
+impl Fetch {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let fetch = Self {
+            allow_private_addresses: section.get_or("allow_private_addresses", false),
+            timeout: section.get_or("timeout", Duration::from_secs(15)),
+            max_response_bytes: section.get_or("max_response_bytes", 1 << 20),
+            concurrency: section.get_or("concurrency", 256),
+        };
+        section.check("timeout", !fetch.timeout.is_zero(), || {
+            Wrong::new("no time at all: every fetch would fail", "Write for example \"15s\".")
+        });
+        within(section, "max_response_bytes", fetch.max_response_bytes, 1, 1 << 20);
+        within(section, "concurrency", fetch.concurrency, 1, 10_000);
+        fetch
+    }
+}
+
 /// `[retention]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Retention {

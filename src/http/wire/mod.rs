@@ -8,6 +8,7 @@ pub mod operator;
 pub mod page;
 pub mod preference;
 pub mod recipient;
+pub mod run;
 pub mod schedule;
 pub mod subscription;
 pub mod workflow;

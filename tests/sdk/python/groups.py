@@ -176,6 +176,15 @@ def workflows():
     same(knock.users.get("py-run").name, "Run")
 
 
+def runs():
+    of = knock.workflow_recipient_runs
+    (listed,) = of.list(recipient="py-run", workflow="alert").items
+    run = of.get(listed.id)
+    same((run.id, run.workflow, run.recipient, run.status in ("completed", "cancelled")), (listed.id, "alert", "py-run", True))
+    same([one.id for one in of.list(recipient="py-run", status=["paused"]).items], [])
+    missing(of.get, "00000000-0000-7000-8000-000000000000")
+
+
 def absent():
     guides = knock.users.guides
     same(guides.get_channel("py-target", FEED).entries, [])
@@ -209,7 +218,7 @@ def errors():
     missing(knock.workflows.trigger, "unknown", recipients=["x"])
 
 
-for group in (users, preferences, objects, subscriptions, tenants, schedules, audiences, messages, feeds, workflows, absent, errors):
+for group in (users, preferences, objects, subscriptions, tenants, schedules, audiences, messages, feeds, workflows, runs, absent, errors):
     try:
         group()
     except Exception as error:
