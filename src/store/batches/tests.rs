@@ -10,7 +10,7 @@ use redb::backends::InMemoryBackend;
 use super::super::apply::apply;
 use super::super::bundle::Fresh;
 use super::super::cohort::Records;
-use super::super::op::{Advance, Cancel, Done, Gate, Op, Remove, Trim};
+use super::super::op::{Advance, Cancel, Changes, Done, Gate, Op, Remove, Trim};
 use super::super::read::Order as Walk;
 use super::super::tests::{START, run};
 use super::*;
@@ -59,7 +59,16 @@ impl Bench {
 
     fn advance(&self, lasts: bool, run: RunId, to: Next, gate: Gate, at: Timestamp) -> Option<Next> {
         let expect = self.reader().run(run).unwrap().unwrap().revision;
-        let advance = Advance { run, expect, to, gate: Some(gate), message: None, events: Vec::new(), at };
+        let advance = Advance {
+            run,
+            expect,
+            to,
+            gate: Some(gate),
+            message: None,
+            changes: Changes::default(),
+            events: Vec::new(),
+            at,
+        };
         match self.apply(lasts, Op::Advance(Box::new(advance))) {
             Done::Diverted(diverted) => Some(diverted.to),
             _ => None,
@@ -339,6 +348,7 @@ fn nobody_joins_a_batch_whose_run_has_ended_or_whose_recipient_was_deleted() {
         expect: 1,
         to: failed,
         gate: None,
+        changes: Changes::default(),
         message: None,
         events: Vec::new(),
         at: START,
