@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::backup_command::{self, Backup, Restore};
-use super::client::Client;
+use super::client::{Client, segment};
 use super::doctor::{self, Doctor};
 use super::import::{self, Knock};
 use super::keys::DevKeys;
@@ -17,6 +18,7 @@ use super::place::Folder;
 use super::preview::{self, Occasion};
 use super::runs_command::{self, RunsCommand};
 use super::suppressions_command::{self, SuppressionsCommand};
+use super::timeline::{person, timeline};
 use super::{demo, dkim, logging, serve, server, stand_in, workflow_dir};
 use crate::base::config::{Config, LogLevel, Overrides};
 
@@ -61,6 +63,14 @@ enum Command {
     ///   --cancellation-key invite-7 --data '{"inviteToken": "abc"}'
     #[command(verbatim_doc_comment)]
     Trigger(TriggerArgs),
+    /// Say what a trigger would do, step by step and with what its messages say; store and send nothing
+    ///
+    /// Asks a running server, so that people, preferences, throttles and open batches count as they are stored. Takes what
+    /// `belfry trigger` takes.
+    ///
+    /// Example: belfry explain account-invite --to dr@grant.test --data '{"inviteToken": "abc"}'
+    #[command(verbatim_doc_comment)]
+    Explain(ExplainArgs),
     /// Cancel the runs of a cancellation key on a running server
     ///
     /// Ends all runs that were triggered with the key and have not ended: no later step of theirs starts. With --to,
@@ -171,6 +181,15 @@ struct TriggerArgs {
 }
 
 #[derive(Args)]
+struct ExplainArgs {
+    #[command(flatten)]
+    trigger: TriggerArgs,
+    /// Print it as JSON, as POST /admin/workflows/{key}/explain answers it
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
 struct CancelArgs {
     /// The workflow's key
     workflow: String,
@@ -262,6 +281,7 @@ pub fn run() -> Result<()> {
             serve_with(demo::demo, config)
         }
         Command::Trigger(args) => block_on(trigger(args)),
+        Command::Explain(args) => block_on(explain(args)),
         Command::Cancel(args) => block_on(cancel(args)),
         Command::Keys(command) => block_on(keys_command::run(command)),
         Command::Runs(command) => block_on(runs_command::run(command)),
@@ -348,24 +368,44 @@ fn preview(args: PreviewArgs) -> Result<()> {
 }
 
 async fn trigger(args: TriggerArgs) -> Result<()> {
+    let id = client(&args.server)?.trigger(&args.workflow, &trigger_body(&args)?).await?;
+    println!("{id}");
+    Ok(())
+}
+
+async fn explain(ExplainArgs { trigger, json }: ExplainArgs) -> Result<()> {
+    let path = format!("/admin/workflows/{}/explain", segment(&trigger.workflow));
+    let answer = client(&trigger.server)?.call(Method::POST, &path, Some(&trigger_body(&trigger)?)).await?;
+    if json {
+        println!("{answer:#}");
+        return Ok(());
+    }
+    let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
+    print!("{}", list("runs").iter().map(timeline).collect::<Vec<_>>().join("\n"));
+    for object in list("spreads_to_subscribers_of") {
+        println!("\nThe subscribers of {} would have runs of their own: explain one with --to", person(&object));
+    }
+    Ok(())
+}
+
+/// The body of the trigger request.
+fn trigger_body(args: &TriggerArgs) -> Result<Value> {
     let mut body = Map::new();
     let recipients = args.to.iter().map(|text| recipient("--to", text)).collect::<Result<Vec<_>>>()?;
     body.insert("recipients".into(), recipients.into());
     if let Some(actor) = &args.actor {
         body.insert("actor".into(), recipient("--actor", actor)?);
     }
-    if let Some(tenant) = args.tenant {
-        body.insert("tenant".into(), tenant.into());
+    if let Some(tenant) = &args.tenant {
+        body.insert("tenant".into(), tenant.as_str().into());
     }
     if let Some(data) = &args.data {
         body.insert("data".into(), json_argument("--data", data)?);
     }
-    if let Some(key) = args.cancellation_key {
-        body.insert("cancellation_key".into(), key.into());
+    if let Some(key) = &args.cancellation_key {
+        body.insert("cancellation_key".into(), key.as_str().into());
     }
-    let id = client(&args.server)?.trigger(&args.workflow, &Value::Object(body)).await?;
-    println!("{id}");
-    Ok(())
+    Ok(Value::Object(body))
 }
 
 async fn cancel(args: CancelArgs) -> Result<()> {

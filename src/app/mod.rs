@@ -17,6 +17,7 @@ pub mod logging;
 pub mod open_files;
 pub mod place;
 pub mod preview;
+mod run_list;
 pub mod runs_command;
 pub mod serve;
 pub mod server;

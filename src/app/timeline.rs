@@ -45,13 +45,14 @@ fn head(run: &Value) -> Vec<String> {
         (_, Some(run)) => format!("a step of run {run}"),
         _ => text(&source["type"]).to_owned(),
     };
-    let mut facts = vec![
-        (
-            "triggered",
-            format!("{} by {by}, as {}", time(&run["inserted_at"]).trim_end(), text(&run["workflow_run_id"])),
-        ),
-        ("version", text(&run["workflow_version"]).to_owned()),
-    ];
+    let id = run["id"].as_str();
+    let first = match run["workflow_run_id"].as_str() {
+        Some(trigger) => ("triggered", format!("{} by {by}, as {trigger}", time(&run["inserted_at"]).trim_end())),
+        None => {
+            ("dry run", "nothing is stored or sent; delays pass at once, and every message counts as sent".to_owned())
+        }
+    };
+    let mut facts = vec![first, ("version", text(&run["workflow_version"]).to_owned())];
     let mut known = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
     let present = |value: &Value| (!value.is_null()).then(|| person(value));
     known("actor", present(&run["actor"]));
@@ -62,8 +63,8 @@ fn head(run: &Value) -> Vec<String> {
     let set: Vec<&str> = set.map(|(name, _)| name.as_str()).collect();
     known("settings", (!set.is_empty()).then(|| set.join(", ")));
     known("data", run["data"].as_object().filter(|data| !data.is_empty()).map(|_| run["data"].to_string()));
-    known("status", run["status"].as_str().map(str::to_owned));
-    let title = match run["id"].as_str() {
+    known("status", id.and(run["status"].as_str()).map(str::to_owned));
+    let title = match id {
         Some(id) => format!("Run {id} of {} for {}", text(&run["workflow"]), person(&run["recipient"])),
         None => format!("{} for {}", text(&run["workflow"]), person(&run["recipient"])),
     };
@@ -83,7 +84,10 @@ fn title(run: &Value, reference: &str) -> String {
 fn message(message: &Value) -> Vec<String> {
     let mut lines = vec![format!("{} {}: {}", addressed(message), text(&message["id"]), text(&message["status"]))];
     lines.extend(message["subject"].as_str().map(|subject| format!("subject: {subject}")));
-    lines.extend(message["text"].as_str().into_iter().flat_map(str::lines).map(|line| format!("| {line}")));
+    let content = &message["content"];
+    let blocks = list(&content["blocks"]).iter().filter_map(|block| block["content"].as_str());
+    let said = content["text_body"].as_str().into_iter().chain(blocks);
+    lines.extend(said.flat_map(str::lines).map(|line| format!("| {line}")));
     lines.extend(list(&message["attempts"]).iter().map(|attempt| {
         let number = &attempt["number"];
         format!(

@@ -2,7 +2,9 @@
 //! registry act. It may name the floors from `base` to `store`. It hands messages on as `Deliver` and does not know who
 //! sends them, nor that there is HTTP.
 
+pub mod cast;
 pub mod catalog;
+pub mod explain;
 pub mod fan_out;
 pub mod fetch;
 pub mod pending;

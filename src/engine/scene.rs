@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::Engine;
+use super::cast::Cast;
 use super::catalog::{Published, VersionError};
 use super::plan::{Draft, Env};
 use crate::base::clock::Timestamp;
@@ -75,25 +76,37 @@ impl Scene {
     pub fn load(engine: &Engine, run: &Run, now: Timestamp) -> Result<Self, SceneError> {
         let reader = engine.store.read()?;
         let trigger = reader.trigger(run.trigger)?.ok_or(SceneError::NoTrigger)?;
-        let Ground { published, activities, batch, moved } = Ground::of(engine, &reader, run, &trigger)?;
-        let recipient = reader.known_or_stub(&run.recipient, now)?;
+        let cast = Cast { reader: &reader, said: &[], now };
+        Self::set(engine, cast, run, trigger, || refs(&reader, run))
+    }
+
+    /// Sets what surrounds `run`, which `trigger` made, among the people of `cast`; `refs` is asked only for conditions.
+    pub fn set(
+        engine: &Engine,
+        cast: Cast<'_>,
+        run: &Run,
+        trigger: Trigger,
+        refs: impl FnOnce() -> Result<Map<String, Value>, StoreError>,
+    ) -> Result<Self, SceneError> {
+        let (reader, now) = (cast.reader, cast.now);
+        let Ground { published, activities, batch, moved } = Ground::of(engine, reader, run, &trigger)?;
+        let recipient = cast.recipient(&run.recipient)?;
         let deleted = reader.deleted(&run.recipient)?.is_some_and(|at| is_before(run.trigger, at));
         let subscription = match &run.via {
             Some(object) => reader.subscription(object, &run.recipient)?,
             None => None,
         };
         let with_object = |one: Subscription| {
-            let object = reader.known_or_stub(&one.object, now)?;
+            let object = cast.recipient(&one.object)?;
             Ok::<_, StoreError>((one, object))
         };
         let subscription = subscription.map(with_object).transpose()?;
-        let actor = activities.actor.as_ref().map(|actor| reader.known_or_stub(actor, now)).transpose()?;
-        let known =
-            |actor: &RecipientRef| Ok::<_, StoreError>((actor.clone(), reader.known_or_stub(actor, now)?.to_scope()));
+        let actor = activities.actor.as_ref().map(|actor| cast.recipient(actor)).transpose()?;
+        let known = |actor: &RecipientRef| Ok::<_, StoreError>((actor.clone(), cast.recipient(actor)?.to_scope()));
         let actors = activities.actors().into_iter().map(known).collect::<Result<_, _>>()?;
-        let tenant = trigger.tenant.as_ref().map(|id| reader.known_or_stub(&RecipientRef::tenant(id), now));
+        let tenant = trigger.tenant.as_ref().map(|id| cast.recipient(&RecipientRef::tenant(id)));
         let tenant = tenant.transpose()?;
-        let preferences = reader.preferences(&run.recipient, tenant.as_ref(), &engine.preferences)?;
+        let preferences = cast.preferences(&run.recipient, tenant.as_ref(), &engine.preferences)?;
         let schedule = trigger.schedule.map(|id| reader.schedule(id)).transpose()?.flatten();
         let is_commercial = published.workflow.settings.is_commercial;
         let vars = engine.links.vars(&engine.vars, &run.recipient, is_commercial);
@@ -122,7 +135,7 @@ impl Scene {
         let looks_up = workflow.steps.iter().any(|step| step.kind.looks_up());
         if looks_up || scene.preferences.have_conditions() || !workflow.conditions().all(Conditions::is_empty) {
             let ask_steps = workflow.conditions().any(|one| !one.paths_in(REFS).is_empty());
-            let refs = if ask_steps { refs(&reader, run)? } else { Map::new() };
+            let refs = if ask_steps { refs()? } else { Map::new() };
             scene.facts = scene.facts(refs, now);
             scene.audiences = reader.audiences_of(&run.recipient, scene.trigger.tenant.as_deref())?;
         }

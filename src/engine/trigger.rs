@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::Addr;
 
 use super::Engine;
+use super::catalog::Published;
 use super::fan_out;
 use super::plan;
 use super::plan::Nested;
@@ -131,6 +132,22 @@ enum Cause {
     },
 }
 
+/// The workflow `key` as it is triggered now.
+pub fn published(engine: &Engine, key: &str) -> Result<Arc<Published>, TriggerError> {
+    let missing = || TriggerError::UnknownWorkflow { key: key.to_owned(), keys: engine.catalog.keys() };
+    engine.catalog.current(key).ok_or_else(missing)
+}
+
+/// The workflow `key`, if a call can trigger it by `request`.
+pub fn admissible(engine: &Engine, key: &str, request: &TriggerRequest) -> Result<Arc<Published>, TriggerError> {
+    if let Some(actor) = request.actor.as_ref().filter(|actor| actor.inline.is_none())
+        && engine.store.read()?.recipient(&actor.reference)?.is_none()
+    {
+        return Err(TriggerError::UnknownActor(actor.reference.clone()));
+    }
+    published(engine, key)
+}
+
 async fn accept(
     engine: &Engine,
     key: &str,
@@ -138,17 +155,11 @@ async fn accept(
     cause: Cause,
     bytes: usize,
 ) -> Result<Triggered, TriggerError> {
-    let published = engine
-        .catalog
-        .current(key)
-        .ok_or_else(|| TriggerError::UnknownWorkflow { key: key.to_owned(), keys: engine.catalog.keys() })?;
-    let from_outside = !matches!(cause, Cause::Step { .. });
-    // A run's own actor may have been deleted since.
-    if let Some(actor) = request.actor.as_ref().filter(|actor| from_outside && actor.inline.is_none())
-        && engine.store.read()?.recipient(&actor.reference)?.is_none()
-    {
-        return Err(TriggerError::UnknownActor(actor.reference.clone()));
-    }
+    let published = match cause {
+        // A run's own actor may have been deleted since.
+        Cause::Step { .. } => published(engine, key)?,
+        Cause::Call(_) | Cause::Schedule(_) => admissible(engine, key, &request)?,
+    };
     let work = engine.deps.work.begin();
     let now = engine.deps.clock.now();
     let cancel = request.cancellation_key.as_deref().map(|text| CancelHash::of(key, text));
@@ -224,7 +235,7 @@ async fn accept(
 }
 
 /// Who is to be stored before the runs begin: everyone given inline, and a stub for a tenant.
-fn identified(request: &TriggerRequest) -> Vec<(RecipientRef, Profile)> {
+pub fn identified(request: &TriggerRequest) -> Vec<(RecipientRef, Profile)> {
     let inline = request.recipients.iter().chain(&request.actor);
     let mut all: Vec<_> =
         inline.filter_map(|recipient| Some((recipient.reference.clone(), recipient.inline.clone()?))).collect();

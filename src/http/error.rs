@@ -7,6 +7,8 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
+use crate::engine::explain::ExplainError;
+use crate::engine::scene::SceneError;
 use crate::engine::trigger::TriggerError;
 use crate::feed::bulk::BulkError;
 use crate::model::trigger::FieldError;
@@ -150,6 +152,16 @@ impl From<TriggerError> for ApiError {
                 Self { code: "actor_missing", ..Self::invalid(vec![FieldError::new("actor", error.to_string())]) }
             }
             TriggerError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ExplainError> for ApiError {
+    fn from(error: ExplainError) -> Self {
+        match error {
+            ExplainError::Trigger(error) => error.into(),
+            ExplainError::Store(error) | ExplainError::Scene(SceneError::Store(error)) => error.into(),
+            ExplainError::Scene(error) => Self::invalid(vec![FieldError::new("", error.to_string())]),
         }
     }
 }

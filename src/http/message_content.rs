@@ -55,7 +55,8 @@ pub async fn batch(
     Ok(HttpResponse::Ok().json(contents.collect::<Vec<_>>()))
 }
 
-fn content_json(message: &Message, channels: &[Channel]) -> Value {
+/// What a message says on the wire.
+pub(super) fn content_json(message: &Message, channels: &[Channel]) -> Value {
     let data = match &message.content {
         Content::Email { to, email } => json!({
             "__typename": "MessageEmailContent",

@@ -13,6 +13,7 @@ pub mod cors;
 pub mod demo;
 pub mod dev;
 pub mod error;
+pub mod explain;
 pub mod feeds;
 pub mod grants;
 pub mod guides;
@@ -260,6 +261,7 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/admin/suppressions/{address}", web::delete().to(suppressions::remove))
         .route("/admin/backup", web::get().to(backup::stream))
         .route("/admin/runs", web::get().to(runs::list))
+        .route("/admin/workflows/{key}/explain", web::post().to(explain::post))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .route("/metrics", web::get().to(health::metrics))

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::pages;
 use super::wire;
 use super::{
-    audiences, backup, bulk, channel_data, feeds, guides, health, integrations, keys, message_activities,
+    audiences, backup, bulk, channel_data, explain, feeds, guides, health, integrations, keys, message_activities,
     message_content, message_delivery_logs, message_events, message_list, messages, objects, preference_center,
     preferences, providers, recipient_runs, runs, schedules, subscriptions, suppressions, tenants, users, workflows,
 };
@@ -53,6 +53,7 @@ struct Owned;
         backup::stream,
         bulk::get,
         bulk::mark,
+        explain::post,
         feeds::list,
         feeds::settings,
         guides::list,

@@ -9,6 +9,7 @@ use super::State;
 use super::error::ApiError;
 use super::hosted::{answer, links, no_such_link, of_whom};
 use super::recipients;
+use crate::engine::cast::Cast;
 use crate::model::preference_center::{self, Row};
 use crate::model::preferences::DEFAULT_SET;
 use crate::model::profile::Profile;
@@ -60,7 +61,8 @@ fn is_deleted(state: &State, user: &RecipientRef) -> Result<bool, StoreError> {
 /// What `user` can choose, as it stands.
 pub fn rows(state: &State, user: &RecipientRef) -> Result<Vec<Row>, StoreError> {
     let engine = &state.intake.engine;
-    let preferences = engine.store.read()?.preferences(user, None, &engine.preferences)?;
+    let cast = Cast { reader: &engine.store.read()?, said: &[], now: state.now() };
+    let preferences = cast.preferences(user, None, &engine.preferences)?;
     let published: Vec<_> = engine.catalog.keys().iter().filter_map(|key| engine.catalog.current(key)).collect();
     Ok(preference_center::rows(published.iter().map(|published| &published.workflow), preferences.merged()))
 }

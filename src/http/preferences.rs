@@ -10,6 +10,7 @@ use super::error::ApiError;
 use super::recipients;
 use super::whose::Whose;
 use super::wire::{BulkOperation, preference};
+use crate::engine::cast::Cast;
 use crate::model::access::Access;
 use crate::model::entries::{MAX_BULK, ids};
 use crate::model::preferences::{DEFAULT_SET, Persistence, PreferenceWrite, SECTIONS};
@@ -212,8 +213,9 @@ fn effective(
     tenant: Option<&str>,
     id: &str,
 ) -> Result<Value, StoreError> {
-    let tenant = tenant.map(|tenant| reader.known_or_stub(&RecipientRef::tenant(tenant), state.now()));
-    let preferences = reader.preferences(recipient, tenant.transpose()?.as_ref(), &state.intake.engine.preferences)?;
+    let cast = Cast { reader, said: &[], now: state.now() };
+    let tenant = tenant.map(|tenant| cast.recipient(&RecipientRef::tenant(tenant))).transpose()?;
+    let preferences = cast.preferences(recipient, tenant.as_ref(), &state.intake.engine.preferences)?;
     Ok(preferences.merged().to_json(id))
 }
 

@@ -41,7 +41,7 @@ impl PageRequest {
         let size = page_size(query, errors);
         let mut key = |name: &str| {
             let text = query.text(name)?;
-            let key = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+            let key = self::key(text);
             if key.is_none() {
                 errors.push(FieldError::new(name, format!("`{text}` is not a cursor; use one of `page_info`")));
             }
@@ -130,6 +130,11 @@ impl<T> Page<T> {
 /// The cursor of the row with this key.
 pub fn cursor(key: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(key)
+}
+
+/// The key of the row that a cursor is of.
+pub fn key(cursor: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(cursor.trim_end_matches('=')).ok()
 }
 
 /// How many entries a page has.

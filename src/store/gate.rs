@@ -21,6 +21,34 @@ pub struct Window {
     passed: u32,
 }
 
+/// What a throttle does with a run, and its window then.
+#[derive(Clone, Copy)]
+pub struct Throttling {
+    pub passes: bool,
+    /// The window opens with it.
+    opens: bool,
+    window: Window,
+}
+
+impl Throttling {
+    /// Of a run that comes at `at`; a window that opens ends at `until`.
+    pub fn of(stored: Option<Window>, until: Timestamp, limit: u32, at: Timestamp) -> Self {
+        let open = stored.filter(|window| window.until > at);
+        let passes = open.is_none_or(|window| window.passed < limit);
+        let window = match open {
+            Some(window) => Window { passed: window.passed.saturating_add(u32::from(passes)), ..window },
+            None => Window { until, passed: 1 },
+        };
+        Self { passes, opens: open.is_none(), window }
+    }
+
+    /// What is to be known of it.
+    pub fn told(&self, limit: u32) -> RunEventKind {
+        let Window { until, passed } = self.window;
+        RunEventKind::Throttled { passes: self.passes, passed, limit, until }
+    }
+}
+
 /// Lets a run of `recipient` pass, or answers what ends it; `told` gets what is to be known of it.
 pub fn pass(
     tables: &mut Tables<'_>,
@@ -42,21 +70,16 @@ pub fn pass(
         }
         Gate::Throttle { key, until, limit, step_ref } => {
             let window: Option<Window> = tables.get(TableId::Throttles, key)?;
-            let open = window.filter(|window| window.until > at);
-            let passes = open.is_none_or(|window| window.passed < *limit);
-            let window = match open {
-                Some(window) => Window { passed: window.passed.saturating_add(u32::from(passes)), ..window },
-                None => Window { until: *until, passed: 1 },
-            };
+            let throttling = Throttling::of(window, *until, *limit, at);
+            let Throttling { passes, opens, window } = throttling;
             if passes {
                 tables.put(TableId::Throttles, key, &window)?;
             }
-            if open.is_none() {
+            if opens {
                 tables.put(TableId::ThrottleEnds, &end_key(window.until, key), &())?;
                 trim(tables, at)?;
             }
-            let kind = RunEventKind::Throttled { passes, passed: window.passed, limit: *limit, until: window.until };
-            told.push(RunEvent::of_step(kind, step_ref.clone(), at));
+            told.push(RunEvent::of_step(throttling.told(*limit), step_ref.clone(), at));
             Ok((!passes).then_some(Halt::Throttle))
         }
     }

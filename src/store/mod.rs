@@ -11,6 +11,7 @@ mod bundle;
 pub mod check;
 pub mod codec;
 mod cohort;
+mod dry_gate;
 pub mod file;
 mod from_1;
 mod gate;

@@ -273,6 +273,15 @@ pub enum NewMessage {
     Keep(Message),
 }
 
+impl NewMessage {
+    /// The message.
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Send(message) | Self::Feed(message, _) | Self::Keep(message) => message,
+        }
+    }
+}
+
 /// Ends those of `runs` that have not ended and whose recipient is named.
 #[derive(Clone, Debug)]
 pub struct Cancel {

@@ -12,9 +12,8 @@ use super::{Reader, Store, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, TriggerId};
 use crate::model::channel_data::ChannelData;
-use crate::model::consent::{Preferences, Sets};
 use crate::model::page::{From, Page, PageRequest};
-use crate::model::preferences::{DEFAULT_SET, PreferenceSet};
+use crate::model::preferences::PreferenceSet;
 use crate::model::profile::Profile;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::subscription::{FanOut, Subscription};
@@ -218,22 +217,6 @@ impl Reader {
             ids.push(String::from_utf8_lossy(id).into_owned());
         })?;
         Ok(ids)
-    }
-
-    /// What the preferences of `recipient` come to, for `tenant` if there is one.
-    pub fn preferences(
-        &self,
-        recipient: &RecipientRef,
-        tenant: Option<&Recipient>,
-        environment: &PreferenceSet,
-    ) -> Result<Preferences, StoreError> {
-        let for_tenant = |tenant: &Recipient| self.preference_set(recipient, &tenant.reference.id);
-        Ok(Preferences::new(Sets {
-            environment: environment.clone(),
-            tenant: tenant.and_then(Recipient::set_for_users),
-            recipient_tenant: tenant.map(for_tenant).transpose()?.flatten(),
-            recipient_default: self.preference_set(recipient, DEFAULT_SET)?,
-        }))
     }
 
     /// A recipient's data for a channel.

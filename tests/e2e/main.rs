@@ -8,6 +8,7 @@ mod cli;
 mod cors;
 mod demo;
 mod doctor;
+mod explain;
 mod fairness;
 mod feed;
 mod functions;

@@ -158,3 +158,41 @@ async fn a_run_is_shown_with_what_it_sent_what_it_waits_for_and_why_it_sent_noth
 async fn show_at_rest(server: &TestServer, id: &str) -> (i32, String, String) {
     run(belfry(&server.setup.path(""), &["runs", "show", id])).await
 }
+
+#[tokio::test]
+async fn all_runs_are_listed_with_how_they_ended() {
+    let mut server = Setup::new().start().await;
+    for (workflow, user) in [("note", "ann@x.test"), ("later", "bob@x.test"), ("note", "cy@x.test")] {
+        server.trigger(workflow, json!({"recipients": [user]})).await;
+    }
+    server.settle().await;
+    let listed = async |server: &TestServer, arguments: &[&str], url: bool| {
+        let mut command = belfry(&server.setup.path(""), &[&["runs", "list"], arguments].concat());
+        if url {
+            command.env("BELFRY_URL", &server.url).env("BELFRY_API_KEY", SECRET);
+        }
+        let (code, stdout, stderr) = run(command).await;
+        assert_eq!(code, 0, "{stderr}");
+        (stdout, stderr)
+    };
+    let (table, _) = listed(&server, &[], true).await;
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("RUN") && lines[0].ends_with("ERRORS") && lines.len() == 4, "{table}");
+    assert!(lines[1].contains("cy@x.test") && lines[1].contains("completed  finished"), "{table}");
+    assert!(lines[2].contains("bob@x.test") && lines[2].contains("paused"), "{table}");
+    let (errors, _) = listed(&server, &["--errors"], true).await;
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    let (first, said) = listed(&server, &["--limit", "2", "--json"], true).await;
+    let after = said.trim().rsplit_once(' ').unwrap().1.to_owned();
+    let (rest, said) = listed(&server, &["--after", &after, "--json"], true).await;
+    let all = [recipients(&first), recipients(&rest)].concat();
+    assert_eq!(
+        (all, said.as_str()),
+        (["cy@x.test", "bob@x.test", "ann@x.test"].map(|user| json!(user).to_string()).into(), "")
+    );
+
+    server.process.signal("-TERM").await;
+    assert!(server.process.exit().await.success());
+    let (at_rest, _) = listed(&server, &["--workflow", "note"], false).await;
+    assert_eq!(at_rest.lines().count(), 3, "{at_rest}");
+}

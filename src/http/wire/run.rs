@@ -144,6 +144,15 @@ pub struct RunAttempt {
     pub reply: String,
 }
 
+/// What a trigger would do.
+#[derive(Serialize, ToSchema)]
+pub struct Explained {
+    /// In the form of a run; it has no `id` and no `workflow_run_id`, and its messages have their `content`.
+    pub runs: Vec<Value>,
+    /// Recipients whose subscribers would have runs too.
+    pub spreads_to_subscribers_of: Vec<RecipientReference>,
+}
+
 /// Which runs.
 #[derive(Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
