@@ -1,6 +1,9 @@
 //! Trigger and cancel.
 
+use std::sync::LazyLock;
+
 use actix_web::{HttpRequest, HttpResponse, web};
+use metrics::Counter;
 use serde_json::{Value, json};
 
 use super::State;
@@ -16,6 +19,8 @@ use crate::store::apply::remembered;
 use crate::store::op::{Idempotency, Idempotent};
 use crate::store::{Refused, StoreError};
 
+static TRIGGERS: LazyLock<Counter> = LazyLock::new(|| metrics::counter!("belfry_triggers_total"));
+
 /// Trigger a workflow.
 ///
 /// Answered once the trigger is on disk.
@@ -25,7 +30,6 @@ use crate::store::{Refused, StoreError};
     request_body = workflow::TriggerRequest,
     responses((status = 200, body = workflow::Triggered)),
 )]
-
 pub async fn trigger(
     state: web::Data<State>,
     request: HttpRequest,
@@ -71,7 +75,7 @@ async fn start(
     let triggered = state.intake.trigger(key, trigger, idempotency, bytes).await?;
     if let Triggered::New(id) = triggered {
         tracing::info!(request = request_id(request), workflow = key, trigger = %id, recipients, "triggered");
-        metrics::counter!("belfry_triggers_total").increment(1);
+        TRIGGERS.increment(1);
     }
     Ok(triggered)
 }

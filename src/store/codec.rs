@@ -11,7 +11,12 @@ const SMALL: usize = 256;
 
 /// The stored form of `value`.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = Vec::with_capacity(SMALL);
+    encode_sized(value, 0)
+}
+
+/// The stored form of `value`, which takes about `bytes` more than a small one.
+pub fn encode_sized<T: Serialize>(value: &T, bytes: usize) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::with_capacity(SMALL + bytes);
     bytes.push(VERSION);
     rmp_serde::encode::write_named(&mut bytes, value).map_err(|error| StoreError::Failed(error.to_string()))?;
     Ok(bytes)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::StoreError;
-use super::codec::encode;
+use super::codec::encode_sized;
 use super::cohort::Records;
 use super::trim::BATCH;
 use crate::base::clock::Timestamp;
@@ -126,7 +126,7 @@ impl Accept {
         Ok(Accepting {
             id: self.trigger.id,
             at: self.trigger.inserted_at,
-            trigger: encode(&self.trigger)?,
+            trigger: encode_sized(&self.trigger, self.bytes)?,
             runs: Records::of(&self.runs)?,
             identify: self.identify,
             fan_out: self.fan_out.map(|fan_out| (fan_out, self.runs.iter().map(|run| run.recipient.clone()).collect())),
