@@ -166,6 +166,7 @@ mod tests {
     use crate::base::work::Work;
     use crate::model::run::Phase;
     use crate::model::subscription::Spared;
+    use crate::model::trigger::CancelHash;
     use crate::model::trigger::TriggerSettings;
     use crate::store::Settings;
     use crate::store::op::{Accept, Cancel, Subscribe, Wanted};
@@ -318,8 +319,8 @@ mod tests {
             assert!(world.spread(3, None, 1).await);
             let before = world.reached().len();
             let spreading = vec![world.fan_out.trigger];
-            let cancel =
-                Cancel { runs: Vec::new(), recipients: named.clone(), of: None, batched: None, spreading, at: START };
+            let key = CancelHash([0; 16]);
+            let cancel = Cancel { key, runs: Vec::new(), recipients: named.clone(), of: None, spreading, at: START };
             world.store.cancel(cancel).await.unwrap();
             for number in 2..20 {
                 world.spread(3, None, number).await;

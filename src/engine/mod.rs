@@ -4,6 +4,7 @@
 
 pub mod cast;
 pub mod catalog;
+mod dense_set;
 pub mod explain;
 pub mod fan_out;
 pub mod fetch;

@@ -287,37 +287,38 @@ fn cancel(tables: &mut Tables<'_>, cancel: &Cancel) -> Result<Done, StoreError> 
     subscriptions::spare(tables, &cancel.spreading, cancel.recipients.as_deref())?;
     for id in &cancel.runs {
         let Some(mut stored) = Stored::load(tables, *id)? else { continue };
+        if stored.run.cancel != Some(cancel.key) {
+            continue;
+        }
         if cancel.of.as_ref().is_some_and(|triggers| !triggers.contains(&stored.run.trigger)) {
             continue;
         }
         if cancel.recipients.as_ref().is_some_and(|named| !named.contains(&stored.run.recipient)) {
             continue;
         }
-        let phase = stored.run.phase;
+        let (phase, flow) = (stored.run.phase, stored.run.flow);
         let revision = stored.run.revision;
         stored.run.revision += 1;
         if let Phase::Batching { .. } = phase {
             if batches::cancel_first(tables, *id)? {
                 stored.put(tables)?;
                 let in_flight = tell_cancelled(tables, *id, revision, RunEventKind::BatchItemCancelled, cancel.at)?;
-                cancelled.push(Cancelled { run: *id, phase: None, in_flight });
+                cancelled.push(Cancelled { run: *id, stood: None, in_flight });
             }
             continue;
         }
         end_run(tables, stored, Outcome::Cancelled, cancel.at)?;
         let in_flight = tell_cancelled(tables, *id, revision, RunEventKind::Cancelled, cancel.at)?;
-        cancelled.push(Cancelled { run: *id, phase: Some(phase), in_flight });
+        cancelled.push(Cancelled { run: *id, stood: Some((phase, flow)), in_flight });
     }
-    if let Some(key) = cancel.batched {
-        let named = |item: &Item, recipient: &RecipientRef| {
-            cancel.of.as_ref().is_none_or(|triggers| triggers.contains(&item.trigger))
-                && cancel.recipients.as_ref().is_none_or(|named| named.contains(recipient))
-        };
-        for run in batches::cancel_joined(tables, key, named)? {
-            let Some(revision) = batches::end_as_cancelled(tables, run, cancel.at)? else { continue };
-            let in_flight = tell_cancelled(tables, run, revision, RunEventKind::Cancelled, cancel.at)?;
-            cancelled.push(Cancelled { run, phase: None, in_flight });
-        }
+    let named = |item: &Item, recipient: &RecipientRef| {
+        cancel.of.as_ref().is_none_or(|triggers| triggers.contains(&item.trigger))
+            && cancel.recipients.as_ref().is_none_or(|named| named.contains(recipient))
+    };
+    for run in batches::cancel_joined(tables, cancel.key, named)? {
+        let Some(revision) = batches::end_as_cancelled(tables, run, cancel.at)? else { continue };
+        let in_flight = tell_cancelled(tables, run, revision, RunEventKind::Cancelled, cancel.at)?;
+        cancelled.push(Cancelled { run, stood: None, in_flight });
     }
     Ok(Done::Cancelled(cancelled))
 }

@@ -22,7 +22,7 @@ const LOCK: &str = "belfry.lock";
 pub const IN_MEMORY: &str = "(in memory)";
 
 /// redb's page cache, unless somebody says otherwise.
-pub const CACHE_BYTES: usize = 64 << 20;
+pub const CACHE_BYTES: usize = 32 << 20;
 
 /// Why the data folder could not be opened, with the way out.
 #[derive(Debug, thiserror::Error)]

@@ -285,12 +285,12 @@ impl NewMessage {
 /// Ends those of `runs` that have not ended and whose recipient is named.
 #[derive(Clone, Debug)]
 pub struct Cancel {
+    pub key: CancelHash,
+    /// Runs, among them all of the key. What lies of it in batches that are open is found by the key.
     pub runs: Vec<RunId>,
     pub recipients: Option<Vec<RecipientRef>>,
     /// Only runs of these triggers.
     pub of: Option<Vec<TriggerId>>,
-    /// Also what lies of this key in batches that are open.
-    pub batched: Option<CancelHash>,
     /// Triggers that are spreading, whose later runs are to be ended too.
     pub spreading: Vec<TriggerId>,
     pub at: Timestamp,
@@ -300,8 +300,9 @@ pub struct Cancel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled {
     pub run: RunId,
-    /// Where it stood; `None`: it was an item of a batch, and what waits for the batch's end waits on.
-    pub phase: Option<Phase>,
+    /// Where it stood, and whose turn it waited for; `None`: it was an item of a batch, and what waits for the batch's
+    /// end waits on.
+    pub stood: Option<(Phase, Flow)>,
     /// Attempts that were on the wire and may still arrive.
     pub in_flight: u32,
 }

@@ -148,11 +148,17 @@ impl Bench {
 
     async fn cancel(&self, numbers: &[u8], recipients: Option<Vec<RecipientRef>>) -> Vec<(RunId, u32)> {
         let runs = numbers.iter().map(|number| RunId::from([*number; 16])).collect();
-        let cancelled = self
-            .store
-            .cancel(Cancel { runs, recipients, of: None, batched: None, spreading: Vec::new(), at: START })
-            .await
-            .unwrap();
+        self.cancel_key(CancelHash::of("w", "key"), runs, recipients).await
+    }
+
+    async fn cancel_key(
+        &self,
+        key: CancelHash,
+        runs: Vec<RunId>,
+        recipients: Option<Vec<RecipientRef>>,
+    ) -> Vec<(RunId, u32)> {
+        let cancel = Cancel { key, runs, recipients, of: None, spreading: Vec::new(), at: START };
+        let cancelled = self.store.cancel(cancel).await.unwrap();
         cancelled.into_iter().map(|run| (run.run, run.in_flight)).collect()
     }
 
@@ -303,6 +309,17 @@ async fn a_cancel_takes_only_the_named_recipients() {
     let reader = bench.store.read().unwrap();
     assert!(reader.run(RunId::from([1; 16])).unwrap().is_some());
     assert_eq!(reader.ended_run(RunId::from([2; 16])).unwrap().unwrap().outcome, Outcome::Cancelled);
+}
+
+/// The registry names runs by half of their key's hash.
+#[tokio::test]
+async fn a_cancel_spares_the_runs_of_another_key() {
+    let bench = Bench::new();
+    bench.accept(1, None, START).await;
+    let run = RunId::from([1; 16]);
+    let other = CancelHash([0; 16]);
+    assert_eq!(bench.cancel_key(other, vec![run], None).await, []);
+    assert!(bench.store.read().unwrap().run(run).unwrap().is_some());
 }
 
 #[tokio::test]

@@ -223,7 +223,14 @@ impl Author {
     fn cancel(&mut self) -> Op {
         let runs = (0..self.rng.range(1, 4)).map(|_| self.run().0).collect();
         let recipients = self.rng.percent(30).then(|| vec![self.user()]);
-        Op::Cancel(Cancel { runs, recipients, of: None, batched: None, spreading: Vec::new(), at: self.at })
+        Op::Cancel(Cancel {
+            key: CancelHash::of("w", "key"),
+            runs,
+            recipients,
+            of: None,
+            spreading: Vec::new(),
+            at: self.at,
+        })
     }
 
     fn begin_attempt(&mut self) -> Op {

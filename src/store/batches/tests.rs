@@ -257,7 +257,7 @@ proptest! {
                         runs.extend((run.cancel == Some(hash) && waits).then_some(run.id));
                     }).unwrap();
                     let recipients = who.map(|who| vec![user(who)]);
-                    let op = Cancel { runs, recipients, of: None, batched: Some(hash), spreading: Vec::new(), at };
+                    let op = Cancel { key: hash, runs, recipients, of: None, spreading: Vec::new(), at };
                     if dies_first {
                         bench.apply(false, Op::Cancel(op.clone()));
                     }
@@ -270,7 +270,7 @@ proptest! {
                             expected.extend(gone.into_iter().map(|item| item.0));
                         }
                     }
-                    prop_assert!(found.iter().all(|one| one.phase.is_none()));
+                    prop_assert!(found.iter().all(|one| one.stood.is_none()));
                     prop_assert_eq!(&found.iter().map(|one| one.run).collect::<BTreeSet<_>>(), &expected);
                     cancelled.extend(expected);
                 }
