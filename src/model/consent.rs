@@ -21,6 +21,8 @@ pub enum Layer {
     RecipientTenant,
     /// The recipient's `default`.
     RecipientDefault,
+    /// The recipient's `default`, where it counts for nothing: beside sets for the tenant.
+    SetAside,
 }
 
 /// All sets that concern one recipient, and one tenant if there is one.
@@ -38,6 +40,8 @@ pub struct Preferences {
     /// The weakest first.
     layers: Vec<(Layer, PreferenceSet)>,
     merged: PreferenceSet,
+    /// What the recipient's `default` says where it counts for nothing.
+    set_aside: Option<PreferenceSet>,
 }
 
 /// A message that is to be decided.
@@ -86,6 +90,9 @@ impl fmt::Display for Layer {
             Self::Tenant => "the tenant's preferences",
             Self::RecipientTenant => "the recipient's preferences for the tenant",
             Self::RecipientDefault => "the recipient's default preferences",
+            Self::SetAside => {
+                "the recipient's default preferences, which count for nothing beside those for the tenant"
+            }
         })
     }
 }
@@ -104,6 +111,7 @@ impl Preferences {
         let Sets { environment, tenant, recipient_tenant, recipient_default } = sets;
         let of_tenant = tenant.is_some() || recipient_tenant.is_some();
         let commercial = recipient_default.as_ref().and_then(|set| set.sections().get(COMMERCIAL)).cloned();
+        let set_aside = recipient_default.clone().filter(|_| of_tenant);
         let by_default = recipient_default.filter(|_| !of_tenant);
         let layers = [
             (Layer::Environment, Some(environment)),
@@ -117,7 +125,7 @@ impl Preferences {
             layers.push((Layer::RecipientDefault, PreferenceSet::only_commercial(commercial)));
         }
         let merged = layers.iter().fold(PreferenceSet::default(), |lower, (_, upper)| lower.under(upper));
-        Self { layers, merged }
+        Self { layers, merged, set_aside }
     }
 
     /// What they come to.
@@ -207,7 +215,19 @@ impl Asked<'_> {
         match at(self.preferences.merged.sections(), path) {
             Some(value @ Value::Bool(allows)) => self.note(path, value, *allows, Vec::new()),
             Some(Value::Object(_)) => self.conditions(path),
-            _ => true,
+            _ => {
+                self.note_set_aside(path);
+                true
+            }
+        }
+    }
+
+    /// Tells of a wish that counts for nothing, since who has it will ask.
+    fn note_set_aside(&mut self, path: &[&str]) {
+        let wish = self.preferences.set_aside.as_ref().and_then(|set| at(set.sections(), path));
+        if path != [COMMERCIAL] && matches!(wish, Some(Value::Bool(false))) {
+            let (layer, conditions, others) = (Layer::SetAside, Vec::new(), Vec::new());
+            self.settings.push(Setting { path: path.join("."), layer, allows: true, conditions, others });
         }
     }
 
@@ -358,6 +378,18 @@ mod tests {
         assert_eq!((found.given, found.settings[0].allows, found.settings[1].allows), (false, true, false));
         let outweighed = Said { layer: Layer::Environment, says: "true".into() };
         assert_eq!(found.settings[1].others, [outweighed], "what the environment says is outweighed");
+    }
+
+    #[test]
+    fn a_wish_that_counts_for_nothing_beside_the_tenants_is_told() {
+        let sets = Sets {
+            tenant: Some(set(json!({"categories": {"c": true}}))),
+            ..of_recipient(json!({"channel_types": {"email": false}}))
+        };
+        let found = consent(sets.clone(), &subject(&[]));
+        assert_eq!((found.given, found.settings.len(), found.settings[0].layer), (true, 1, Layer::SetAside));
+        let alone = consent(Sets { tenant: None, ..sets }, &subject(&[]));
+        assert_eq!((alone.given, alone.settings[0].layer), (false, Layer::RecipientDefault));
     }
 
     #[test]
