@@ -55,7 +55,10 @@ impl<'reg: 'rc, 'rc> Call<'_, '_, 'reg, 'rc> {
 
     fn body(&mut self, body: &'rc Template) -> HelperResult {
         self.budget.take(1 + body.elements.len() as u64).map_err(stop)?;
-        body.render(self.registry, self.context, self.render, self.out)
+        self.budget.descend().map_err(stop)?;
+        let result = body.render(self.registry, self.context, self.render, self.out);
+        self.budget.ascend();
+        result
     }
 
     fn with(&mut self, param: &PathAndJson<'rc>) -> HelperResult {

@@ -1,9 +1,8 @@
 //! What one template may cost. Every bound is a count, so that the same input always gives the same answer.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use handlebars::Output;
 use serde_json::Value;
@@ -12,6 +11,8 @@ use serde_json::Value;
 pub const SOURCE_BYTES: usize = 256 * 1024;
 /// The deepest nesting of blocks in a template, an `else if` counting as one. The parser is quadratic in it.
 pub const SOURCE_DEPTH: usize = 64;
+/// The deepest nesting of blocks while rendering, over a layout, its content and the partials in both.
+pub const RENDER_DEPTH: usize = 2 * SOURCE_DEPTH + 2;
 /// The most tags in a template. Bounds what one pass over it can cost.
 pub const SOURCE_TAGS: usize = 2_000;
 /// The most path segments, values and sub-expressions in one tag. Bounds what one tag can cost.
@@ -50,41 +51,64 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What is left of one rendering's budget. Shared by its helpers, hence the atomics; only one thread uses it.
+/// What is left of one rendering's budget, the partials in it included.
 pub(super) struct Budget {
-    steps: AtomicU64,
+    steps: Cell<u64>,
     /// Steps that each step costs on top, while names resolve to values that are copied at every mention.
-    surcharge: AtomicU64,
+    surcharge: Cell<u64>,
+    /// How deep blocks nest right now, over all templates that stand in one another: each level is a recursion.
+    depth: Cell<usize>,
     output: usize,
-    exceeded: OnceLock<Limit>,
+    exceeded: Cell<Option<Limit>>,
 }
 
 impl Budget {
     pub(super) fn new(output: usize) -> Self {
-        Self { steps: AtomicU64::new(STEPS), surcharge: AtomicU64::new(0), output, exceeded: OnceLock::new() }
+        Self {
+            steps: Cell::new(STEPS),
+            surcharge: Cell::new(0),
+            depth: Cell::new(0),
+            output,
+            exceeded: Cell::new(None),
+        }
     }
 
     /// Takes `steps`, each at the current surcharge.
     pub(super) fn take(&self, steps: u64) -> Result<(), Limit> {
-        let cost = steps.saturating_mul(1 + self.surcharge.load(Ordering::Relaxed));
-        let left = self.steps.load(Ordering::Relaxed);
-        if cost > left {
-            return Err(self.exceed(Limit::Steps));
+        let cost = steps.saturating_mul(1 + self.surcharge.get());
+        match self.steps.get().checked_sub(cost) {
+            Some(left) => {
+                self.steps.set(left);
+                Ok(())
+            }
+            None => Err(self.exceed(Limit::Steps)),
         }
-        self.steps.store(left - cost, Ordering::Relaxed);
+    }
+
+    /// Goes one level deeper, until `ascend`.
+    pub(super) fn descend(&self) -> Result<(), Limit> {
+        if self.depth.get() == RENDER_DEPTH {
+            return Err(self.exceed(Limit::Depth(RENDER_DEPTH)));
+        }
+        self.depth.set(self.depth.get() + 1);
         Ok(())
+    }
+
+    /// Comes back from a level.
+    pub(super) fn ascend(&self) {
+        self.depth.set(self.depth.get().saturating_sub(1));
     }
 
     /// Raises the surcharge by what copying `bytes` costs and gives the raise, for `lower`.
     pub(super) fn raise(&self, bytes: usize) -> u64 {
         let raise = kib(bytes);
-        self.surcharge.fetch_add(raise, Ordering::Relaxed);
+        self.surcharge.set(self.surcharge.get() + raise);
         raise
     }
 
     /// Ends a raise.
     pub(super) fn lower(&self, raise: u64) {
-        self.surcharge.fetch_sub(raise, Ordering::Relaxed);
+        self.surcharge.set(self.surcharge.get() - raise);
     }
 
     /// Takes the steps of reading `bytes`.
@@ -105,11 +129,13 @@ impl Budget {
 
     /// The first limit that was met.
     pub(super) fn exceeded(&self) -> Option<Limit> {
-        self.exceeded.get().copied()
+        self.exceeded.get()
     }
 
     fn exceed(&self, limit: Limit) -> Limit {
-        *self.exceeded.get_or_init(|| limit)
+        let first = self.exceeded.get().unwrap_or(limit);
+        self.exceeded.set(Some(first));
+        first
     }
 }
 

@@ -1,7 +1,9 @@
 //! The engine: handlebars' parser and renderer, with our helpers and bounds. It has no partials, decorators or raw
 //! blocks, so a template can neither include another nor call itself.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
@@ -38,10 +40,41 @@ pub(super) struct Source {
 static HTML: LazyLock<Handlebars<'static>> = LazyLock::new(|| registry(escape_html));
 static PLAIN: LazyLock<Handlebars<'static>> = LazyLock::new(|| registry(str::to_owned));
 
+/// With all helpers, once: registering them takes longer than most renderings.
 fn registry(escape: fn(&str) -> String) -> Handlebars<'static> {
     let mut registry = Handlebars::new();
     registry.register_escape_fn(escape);
+    for spec in helper::ALL {
+        registry.register_helper(spec.name, Box::new(Metered { spec }));
+    }
     registry
+}
+
+thread_local! {
+    /// What the rendering on this thread works with, which the engine does not hand to helpers. The innermost is the last.
+    static RENDERINGS: RefCell<Vec<Rc<Budget>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The rendering that a helper is called by.
+fn current() -> Result<Rc<Budget>, handlebars::RenderError> {
+    let last = RENDERINGS.with_borrow(|renderings| renderings.last().cloned());
+    last.ok_or_else(|| RenderErrorReason::Other("a helper is called outside of a rendering".to_owned()).into())
+}
+
+/// Makes a rendering the current one, until it is dropped; also when it panics.
+struct Entered;
+
+impl Entered {
+    fn new(budget: &Rc<Budget>) -> Self {
+        RENDERINGS.with_borrow_mut(|renderings| renderings.push(Rc::clone(budget)));
+        Self
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        RENDERINGS.with_borrow_mut(Vec::pop);
+    }
 }
 
 impl Source {
@@ -65,13 +98,11 @@ impl Source {
 
     /// Renders to at most `limit` bytes; `name` is for the error.
     pub(super) fn render(&self, name: &str, context: &Context, limit: usize) -> Result<String, RenderError> {
-        let budget = Budget::new(limit);
+        let budget = Rc::new(Budget::new(limit));
         let mut out = BoundedText::new(&budget);
         let result = catch_unwind(AssertUnwindSafe(|| {
+            let _entered = Entered::new(&budget);
             let mut render = RenderContext::new(None);
-            for spec in helper::ALL {
-                render.register_local_helper(spec.name, Box::new(Metered { spec, budget: &budget }));
-            }
             let registry = if self.escape == Escape::Html { &*HTML } else { &*PLAIN };
             self.template.render(registry, context, &mut render, &mut out)
         }));
@@ -96,12 +127,11 @@ pub(super) fn stop(limit: Limit) -> handlebars::RenderError {
 }
 
 /// A helper that pays for what it does.
-struct Metered<'b> {
+struct Metered {
     spec: &'static Spec,
-    budget: &'b Budget,
 }
 
-impl HelperDef for Metered<'_> {
+impl HelperDef for Metered {
     fn call<'reg: 'rc, 'rc>(
         &self,
         helper: &Helper<'rc>,
@@ -111,12 +141,12 @@ impl HelperDef for Metered<'_> {
         out: &mut dyn Output,
     ) -> HelperResult {
         if let Kind::Block(block) = self.spec.kind {
-            return Call { helper, registry, context, render, out, budget: self.budget }.block(block);
+            return Call { helper, registry, context, render, out, budget: &*current()? }.block(block);
         }
         let value = self.call_inner(helper, registry, context, render)?;
         if helper.is_block() {
             let truth = helper::truthy(value.as_json());
-            return Call { helper, registry, context, render, out, budget: self.budget }.branch(truth);
+            return Call { helper, registry, context, render, out, budget: &*current()? }.branch(truth);
         }
         let text = value.render();
         let text = if render.is_disable_escape() { text } else { registry.get_escape_fn()(&text) };
@@ -135,17 +165,18 @@ impl HelperDef for Metered<'_> {
         if helper.params().is_empty() {
             return render.evaluate(context, self.spec.name);
         }
-        self.budget.take(1).map_err(stop)?;
+        let budget = current()?;
+        budget.take(1).map_err(stop)?;
         if work == Work::All {
             for param in helper.params() {
-                self.budget.take_value(param.value()).map_err(stop)?;
+                budget.take_value(param.value()).map_err(stop)?;
             }
         }
         let values: Vec<&Value> = helper.params().iter().map(|param| param.value()).collect();
         let option = self.spec.option.and_then(|name| helper.hash_get(name)).map(|option| option.value());
         let value = run(&values, option)
             .map_err(|problem| RenderErrorReason::Other(format!("`{}`: {problem}", self.spec.name)))?;
-        self.budget.take_value(&value).map_err(stop)?;
+        budget.take_value(&value).map_err(stop)?;
         Ok(ScopedJson::Derived(value))
     }
 }

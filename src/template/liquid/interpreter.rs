@@ -80,6 +80,13 @@ impl<'s, 'b> Interpreter<'s, 'b> {
     }
 
     fn block(&mut self, nodes: &'s [Node]) -> Result<Flow, RenderError> {
+        self.pay(Budget::descend)?;
+        let flow = self.nodes(nodes);
+        self.budget.ascend();
+        flow
+    }
+
+    fn nodes(&mut self, nodes: &'s [Node]) -> Result<Flow, RenderError> {
         for node in nodes {
             self.pay(|budget| budget.take(1))?;
             let flow = self.node(node)?;
