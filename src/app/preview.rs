@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 
-use super::server::{channel_types, language};
+use super::server::{channel_types, furnish, language};
 use super::workflow_dir;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::config::Config;
@@ -15,7 +15,7 @@ use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 use crate::engine::catalog::{Catalog, Published};
 use crate::model::batch::{Activities, Activity};
 use crate::model::link::Links;
-use crate::model::message::{Block, EmailContent};
+use crate::model::message::Block;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::workflow::{StepKind, Template};
 use crate::template::Scope;
@@ -47,11 +47,15 @@ pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasio
         }
         let (message, html) = match &channel.template {
             Template::Email(_) => {
-                let EmailContent { subject, html, text, .. } = published.templates.email(name, &scope)?;
-                (json!({"subject": subject, "html": html, "text": text}), html)
+                let email = published.templates.email(name, scope.clone())?;
+                let mut message = json!({"subject": email.subject, "html": email.html, "text": email.text});
+                if !email.addressing.is_empty() {
+                    message["addressing"] = json!(email.addressing);
+                }
+                (message, email.html)
             }
             Template::InAppFeed(_) => {
-                let blocks = published.templates.in_app(name, &scope)?;
+                let blocks = published.templates.in_app(name, scope.clone())?;
                 (json!({ "blocks": blocks }), blocks.iter().map(shown).collect())
             }
         };
@@ -77,10 +81,11 @@ fn published(config: &Config, key: &str) -> Result<Published> {
             None => anyhow!("there is no workflow `{key}` under {}. {fix}", config.workflows.dir.display()),
         });
     };
-    let checked = Catalog::new(channel_types(config), language(config)).check(files);
-    let faults = match checked {
+    let mut catalog = Catalog::new(channel_types(config), language(config));
+    let shared = furnish(&mut catalog, config).faults;
+    let faults = match catalog.check(files) {
         Ok(checked) => return Ok(checked.published),
-        Err(faults) => faults,
+        Err(faults) => [shared, faults].concat(),
     };
     Err(anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }

@@ -42,7 +42,9 @@ use crate::http::user_token::Verifier;
 use crate::http::{self, State, access_log, socket, upgrade};
 use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
+use crate::model::library::Library;
 use crate::model::link::Links;
+use crate::model::notice::Notice;
 use crate::model::preferences::PreferenceSet;
 use crate::model::tracking::Tracking;
 use crate::model::workflow::Engine as TemplateLanguage;
@@ -57,6 +59,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 const CHECKUP: Duration = Duration::from_secs(1);
 
 /// Where workflows come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Workflows {
     /// `workflows.dir` of the configuration.
     Directory,
@@ -95,7 +98,12 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let clock = if config.server.dev { Clock::virtual_clock() } else { Clock::system() };
     let deps = Arc::new(Deps { clock, ids: IdSource::new(Entropy::Os), work: Work::default(), offload: Offload::Pool });
     let (keys, shown) = keys::accepted(config, &store, deps.clock.now()).await?;
-    let catalog = Catalog::new(channel_types(config), language(config));
+    let mut catalog = Catalog::new(channel_types(config), language(config));
+    if workflows == Workflows::Directory {
+        let Furnished { notices, faults } = furnish(&mut catalog, config);
+        notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+        log_faults(&faults);
+    }
     publish_all(&catalog, &store, config, workflows).await?;
     let recovered = store::readable(&config.server.data_dir, || {
         let unreadable = |error: StoreError| OpenError::Unreadable(config.server.data_dir.clone(), error.to_string());
@@ -379,6 +387,21 @@ fn providers(config: &Config) -> Result<Providers> {
     Ok(providers)
 }
 
+/// What was found in the layouts and partials of a directory.
+pub struct Furnished {
+    pub notices: Vec<Notice>,
+    pub faults: Vec<Fault>,
+}
+
+/// Gives `catalog` the layouts and partials on disk. A faulty one is left out, and keeps nothing else from running.
+pub fn furnish(catalog: &mut Catalog, config: &Config) -> Furnished {
+    let (files, mut faults) = workflow_dir::read_library(config);
+    let (library, notices, faulty) = Library::read(&files);
+    faults.extend(faulty);
+    faults.extend(catalog.furnish(library));
+    Furnished { notices, faults }
+}
+
 /// Publishes every workflow that is valid; the faults of the others are logged, and keep nothing else from running.
 async fn publish_all(catalog: &Catalog, store: &Store, config: &Config, workflows: Workflows) -> Result<()> {
     let (found, faults) = match workflows {
@@ -427,8 +450,10 @@ pub struct CheckedWorkflows {
 
 /// Checks the workflows under `config.workflows.dir` without a server.
 pub fn check_workflows(config: &Config) -> CheckedWorkflows {
-    let catalog = Catalog::new(channel_types(config), language(config));
-    let (found, faults) = workflow_dir::read(&config.workflows.dir);
+    let mut catalog = Catalog::new(channel_types(config), language(config));
+    let Furnished { mut faults, .. } = furnish(&mut catalog, config);
+    let (found, faulty) = workflow_dir::read(&config.workflows.dir);
+    faults.extend(faulty);
     let mut checked = CheckedWorkflows { valid: Vec::new(), faults };
     for files in &found {
         match catalog.check(files) {

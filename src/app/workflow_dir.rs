@@ -6,7 +6,9 @@ use std::path::Path;
 
 use rust_embed::RustEmbed;
 
+use crate::base::config::Config;
 use crate::model::fault::Fault;
+use crate::model::library::LibraryFiles;
 use crate::model::workflow_file::WorkflowFiles;
 
 /// Files of one workflow are templates; a larger one is not.
@@ -41,7 +43,7 @@ pub fn read(dir: &Path) -> (Vec<WorkflowFiles>, Vec<Fault>) {
             faults.push(Fault {
                 file: dir.display().to_string(),
                 path: String::new(),
-                problem: format!("the workflow directory cannot be read: {error}"),
+                problem: format!("the directory cannot be read: {error}"),
                 fix: "Create it, or name another with workflows.dir or --workflows".into(),
             });
             return (found, faults);
@@ -59,12 +61,28 @@ pub fn read(dir: &Path) -> (Vec<WorkflowFiles>, Vec<Fault>) {
                 file: key,
                 path: String::new(),
                 problem,
-                fix: "A workflow's folder holds workflow.json and the text files that it points to".into(),
+                fix: "Such a folder holds its JSON file and the text files that it points to".into(),
             }),
         }
     }
     found.sort_by(|one, other| one.key.cmp(&other.key));
     (found, faults)
+}
+
+/// The directories of layouts and partials, which need not be there.
+pub fn read_library(config: &Config) -> (LibraryFiles, Vec<Fault>) {
+    let mut faults = Vec::new();
+    let mut read_if_there = |dir: &Path| {
+        if !dir.exists() {
+            return Vec::new();
+        }
+        let (found, faulty) = read(dir);
+        faults.extend(faulty);
+        found
+    };
+    let layouts = read_if_there(&config.workflows.layouts_dir);
+    let partials = read_if_there(&config.workflows.partials_dir);
+    (LibraryFiles { layouts, partials }, faults)
 }
 
 /// Every file under `folder` by its path there, with `/`; names that begin with a dot are passed over. The error says

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use futures_util::FutureExt;
+use serde_json::Value;
 
 use super::lane::{Lane, Queued};
 use super::{EmailProvider, Mail, Sent, retry};
@@ -15,7 +16,8 @@ use crate::base::deps::{Deps, panic_text};
 use crate::base::ids::{ChannelId, MessageId, RunId};
 use crate::base::work::WorkGuard;
 use crate::engine::Deliver;
-use crate::model::message::{Attempt, AttemptResult, Content, Pending};
+use crate::model::attachment::{self, Attachment};
+use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message as StoredMessage, Pending};
 use crate::store::op::{BeginAttempt, Begun, EndAttempt};
 use crate::store::{Refused, Store, StoreError};
 
@@ -144,7 +146,10 @@ async fn attempt(
         Err(error) => return lost(message, &error),
     };
     let number = begun.attempt;
-    let sent = hand_over(provider, *begun).await;
+    let sent = match attachments(&store, run, &begun.message) {
+        Ok(attachments) => hand_over(provider, *begun, attachments).await,
+        Err((result, reply)) => Sent::new(result, reply),
+    };
     let at = deps.clock.now();
     let retry_at = match sent.result {
         AttemptResult::Transient => retry::next_attempt(message, number, at),
@@ -160,7 +165,26 @@ async fn attempt(
     }
 }
 
-async fn hand_over(provider: Arc<dyn EmailProvider>, begun: Begun) -> Sent {
+/// The files that go with a message. They lie in its trigger's data, once for all of its recipients.
+fn attachments(store: &Store, run: RunId, message: &StoredMessage) -> Result<Vec<Attachment>, (AttemptResult, String)> {
+    let Content::Email { email: EmailContent { attachment_key: Some(key), .. }, .. } = &message.content else {
+        return Ok(Vec::new());
+    };
+    let find = || -> Result<Option<Value>, StoreError> {
+        let reader = store.read()?;
+        let own = match reader.run(run)? {
+            Some(run) => run.data,
+            None => reader.ended_run(run)?.and_then(|ended| ended.run.data),
+        };
+        let data = reader.trigger(message.trigger)?.map(|trigger| trigger.data);
+        Ok(own.and_then(|own| own.get(key).cloned()).or_else(|| data.and_then(|data| data.get(key).cloned())))
+    };
+    let found = find().map_err(|error| (AttemptResult::Transient, error.to_string()))?;
+    let found = found.ok_or_else(|| (AttemptResult::Permanent, "its attachments are not kept any more".to_owned()))?;
+    attachment::read(&found).map_err(|problem| (AttemptResult::Permanent, format!("its attachment {problem}")))
+}
+
+async fn hand_over(provider: Arc<dyn EmailProvider>, begun: Begun, attachments: Vec<Attachment>) -> Sent {
     let message = begun.message;
     let Content::Email { to, email } = message.content else {
         return Sent::new(AttemptResult::Permanent, "the message is not an email");
@@ -169,6 +193,7 @@ async fn hand_over(provider: Arc<dyn EmailProvider>, begun: Begun) -> Sent {
         message: message.id,
         to,
         content: email,
+        attachments,
         workflow: message.workflow,
         step_ref: message.step_ref,
         at: message.inserted_at,

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use lettre::address::Envelope;
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment as LettreAttachment, Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
@@ -22,7 +22,8 @@ use super::{EmailProvider, Mail, Sent};
 use crate::base::clock::{Stopwatch, Timestamp};
 use crate::base::config::{Sender, SmtpSettings, Tls};
 use crate::base::deps::panic_text;
-use crate::model::message::AttemptResult;
+use crate::model::attachment::Attachment;
+use crate::model::message::{Addressing, AttemptResult};
 
 /// A mail ready for the wire.
 pub struct Composed {
@@ -58,14 +59,13 @@ pub enum ComposeError {
 /// Builds the message. The same mail always gives the same bytes: `Message-ID`, `Date` and the boundary are fixed.
 pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
     let build = || {
-        let sender = address(&from.address)?;
-        let to = address(&mail.to)?;
-        let name = from.name.as_deref().map(one_line).filter(|name| !name.is_empty());
-        let domain = sender.domain().to_owned();
+        let Addressing { to: others, cc, bcc, reply_to, headers, .. } = &*mail.content.addressing;
+        let sender = sender(from, &mail.content.addressing)?;
+        let domain = sender.email.domain().to_owned();
         let micros = u64::try_from(mail.at.as_micros()).unwrap_or(0);
         let mut message = Message::builder()
-            .from(Mailbox::new(name, sender))
-            .to(Mailbox::new(None, to))
+            .from(sender)
+            .to(mailbox(&mail.to)?)
             .subject(one_line(&mail.content.subject))
             .date(SystemTime::UNIX_EPOCH + Duration::from_micros(micros))
             .message_id(Some(format!("<{}@{domain}>", mail.message)))
@@ -75,19 +75,89 @@ pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
         for (name, value) in list_unsubscribe(mail).into_iter().flatten() {
             message = message.raw_header(plain_header(name, value));
         }
-        let message = message
-            .multipart(
-                MultiPart::alternative()
-                    .boundary(format!("belfry-{}", mail.message.0.simple()))
-                    .singlepart(SinglePart::plain(mail.content.text.clone()))
-                    .singlepart(SinglePart::html(mail.content.html.clone())),
-            )
-            .map_err(|error| ComposeError::Build(error.to_string()))?;
+        // The first of them is whom the mail goes to.
+        for to in others.iter().skip(1) {
+            message = message.to(mailbox(to)?);
+        }
+        for address in cc {
+            message = message.cc(mailbox(address)?);
+        }
+        for address in bcc {
+            message = message.bcc(mailbox(address)?);
+        }
+        for address in reply_to {
+            message = message.reply_to(mailbox(address)?);
+        }
+        for (name, value) in headers {
+            let wrong = || ComposeError::Build(format!("`{}` is no name of a header", one_line(name)));
+            let name = HeaderName::new_from_ascii(name.clone()).map_err(|_| wrong())?;
+            message = message.raw_header(HeaderValue::new(name, one_line(value)));
+        }
+        let message = message.multipart(parts(mail)?).map_err(|error| ComposeError::Build(error.to_string()))?;
         Ok(Composed { envelope: message.envelope().clone(), bytes: message.formatted(), at: mail.at })
     };
     // lettre has panicked on header text before; such a mail is undeliverable, and nothing else may suffer from it.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(build))
         .unwrap_or_else(|panic| Err(ComposeError::Build(panic_text(panic.as_ref()))))
+}
+
+/// The text and the HTML, with what the HTML shows, and then what is attached to both.
+fn parts(mail: &Mail) -> Result<MultiPart, ComposeError> {
+    let boundary = |name: &str| format!("belfry-{name}{}", mail.message.0.simple());
+    let (shown, listed): (Vec<_>, Vec<_>) = mail.attachments.iter().partition(|file| file.inline);
+    let text = SinglePart::plain(mail.content.text.clone());
+    let html = SinglePart::html(mail.content.html.clone());
+    let alternative = MultiPart::alternative().boundary(boundary("")).singlepart(text);
+    let alternative = if shown.is_empty() {
+        alternative.singlepart(html)
+    } else {
+        let mut related = MultiPart::related().boundary(boundary("related-")).singlepart(html);
+        for file in shown {
+            related = related.singlepart(part(file)?);
+        }
+        alternative.multipart(related)
+    };
+    if listed.is_empty() {
+        return Ok(alternative);
+    }
+    let mut mixed = MultiPart::mixed().boundary(boundary("mixed-")).multipart(alternative);
+    for file in listed {
+        mixed = mixed.singlepart(part(file)?);
+    }
+    Ok(mixed)
+}
+
+fn part(file: &Attachment) -> Result<SinglePart, ComposeError> {
+    let wrong = || ComposeError::Build("an attachment has an impossible content type".to_owned());
+    let kind = ContentType::parse(&one_line(&file.content_type)).map_err(|_| wrong())?;
+    let name = one_line(&file.name);
+    let part = match (&file.content_id, file.inline) {
+        (Some(id), true) => LettreAttachment::new_inline_with_name(one_line(id), name),
+        (None, true) => LettreAttachment::new_inline(name),
+        (_, false) => LettreAttachment::new(name),
+    };
+    Ok(part.body(file.content.clone(), kind))
+}
+
+/// Who the mail is from: what the step says, else the channel.
+fn sender(from: &Sender, addressing: &Addressing) -> Result<Mailbox, ComposeError> {
+    let channel = || Ok(Mailbox::new(from.name.as_deref().map(one_line), address(&from.address)?));
+    let mut sender = addressing.from_address.as_deref().map_or_else(channel, mailbox)?;
+    if let Some(name) = &addressing.from_name {
+        sender.name = Some(one_line(name));
+    }
+    sender.name = sender.name.filter(|name| !name.is_empty());
+    Ok(sender)
+}
+
+/// Reads `a@b.c` or `Name <a@b.c>`: one address.
+fn mailbox(text: &str) -> Result<Mailbox, ComposeError> {
+    let line = one_line(text);
+    let Some((name, rest)) = line.strip_suffix('>').and_then(|line| line.rsplit_once('<')) else {
+        return Ok(Mailbox::new(None, address(&line)?));
+    };
+    let name = name.trim().trim_matches('"').trim();
+    Ok(Mailbox::new((!name.is_empty()).then(|| name.to_owned()), address(rest.trim())?))
 }
 
 /// A header whose value is visible ASCII of our own making: encoded, a link would be none.
@@ -336,8 +406,9 @@ mod tests {
                 subject: subject.into(),
                 html: "<p>Hi ü</p>\n.\n".into(),
                 text: "Hi ü\n.\n".into(),
-                unsubscribe: None,
+                ..EmailContent::default()
             },
+            attachments: Vec::new(),
             workflow: "w".into(),
             step_ref: "email_1".into(),
             at: Timestamp::from_millis(1_700_000_000_000),

@@ -16,6 +16,7 @@ use std::pin::Pin;
 
 use crate::base::clock::Timestamp;
 use crate::base::ids::MessageId;
+use crate::model::attachment::Attachment;
 use crate::model::message::{AttemptResult, Captured, EmailContent};
 
 /// A rendered email and where it goes.
@@ -24,6 +25,7 @@ pub struct Mail {
     pub message: MessageId,
     pub to: String,
     pub content: EmailContent,
+    pub attachments: Vec<Attachment>,
     pub workflow: String,
     pub step_ref: String,
     /// When the message was made: its `Date`, so that every attempt sends the same bytes.

@@ -6,18 +6,21 @@ use std::sync::{Arc, RwLock};
 use crate::base::ids::VersionId;
 use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
+use crate::model::library::Library;
 use crate::model::notice::Notice;
 use crate::model::workflow::{Engine as TemplateEngine, Workflow};
 use crate::model::workflow_file::{self, WorkflowFiles};
 use crate::store::op::{PublishVersion, StoredVersion};
 use crate::store::{Store, StoreError};
-use crate::template::Compiled;
+use crate::template::{Compiled, Parts};
 
 /// A workflow that is ready to run: validated, its templates parsed.
 pub struct Published {
     pub workflow: Workflow,
     pub templates: Compiled,
     pub version: VersionId,
+    /// The layouts and partials that the workflow names.
+    library: Library,
 }
 
 /// A workflow directory that passed, and what in it was kept without being acted upon.
@@ -32,6 +35,8 @@ pub struct Catalog {
     versions: RwLock<HashMap<VersionId, Arc<Published>>>,
     channels: BTreeMap<String, ChannelType>,
     engine: TemplateEngine,
+    library: Library,
+    parts: Parts,
 }
 
 /// Why the version that a run follows cannot be had.
@@ -48,21 +53,34 @@ pub enum VersionError {
 impl Catalog {
     /// An empty catalog for these channels.
     pub fn new(channels: BTreeMap<String, ChannelType>, engine: TemplateEngine) -> Self {
-        Self { current: RwLock::default(), versions: RwLock::default(), channels, engine }
+        let (library, (parts, _)) = (Library::default(), Parts::new(&Library::default()));
+        Self { current: RwLock::default(), versions: RwLock::default(), channels, engine, library, parts }
+    }
+
+    /// Takes the layouts and partials that workflows can name from now on; answers every fault in their templates.
+    pub fn furnish(&mut self, library: Library) -> Vec<Fault> {
+        let (parts, faults) = Parts::new(&library);
+        (self.library, self.parts) = (library, parts);
+        faults
     }
 
     /// Validates a workflow directory, templates included; answers every fault.
     pub fn check(&self, files: &WorkflowFiles) -> Result<Checked, Vec<Fault>> {
         let (workflow, notices) = workflow_file::parse(files, &self.channels, self.engine)?;
-        Ok(Checked { published: compile(workflow)?, notices })
+        let library = self.library.named_in(&workflow.source);
+        Ok(Checked { published: compile(workflow, library, &self.parts)?, notices })
     }
 
     /// Makes `published` the current version of its key, once its document is durable for the runs that will follow it.
     pub async fn publish(&self, store: &Store, published: Published) -> Result<(), StoreError> {
         let version = published.version;
         if store.read()?.published(&published.workflow.key)? != Some(version) {
-            let stored =
-                StoredVersion { key: published.workflow.key.clone(), document: published.workflow.source.clone() };
+            let Published { workflow, library, .. } = &published;
+            let stored = StoredVersion {
+                key: workflow.key.clone(),
+                document: workflow.source.clone(),
+                library: library.clone(),
+            };
             store.publish_version(PublishVersion { version, stored }).await?;
         }
         let published = Arc::new(published);
@@ -97,7 +115,9 @@ impl Catalog {
         }
         let stored = store.read()?.version(id)?.ok_or(VersionError::Missing)?;
         let parsed = workflow_file::parse_source(&stored.key, stored.document, &self.channels, self.engine);
-        let published = parsed.and_then(|(workflow, _)| compile(workflow)).map_err(|faults| {
+        let (parts, _) = Parts::new(&stored.library);
+        let compiled = parsed.and_then(|(workflow, _)| compile(workflow, stored.library, &parts));
+        let published = compiled.map_err(|faults| {
             VersionError::Invalid(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "))
         })?;
         let published = Arc::new(Published { version: id, ..published });
@@ -106,15 +126,17 @@ impl Catalog {
     }
 }
 
-fn compile(workflow: Workflow) -> Result<Published, Vec<Fault>> {
-    let templates = Compiled::new(&workflow)?;
-    let version = version_of(&workflow);
-    Ok(Published { workflow, templates, version })
+fn compile(workflow: Workflow, library: Library, parts: &Parts) -> Result<Published, Vec<Fault>> {
+    let templates = Compiled::new(&workflow, parts)?;
+    let version = version_of(&workflow, &library);
+    Ok(Published { workflow, templates, version, library })
 }
 
-/// The key is part of the content: two workflows with equal documents are two versions.
-fn version_of(workflow: &Workflow) -> VersionId {
-    VersionId::of(format!("{}\n{}", workflow.key, workflow.source).as_bytes())
+/// The key is part of the content: two workflows with equal documents are two versions. So are layouts and partials: runs
+/// keep those that they started with.
+fn version_of(workflow: &Workflow, library: &Library) -> VersionId {
+    let shared = if library.is_empty() { String::new() } else { format!("\n{}", serde_json::json!(library)) };
+    VersionId::of(format!("{}\n{}{shared}", workflow.key, workflow.source).as_bytes())
 }
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {

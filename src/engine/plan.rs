@@ -439,8 +439,10 @@ fn reach<'a>(step: &ChannelStep, env: &Env<'a>) -> Result<&'a Channel, String> {
             step.template.channel_type()
         ));
     }
-    match step.template {
-        Template::Email(_) if env.recipient.email().is_none() => Err("the recipient has no email address".into()),
+    match &step.template {
+        Template::Email(email) if email.overrides.to.is_none() && env.recipient.email().is_none() => {
+            Err("the recipient has no email address".into())
+        }
         Template::InAppFeed(_) if !env.recipient.reference.is_user() => {
             Err("only users have an in-app feed, and the recipient is an object".into())
         }

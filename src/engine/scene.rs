@@ -225,8 +225,10 @@ impl Scene {
         let templates = &self.published.templates;
         match &channel.template {
             Template::Email(_) => {
-                let to = self.recipient.email().ok_or("the recipient has no email address")?.to_owned();
-                let mut email = templates.email(&step.reference, &scope).map_err(|error| error.to_string())?;
+                let mut email = templates.email(&step.reference, scope).map_err(|error| error.to_string())?;
+                let own = || self.recipient.email().map(str::to_owned);
+                let to = email.addressing.to.first().cloned().or_else(own);
+                let to = to.ok_or("the recipient has no email address")?;
                 let known = engine.channels.iter().find(|known| known.key == channel.channel_key);
                 let tracking = known.map(|known| known.tracking).unwrap_or_default().under(channel.tracking);
                 email.html = track(email.html, draft.id, &engine.links, tracking);
@@ -234,7 +236,7 @@ impl Scene {
                 Ok(Content::Email { to, email })
             }
             Template::InAppFeed(_) => {
-                let blocks = templates.in_app(&step.reference, &scope).map_err(|error| error.to_string())?;
+                let blocks = templates.in_app(&step.reference, scope).map_err(|error| error.to_string())?;
                 Ok(Content::InApp { blocks })
             }
         }

@@ -174,7 +174,7 @@ mod tests {
                     subject: String::new(),
                     html: String::new(),
                     text: String::new(),
-                    unsubscribe: None,
+                    ..EmailContent::default()
                 },
             },
             status,

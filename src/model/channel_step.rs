@@ -3,15 +3,19 @@
 use std::cmp::Reverse;
 
 use super::channel::ChannelType;
+use super::email_file::read_email;
 use super::json_reader::{Reader, shown_text};
 use super::step_file::{COMMON_KEYS, Channels};
-use super::template_file::{read_email, read_engine, read_in_app};
+use super::template_file::{read_engine, read_in_app};
 use super::tracking::TrackingOverride;
 use super::workflow::{ChannelStep, StepKind, Template};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list, sort_by_likeness};
 
 /// Every `channel_type` of a channel step; only the first two are supported.
 pub const CHANNEL_TYPES: [&str; 7] = ["email", "in_app_feed", "sms", "push", "chat", "http", "in_app_guide"];
+
+/// What `channel_overrides` of every channel may hold: it changes what is counted, not what is sent.
+const TRACKING_OVERRIDES: [&str; 3] = ["open_tracking", "link_tracking", "token_deregistration"];
 
 const SUPPORTED_CHANNELS: &str = "Supported are \"email\" and \"in_app_feed\".";
 
@@ -23,7 +27,7 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepK
     let own = ["channel_key", "channel_group_key", "channel_type", "channel_overrides", "send_windows", "template"];
     step.expect_keys(&[COMMON_KEYS.as_slice(), &own].concat());
     refuse_send_windows(&step.field("send_windows"));
-    let tracking = read_overrides(&step.field("channel_overrides"));
+    let tracking = read_tracking(&step.field("channel_overrides"));
     let declared = read_channel_type(&step.field("channel_type"));
     let channel_key = read_channel_key(step, declared, channels);
     let configured = channel_key.and_then(|key| channels.get(key)).map(|kind| kind.as_str());
@@ -66,30 +70,25 @@ fn refuse_send_windows(windows: &Reader<'_>) {
     }
 }
 
-/// What is tracked. An override of an address or a payload changes what is sent, or to whom: it cannot be passed over.
-fn read_overrides(overrides: &Reader<'_>) -> TrackingOverride {
-    let mut tracking = TrackingOverride::default();
-    let Some(fields) = overrides.object() else { return tracking };
-    for key in fields.keys() {
+/// What the step says about tracking. The other overrides depend on the type of channel.
+fn read_tracking(overrides: &Reader<'_>) -> TrackingOverride {
+    let flag = |key| Some(overrides.field(key)).filter(|field| !field.is_blank()).map(|field| field.flag());
+    let push = overrides.field("token_deregistration");
+    if !push.is_blank() {
+        push.notice("is kept, but has no effect: this version sends no push messages", "It can be removed.");
+    }
+    TrackingOverride { opens: flag("open_tracking"), links: flag("link_tracking") }
+}
+
+/// An override changes what is sent, or to whom: one without effect cannot be passed over.
+fn refuse_overrides(overrides: &Reader<'_>) {
+    let Some(fields) = overrides.object() else { return };
+    for key in fields.keys().filter(|key| !TRACKING_OVERRIDES.contains(&key.as_str())) {
         let field = overrides.field(key);
-        if field.is_blank() {
-            continue;
-        }
-        match key.as_str() {
-            "open_tracking" => tracking.opens = Some(field.flag()),
-            "link_tracking" => tracking.links = Some(field.flag()),
-            "token_deregistration" => {
-                field.notice("is kept, but has no effect: this version sends no push messages", "It can be removed.");
-            }
-            _ => {
-                field.field_fault(
-                    "channel overrides are not supported by this version",
-                    "Remove it, or set it to null.",
-                );
-            }
+        if !field.is_blank() {
+            field.field_fault("is not an override of an in-app feed", "Remove it, or set it to null.");
         }
     }
-    tracking
 }
 
 /// The declared type, if it is one.
@@ -148,9 +147,11 @@ fn read_template(step: &Reader<'_>, channel_type: &str) -> Option<Template> {
         return None;
     }
     template.object()?;
+    let overrides = step.field("channel_overrides");
     if channel_type == ChannelType::Email.as_str() {
-        read_email(&template).map(Template::Email)
+        read_email(&template, &overrides).map(Template::Email)
     } else {
+        refuse_overrides(&overrides);
         read_in_app(&template).map(Template::InAppFeed)
     }
 }
@@ -217,8 +218,8 @@ mod tests {
     fn what_changes_when_or_to_whom_is_sent_cannot_be_passed_over() {
         let windows = json!([{"day": "monday", "type": "do_not_send"}]);
         assert!(fault(&with("/steps/0/send_windows", windows)).contains("send windows are not supported"));
-        let text = fault(&with("/steps/0/channel_overrides", json!({"to_address": "x@y.z", "cc_address": null})));
-        assert!(text.starts_with("steps[0].channel_overrides.to_address: channel overrides are not"), "{text}");
+        let text = fault(&with("/steps/2/channel_overrides", json!({"to_address": "x@y.z", "cc_address": null})));
+        assert!(text.starts_with("steps[2].channel_overrides.to_address: is not an override"), "{text}");
         let overrides = json!({"open_tracking": true, "link_tracking": null, "token_deregistration": true});
         let document = with("/steps/0/channel_overrides", overrides);
         assert!(notice(&document).contains("no push messages"));

@@ -1,4 +1,4 @@
-//! The findings of a validation: every fault and notice of one workflow directory, each in the file it concerns.
+//! The findings of a validation: every fault and notice of one directory, of a workflow or of what workflows share, each in the file it concerns.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,7 @@ use super::notice::Notice;
 /// Collects while a document is read. Shared by all who read it, hence the interior mutability; single-threaded.
 pub struct Findings {
     directory: String,
+    document: &'static str,
     state: RefCell<State>,
 }
 
@@ -25,12 +26,22 @@ struct State {
 }
 
 /// The file at the top of a workflow directory.
-pub const DOCUMENT: &str = "workflow.json";
+const DOCUMENT: &str = "workflow.json";
 
 impl Findings {
     /// None yet, for the workflow directory `directory`.
     pub fn new(directory: &str) -> Self {
-        Self { directory: directory.to_owned(), state: RefCell::default() }
+        Self::of(directory, DOCUMENT)
+    }
+
+    /// None yet, for a directory whose top file is `document`.
+    pub fn of(directory: &str, document: &'static str) -> Self {
+        Self { directory: directory.to_owned(), document, state: RefCell::default() }
+    }
+
+    /// The file at the top of the directory.
+    pub fn document(&self) -> &'static str {
+        self.document
     }
 
     /// From now on, faults at `path` and below it are faults of `file`.
@@ -66,6 +77,15 @@ impl Findings {
         self.state.borrow_mut().notices.push(notice);
     }
 
+    /// What was read and noticed, or all that is wrong: it is absent only after a fault, but may be there in spite of one.
+    pub fn conclude<T>(self, read: Option<T>) -> Result<(T, Vec<Notice>), Vec<Fault>> {
+        let (faults, notices) = self.into_parts();
+        match read {
+            Some(read) if faults.is_empty() => Ok((read, notices)),
+            _ => Err(faults),
+        }
+    }
+
     /// All that was found, in the order in which it was.
     pub fn into_parts(self) -> (Vec<Fault>, Vec<Notice>) {
         let state = self.state.into_inner();
@@ -86,7 +106,7 @@ impl Findings {
             .skip(skip)
             .find_map(|(outer, inner)| state.origins.get(outer).map(|file| (file, inner)))
             .map_or_else(
-                || (self.full(DOCUMENT), path.to_owned()),
+                || (self.full(self.document), path.to_owned()),
                 |(file, inner)| (self.full(file), inner.trim_start_matches('.').to_owned()),
             )
     }

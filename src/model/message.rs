@@ -103,7 +103,7 @@ pub enum AttemptResult {
 }
 
 /// What an email says, rendered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmailContent {
     pub subject: String,
     pub html: String,
@@ -111,6 +111,32 @@ pub struct EmailContent {
     /// Where one click ends such messages; only of commercial ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsubscribe: Option<String>,
+    #[serde(default, skip_serializing_if = "Addressing::is_empty")]
+    pub addressing: Box<Addressing>,
+    /// Where in the trigger's data its attachments lie, if it has any: they are kept there once and not in each message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment_key: Option<String>,
+}
+
+/// Who an email is from and to, where its step says so. Empty means what the channel and the recipient say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Addressing {
+    pub from_address: Option<String>,
+    pub from_name: Option<String>,
+    /// Each `a@b.c` or `Name <a@b.c>`, here and in what follows.
+    pub to: Vec<String>,
+    pub cc: Vec<String>,
+    pub bcc: Vec<String>,
+    pub reply_to: Vec<String>,
+    /// Further headers: names of letters, digits and `-`, values of one line.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Addressing {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One block of a feed item, in the shape that Knock's client reads (`knock-api.md` section 3.3).

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::findings::{DOCUMENT, Findings};
+use super::findings::Findings;
 use super::json_path;
 use super::json_reader::{shown, shown_text};
 use super::workflow_file::WorkflowFiles;
@@ -33,19 +33,20 @@ const IGNORED: [&str; 2] = ["$schema", "__readonly"];
 /// The document of `files` with every pointer followed. None after a fault that leaves nothing to look at.
 pub fn resolve(files: &WorkflowFiles, findings: &Findings) -> Option<Value> {
     let resolver = Resolver { files, findings, used: RefCell::default(), pointers: Cell::new(0) };
-    let Some(text) = files.files.get(DOCUMENT) else {
-        let fix = match nearest(DOCUMENT, files.files.keys().map(String::as_str)) {
-            Some(name) => format!("Rename {} to {DOCUMENT}.", shown_text(name)),
-            None => format!("Every workflow directory holds a {DOCUMENT}."),
+    let top = findings.document();
+    let Some(text) = files.files.get(top) else {
+        let fix = match nearest(top, files.files.keys().map(String::as_str)) {
+            Some(name) => format!("Rename {} to {top}.", shown_text(name)),
+            None => format!("Every such directory holds a {top}."),
         };
-        findings.file_fault(DOCUMENT, "is missing", fix);
+        findings.file_fault(top, "is missing", fix);
         return None;
     };
-    let mut document = resolver.parse(DOCUMENT, text)?;
+    let mut document = resolver.parse(top, text)?;
     if let Some(fields) = document.as_object_mut() {
         fields.retain(|key, _| !IGNORED.contains(&key.as_str()));
     }
-    Some(resolver.follow_all(document, &Place { file: DOCUMENT, path: "", level: 0, depth: 0 }))
+    Some(resolver.follow_all(document, &Place { file: top, path: "", level: 0, depth: 0 }))
 }
 
 struct Resolver<'a> {
@@ -125,7 +126,10 @@ impl<'a> Resolver<'a> {
             return None;
         }
         if place.level >= LEVELS {
-            let problem = format!("is a pointer in a file that is itself {LEVELS} pointers away from {DOCUMENT}");
+            let problem = format!(
+                "is a pointer in a file that is itself {LEVELS} pointers away from {}",
+                self.findings.document()
+            );
             self.findings.field_fault(pointer, problem, "Write the value here.");
             return None;
         }
@@ -158,8 +162,8 @@ impl<'a> Resolver<'a> {
 
     /// One file, one field: editing a text must not change another one unseen.
     fn claim(&self, file: &'a str, pointer: &str) -> Option<()> {
-        if file == DOCUMENT {
-            self.findings.field_fault(pointer, format!("leads to {DOCUMENT} itself"), "Name another file.");
+        if file == self.findings.document() {
+            self.findings.field_fault(pointer, format!("leads to {file} itself"), "Name another file.");
             return None;
         }
         if let Some(other) = self.used.borrow().get(file) {

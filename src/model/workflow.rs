@@ -12,6 +12,7 @@ use super::settings::Settings as StepSettings;
 use super::throttle_step::Throttle;
 use super::tracking::TrackingOverride;
 use super::update_step::Update;
+use super::visual_block::VisualBlock;
 
 /// A validated workflow. It says what to do; nothing in it can be wrong any more.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,11 +209,55 @@ impl Template {
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmailTemplate {
     pub subject: String,
-    pub html_body: String,
+    pub body: EmailBody,
     /// Made from the HTML when absent.
     pub text_body: Option<String>,
     /// `default`, or none at all when the file says `"layout_key": null`.
     pub layout: Option<String>,
+    /// Rendered before the layout, which knows what it assigns.
+    pub pre_content: Option<String>,
+    /// The HTML is MJML.
+    pub is_mjml: bool,
+    /// Where in the trigger's data attachments lie.
+    pub attachment_key: String,
+    pub overrides: Box<EmailOverrides>,
+}
+
+impl EmailTemplate {
+    /// An email that says nothing but this, in no layout.
+    pub fn plain(subject: &str, html: &str) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            body: EmailBody::Html(html.to_owned()),
+            text_body: None,
+            layout: None,
+            pre_content: None,
+            is_mjml: false,
+            attachment_key: "attachments".to_owned(),
+            overrides: Box::default(),
+        }
+    }
+}
+
+/// The body of an email.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EmailBody {
+    Html(String),
+    Blocks(Vec<VisualBlock>),
+}
+
+/// What a step changes of its channel's settings; all are templates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EmailOverrides {
+    pub from_address: Option<String>,
+    pub from_name: Option<String>,
+    /// Instead of the recipient's own address.
+    pub to: Option<String>,
+    pub cc: Option<String>,
+    pub bcc: Option<String>,
+    pub reply_to: Option<String>,
+    /// A JSON object that wins over all of these.
+    pub json: Option<String>,
 }
 
 /// A feed item's sources, unrendered.

@@ -16,7 +16,7 @@ use super::template_file::read_engine;
 use super::workflow::{Engine, Frequency, Settings, Workflow};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
-/// One workflow directory, already read.
+/// The directory of a workflow, or of a layout or partial that workflows share, already read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkflowFiles {
     /// The directory's name.
@@ -70,7 +70,7 @@ pub fn parse(
     let findings = Findings::new(&files.key);
     let workflow = pointer::resolve(files, &findings)
         .and_then(|document| read_workflow(&files.key, document, channels, default_engine, &findings));
-    conclude(workflow, findings)
+    findings.conclude(workflow)
 }
 
 /// Reads a workflow from its `source`, as `parse` made it: the way back from what is stored.
@@ -82,16 +82,7 @@ pub fn parse_source(
 ) -> Result<(Workflow, Vec<Notice>), Vec<Fault>> {
     let findings = Findings::new(key);
     let workflow = read_workflow(key, source, channels, default_engine, &findings);
-    conclude(workflow, findings)
-}
-
-/// A workflow is absent only after a fault, but may be there in spite of one.
-fn conclude(workflow: Option<Workflow>, findings: Findings) -> Result<(Workflow, Vec<Notice>), Vec<Fault>> {
-    let (faults, notices) = findings.into_parts();
-    match workflow {
-        Some(workflow) if faults.is_empty() => Ok((workflow, notices)),
-        _ => Err(faults),
-    }
+    findings.conclude(workflow)
 }
 
 fn read_workflow(

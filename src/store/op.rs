@@ -14,6 +14,7 @@ use crate::model::batch_step::{Mode, Order};
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Action, Engagement};
 use crate::model::flow::Flow;
+use crate::model::library::Library;
 use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::profile::{Profile, json_size};
 use crate::model::recipient::{Recipient, RecipientRef};
@@ -516,6 +517,9 @@ pub struct PublishVersion {
 pub struct StoredVersion {
     pub key: String,
     pub document: Value,
+    /// The layouts and partials that the document names.
+    #[serde(default, skip_serializing_if = "Library::is_empty")]
+    pub library: Library,
 }
 
 /// Keeps the hash of an API key.

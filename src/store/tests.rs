@@ -206,7 +206,12 @@ pub(super) fn message(number: u8, run: u8, at: Timestamp) -> Message {
         tenant: None,
         content: Content::Email {
             to: "u@x.test".into(),
-            email: EmailContent { subject: String::new(), html: String::new(), text: String::new(), unsubscribe: None },
+            email: EmailContent {
+                subject: String::new(),
+                html: String::new(),
+                text: String::new(),
+                ..EmailContent::default()
+            },
         },
         status: Status::Queued,
         inserted_at: at,

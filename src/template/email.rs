@@ -1,39 +1,52 @@
-//! An email: subject, HTML and text, in their layout.
+//! An email, assembled: subject and addresses, body in its layout, MJML, style sheets, text.
 
-use std::ops::Range;
+use std::sync::{Arc, LazyLock};
 
 use handlebars::Context;
+use serde_json::{Map, Value, json};
 
+use super::addressing::Overrides;
 use super::budget::EMAIL_BYTES;
-use super::error::{Complaint, RenderError};
+use super::error::{Cause, Complaint, RenderError};
 use super::handlebars::Escape;
 use super::language::Source;
-use super::liquid::{self, Content};
-use super::{line, plain};
+use super::layout::Layout;
+use super::liquid::{Content, Frame, Placed, Template};
+use super::parts::Parts;
+use super::patchwork::{Origins, Patchwork};
+use super::{branding, inline, line, mjml, plain, visual};
+use crate::model::attachment;
 use crate::model::message::EmailContent;
-use crate::model::workflow::{EmailTemplate, Engine};
+use crate::model::workflow::{EmailBody, EmailTemplate, Engine};
 
-/// The layout that the binary brings. Authors can give a link in their body `class="button"`. Layouts are Liquid, so
-/// that they know what a body in Liquid assigned; bodies are in either language.
-const DEFAULT_HTML: &str = include_str!("../../templates/email/default.html.liquid");
-const DEFAULT_TEXT: &str = include_str!("../../templates/email/default.txt.liquid");
-
-/// The field that a fault in a layout is about.
+/// The field that a fault in naming a layout is about.
 const LAYOUT: &str = "settings.layout_key";
+
+/// What stands around a body that has no layout, or no layout for its text.
+static NOTHING: LazyLock<Option<Template>> =
+    LazyLock::new(|| Template::parse("{{ content }}", &Default::default()).ok());
 
 /// An email's templates, parsed.
 #[derive(Debug)]
 pub(super) struct Email {
     subject: Source,
-    html: Source,
+    body: Body,
     text: Option<Source>,
-    layout: Option<Layout>,
+    pre_content: Option<Source>,
+    layout: Option<Arc<Layout>>,
+    overrides: Overrides,
+    is_mjml: bool,
+    attachment_key: String,
 }
 
 #[derive(Debug)]
-struct Layout {
-    html: liquid::Template,
-    text: liquid::Template,
+struct Body {
+    source: Source,
+    /// Where its tags were written; empty for a body that is one text.
+    origins: Origins,
+    field: &'static str,
+    /// It is made of visual blocks.
+    has_blocks: bool,
 }
 
 impl Email {
@@ -41,90 +54,226 @@ impl Email {
     pub(super) fn parse(
         template: &EmailTemplate,
         engine: Engine,
+        parts: &Parts,
         complain: &mut dyn FnMut(&str, Complaint),
     ) -> Option<Self> {
-        if let Some(layout) = template.layout.as_deref().filter(|layout| *layout != "default") {
-            let problem = format!("there is no email layout `{layout}`");
-            let fix = "The known layout is `default`; null means none.";
-            complain(LAYOUT, Complaint::new(None, problem, fix));
+        let mut in_template = |field: &str, complaint| complain(&format!("template.{field}"), complaint);
+        let layout = match template.layout.as_deref().map(|key| parts.layout(key)).transpose() {
+            Ok(layout) => Some(layout),
+            Err(complaint) => {
+                in_template(LAYOUT, complaint);
+                None
+            }
+        };
+        if template.is_mjml && layout.as_ref().is_some_and(|layout| layout.as_ref().is_some_and(|one| !one.is_mjml)) {
+            let fix = "Name a layout of MJML, or none with \"layout_key\": null.";
+            in_template("is_mjml", Complaint::new(None, "is set, but the layout is HTML", fix));
+            return None;
         }
-        let mut parse = |field: &str, source: &str, escape| {
-            Source::parse(source, engine, escape)
-                .map_err(|complaints| complaints.into_iter().for_each(|complaint| complain(field, complaint)))
-                .ok()
-        };
-        let subject = parse("subject", &template.subject, Escape::None);
-        let html = parse("html_body", &template.html_body, Escape::Html);
-        let text = template.text_body.as_deref().map(|text| parse("text_body", text, Escape::None));
-        let mut parse = |source: &str| {
-            liquid::Template::parse(source)
-                .map_err(|complaints| complaints.into_iter().for_each(|complaint| complain(LAYOUT, complaint)))
-                .ok()
-        };
-        let layout = template
-            .layout
-            .as_deref()
-            .map(|_| parse(DEFAULT_HTML).zip(parse(DEFAULT_TEXT)).map(|(html, text)| Layout { html, text }));
+        let subject = parse("subject", &template.subject, engine, Escape::None, parts, &mut in_template);
+        let body = Body::parse(&template.body, engine, parts, &mut in_template);
+        let text = template.text_body.as_deref();
+        let text = text.map(|text| parse("text_body", text, engine, Escape::None, parts, &mut in_template));
+        let pre_content = template.pre_content.as_deref();
+        let pre_content =
+            pre_content.map(|text| parse("settings.pre_content", text, engine, Escape::Html, parts, &mut in_template));
+        let overrides = Overrides::parse(&template.overrides, engine, &parts.in_text, &mut |field, complaint| {
+            complain(&format!("channel_overrides.{field}"), complaint);
+        });
         Some(Self {
             subject: subject?,
-            html: html?,
+            body: body?,
             text: text.map_or(Some(None), |parsed| parsed.map(Some))?,
-            layout: layout.map_or(Some(None), |parsed| parsed.map(Some))?,
+            pre_content: pre_content.map_or(Some(None), |parsed| parsed.map(Some))?,
+            layout: layout?,
+            overrides: overrides?,
+            is_mjml: template.is_mjml,
+            attachment_key: template.attachment_key.clone(),
         })
     }
 
-    /// Renders the email; `name` is the step's, for errors.
-    pub(super) fn render(&self, name: &str, context: &Context) -> Result<EmailContent, RenderError> {
+    /// Renders the email with a scope; `name` is the step's, for errors.
+    pub(super) fn render(&self, name: &str, mut scope: Value) -> Result<EmailContent, RenderError> {
+        let none = Map::new();
+        branding::apply(&mut scope, self.layout.as_ref().map_or(&none, |layout| &layout.branding));
+        let context = Context::from(scope);
         let label = |field: &str| format!("{name}.{field}");
-        let subject = line::one(&self.subject.render(&label("subject"), context, EMAIL_BYTES)?);
-        let frame = Frame { context, subject: &subject, label: &label(LAYOUT) };
-        let (html, body) =
-            frame.put(self.layout.as_ref().map(|layout| &layout.html), &self.html, &label("html_body"))?;
-        let layout = self.layout.as_ref().map(|layout| &layout.text);
+        let subject = line::one(&self.subject.render(&label("subject"), &context, EMAIL_BYTES)?);
+        let (addressing, other_subject) = self.overrides.render(name, &context)?;
+        let subject = other_subject.unwrap_or(subject);
+        let has_attachments = self.check_attachments(name, context.data())?;
+
+        let links = self.layout.as_ref().map_or(Value::Null, |layout| layout.footer_links.clone());
+        let names = Map::from_iter([("subject".to_owned(), json!(subject)), ("footer_links".to_owned(), links)]);
+        let assembly = Assembly { email: self, name, context: &context, names: &names };
+        let (html, content) = assembly.html()?;
         let text = match &self.text {
-            Some(source) => frame.put(layout, source, &label("text_body"))?.0,
+            Some(source) => assembly.put(Part::Text, source, &label("text_body"))?.text,
             None => {
                 // Made from the body alone: the layout's frame says nothing that a reader of text needs.
-                let text = plain::from_html(&html[body]);
-                let text = text.map_err(|cause| RenderError::new(&label("html_body"), cause))?;
-                match layout {
-                    Some(layout) => frame.wrap(layout, Content::Text(&text))?.0,
-                    None => text,
-                }
+                let text = plain::from_html(&content);
+                let text = text.map_err(|cause| RenderError::new(&label(self.body.field), cause))?;
+                assembly.around(Part::Text, Content::Text(&text))?.text
             }
         };
-        Ok(EmailContent { subject, html, text, unsubscribe: None })
+        let attachment_key = has_attachments.then(|| self.attachment_key.clone());
+        Ok(EmailContent { subject, html, text, unsubscribe: None, addressing: Box::new(addressing), attachment_key })
     }
-}
 
-/// What the layouts of one email share.
-struct Frame<'a> {
-    context: &'a Context,
-    subject: &'a str,
-    /// The layout's name, for errors.
-    label: &'a str,
-}
-
-impl Frame<'_> {
-    /// Renders `body` in its layout, if it has one. Answers the whole, and where in it the body lies.
-    fn put(
-        &self,
-        layout: Option<&liquid::Template>,
-        body: &Source,
-        label: &str,
-    ) -> Result<(String, Range<usize>), RenderError> {
-        match (layout, body) {
-            (Some(layout), Source::Liquid(body)) => self.wrap(layout, Content::Template(body, label)),
-            (Some(layout), body) => self.wrap(layout, Content::Text(&body.render(label, self.context, EMAIL_BYTES)?)),
-            (None, body) => {
-                let text = body.render(label, self.context, EMAIL_BYTES)?;
-                let all = 0..text.len();
-                Ok((text, all))
+    /// Whether the trigger's data holds attachments for this email; those that could not be sent end the rendering.
+    fn check_attachments(&self, name: &str, scope: &Value) -> Result<bool, RenderError> {
+        let found = scope.get("data").and_then(|data| data.get(&self.attachment_key)).unwrap_or(&Value::Null);
+        match attachment::read(found) {
+            Ok(attachments) => Ok(!attachments.is_empty()),
+            Err(problem) => {
+                let cause = Cause::Template(format!("`data.{}`: {problem}", self.attachment_key));
+                Err(RenderError::new(&format!("{name}.settings.attachment_key"), cause))
             }
         }
     }
+}
 
-    fn wrap(&self, layout: &liquid::Template, content: Content<'_>) -> Result<(String, Range<usize>), RenderError> {
-        layout.render_around(self.label, content, self.context.data(), self.subject, EMAIL_BYTES)
+fn parse(
+    field: &str,
+    text: &str,
+    engine: Engine,
+    escape: Escape,
+    parts: &Parts,
+    complain: &mut dyn FnMut(&str, Complaint),
+) -> Option<Source> {
+    let partials = if escape == Escape::Html { &parts.in_html } else { &parts.in_text };
+    let parsed = Source::parse(text, engine, escape, partials);
+    parsed.map_err(|complaints| complaints.into_iter().for_each(|complaint| complain(field, complaint))).ok()
+}
+
+impl Body {
+    fn parse(
+        body: &EmailBody,
+        engine: Engine,
+        parts: &Parts,
+        complain: &mut dyn FnMut(&str, Complaint),
+    ) -> Option<Self> {
+        let mut faulty = false;
+        let (field, has_blocks, patchwork) = match body {
+            EmailBody::Html(html) => {
+                let mut patchwork = Patchwork::default();
+                patchwork.write(html);
+                ("html_body", false, patchwork)
+            }
+            EmailBody::Blocks(blocks) => {
+                let patchwork = visual::compile(blocks, engine, &mut |field, complaint| {
+                    faulty = true;
+                    complain(field, complaint);
+                });
+                ("visual_blocks", true, patchwork)
+            }
+        };
+        let (text, origins) = patchwork.finish();
+        let parsed = Source::parse(&text, engine, Escape::Html, &parts.in_html).map_err(|complaints| {
+            for mut complaint in complaints {
+                let origin = complaint.at.and_then(|at| origins.of(&text, at));
+                let (field, at) = origin.map_or((field, complaint.at), |(field, at)| (field, Some(at)));
+                complaint.at = at;
+                complain(field, complaint);
+            }
+        });
+        let source = parsed.ok().filter(|_| !faulty)?;
+        Some(Self { source, origins, field, has_blocks })
     }
+
+    /// An error in this body with the field and the place of the author's text.
+    fn trace(&self, name: &str, mut error: RenderError) -> RenderError {
+        if error.template == format!("{name}.{}", self.field)
+            && let Some((field, at)) = error.at.and_then(|at| self.origins.of(self.source.text(), at))
+        {
+            (error.template, error.at) = (format!("{name}.{field}"), Some(at));
+        }
+        error
+    }
+}
+
+/// Which part of the message a template is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Html,
+    Text,
+}
+
+/// One rendering of one email.
+struct Assembly<'a> {
+    email: &'a Email,
+    name: &'a str,
+    context: &'a Context,
+    /// What layouts know beside the scope.
+    names: &'a Map<String, Value>,
+}
+
+impl Assembly<'_> {
+    /// The HTML part, and the HTML that its text is made of.
+    fn html(&self) -> Result<(String, String), RenderError> {
+        let email = self.email;
+        let field = email.body.field;
+        let label = format!("{}.{field}", self.name);
+        let placed =
+            self.put(Part::Html, &email.body.source, &label).map_err(|error| email.body.trace(self.name, error))?;
+        let content = placed.text[placed.content.clone()].to_owned();
+        let layout_is_mjml = email.layout.as_ref().is_some_and(|layout| layout.is_mjml);
+        let failed = |cause| RenderError::new(&label, cause);
+        let (mut html, content) = if email.is_mjml {
+            let html = mjml::to_html(&placed.text).map_err(failed)?;
+            (html.clone(), html)
+        } else if layout_is_mjml {
+            (mjml::around(&placed.text, placed.content).map_err(failed)?, content)
+        } else {
+            (placed.text, content)
+        };
+        if email.body.has_blocks {
+            let colour = |name| branding::colour(self.context.data(), name);
+            let sheet = visual::style_sheet(colour("dark_primary_color"), colour("dark_primary_color_contrast"));
+            html.insert_str(head(&html), &sheet);
+        }
+        Ok((inline::css(html).map_err(failed)?, content))
+    }
+
+    /// Renders `source` in the layout.
+    fn put(&self, part: Part, source: &Source, label: &str) -> Result<Placed, RenderError> {
+        match source {
+            // Rendered in its place: what it assigns is the layout's from there on.
+            Source::Liquid(template) => self.around(part, Content::Template(template, label)),
+            source => self.around(part, Content::Text(&source.render(label, self.context, EMAIL_BYTES)?)),
+        }
+    }
+
+    /// Renders the layout around `content`, behind what is to stand before it.
+    fn around(&self, part: Part, content: Content<'_>) -> Result<Placed, RenderError> {
+        let label = format!("{}.settings.pre_content", self.name);
+        let rendered;
+        let before = match &self.email.pre_content {
+            None => None,
+            Some(Source::Liquid(template)) => Some(Content::Template(template, &label)),
+            Some(source) => {
+                rendered = source.render(&label, self.context, EMAIL_BYTES)?;
+                Some(Content::Text(&rendered))
+            }
+        };
+        let frame = Frame { scope: self.context.data(), names: self.names };
+        let layout = self.email.layout.as_deref().and_then(|layout| match part {
+            Part::Html => Some((&layout.html, format!("{}/html_layout", layout.label))),
+            Part::Text => layout.text.as_ref().map(|text| (text, format!("{}/text_layout", layout.label))),
+        });
+        match (layout, NOTHING.as_ref()) {
+            (Some((layout, label)), _) => layout.render_around(&label, before, content, frame, EMAIL_BYTES),
+            (None, Some(nothing)) => nothing.render_around(&label, before, content, frame, EMAIL_BYTES),
+            (None, None) => Err(RenderError::new(&label, Cause::Template("the engine does not start".to_owned()))),
+        }
+    }
+}
+
+/// Where in a page a style sheet goes that the others win over.
+fn head(html: &str) -> usize {
+    let after = |tag: &str| {
+        let at = html.find(tag)?;
+        Some(at + html[at..].find('>')? + 1)
+    };
+    after("<head>").or_else(|| after("<head ")).unwrap_or(0)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::budget::Limit;
+use crate::model::fault::Fault;
 
 /// A line and a column, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,13 @@ impl Position {
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
         Self { line, column }
+    }
+
+    /// The byte of `source` that stands here; its end when it has no such place.
+    pub(super) fn offset(self, source: &str) -> usize {
+        let line: usize = source.split_inclusive('\n').take(self.line.saturating_sub(1)).map(str::len).sum();
+        let letters = source[line..].char_indices().nth(self.column.saturating_sub(1));
+        letters.map_or(source.len(), |(offset, _)| line + offset)
     }
 }
 
@@ -79,6 +87,15 @@ pub(super) struct Complaint {
 impl Complaint {
     pub(super) fn new(at: Option<Position>, problem: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { at, problem: problem.into(), fix: fix.into() }
+    }
+
+    /// The complaint as a fault of `file`, at the field `path`.
+    pub(super) fn into_fault(self, file: String, path: String) -> Fault {
+        let problem = match self.at {
+            Some(at) => format!("{at}: {}", self.problem),
+            None => self.problem,
+        };
+        Fault { file, path, problem, fix: self.fix }
     }
 }
 

@@ -6,6 +6,7 @@ use super::budget::FEED_BYTES;
 use super::error::{Cause, Complaint, RenderError};
 use super::handlebars::Escape;
 use super::language::Source;
+use super::partial::Partials;
 use super::{line, markdown};
 use crate::model::message::{Block, Button};
 use crate::model::workflow::{Engine, InAppTemplate};
@@ -27,10 +28,11 @@ impl InApp {
     pub(super) fn parse(
         template: &InAppTemplate,
         engine: Engine,
+        partials: &Partials,
         complain: &mut dyn FnMut(&str, Complaint),
     ) -> Option<Self> {
         let mut parse = |field: &str, source: &str| {
-            Source::parse(source, engine, Escape::None)
+            Source::parse(source, engine, Escape::None, partials)
                 .map_err(|complaints| complaints.into_iter().for_each(|complaint| complain(field, complaint)))
                 .ok()
         };

@@ -1,22 +1,23 @@
-//! The engine: handlebars' parser and renderer, with our helpers and bounds. It has no partials, decorators or raw
-//! blocks, so a template can neither include another nor call itself.
+//! The engine: handlebars' parser and renderer, with our helpers, partials and bounds. It has no decorators or raw blocks.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
+use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, TemplateElement};
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, Output, Path, RenderContext, RenderErrorReason, Renderable,
     ScopedJson, Template, TemplateErrorReason,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::block::Call;
 use super::budget::{BoundedText, Budget, Limit};
 use super::error::{Cause, Complaint, Position, RenderError};
 use super::helper::{self, Kind, Spec, Work};
+use super::partial::{Partial, Partials};
 use super::source;
 use super::wording::escape_html;
 
@@ -35,6 +36,7 @@ pub(super) struct Source {
     text: String,
     template: Template,
     escape: Escape,
+    partials: Arc<HashMap<String, Arc<Partial>>>,
 }
 
 static HTML: LazyLock<Handlebars<'static>> = LazyLock::new(|| registry(escape_html));
@@ -47,16 +49,25 @@ fn registry(escape: fn(&str) -> String) -> Handlebars<'static> {
     for spec in helper::ALL {
         registry.register_helper(spec.name, Box::new(Metered { spec }));
     }
+    registry.register_helper(PARTIAL, Box::new(RenderPartial));
     registry
 }
 
 thread_local! {
     /// What the rendering on this thread works with, which the engine does not hand to helpers. The innermost is the last.
-    static RENDERINGS: RefCell<Vec<Rc<Budget>>> = const { RefCell::new(Vec::new()) };
+    static RENDERINGS: RefCell<Vec<Rendering>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Clone)]
+struct Rendering {
+    budget: Rc<Budget>,
+    partials: Arc<HashMap<String, Arc<Partial>>>,
+    /// What went wrong inside of a partial, whose place is not that of its tag.
+    failed: Rc<RefCell<Option<RenderError>>>,
 }
 
 /// The rendering that a helper is called by.
-fn current() -> Result<Rc<Budget>, handlebars::RenderError> {
+fn current() -> Result<Rendering, handlebars::RenderError> {
     let last = RENDERINGS.with_borrow(|renderings| renderings.last().cloned());
     last.ok_or_else(|| RenderErrorReason::Other("a helper is called outside of a rendering".to_owned()).into())
 }
@@ -65,8 +76,8 @@ fn current() -> Result<Rc<Budget>, handlebars::RenderError> {
 struct Entered;
 
 impl Entered {
-    fn new(budget: &Rc<Budget>) -> Self {
-        RENDERINGS.with_borrow_mut(|renderings| renderings.push(Rc::clone(budget)));
+    fn new(rendering: Rendering) -> Self {
+        RENDERINGS.with_borrow_mut(|renderings| renderings.push(rendering));
         Self
     }
 }
@@ -79,16 +90,20 @@ impl Drop for Entered {
 
 impl Source {
     /// Parses `text`, and finds all uses of what does not exist.
-    pub(super) fn parse(text: &str, escape: Escape) -> Result<Self, Vec<Complaint>> {
+    pub(super) fn parse(text: &str, escape: Escape, partials: &Partials) -> Result<Self, Vec<Complaint>> {
         source::check(text).map_err(|complaint| vec![complaint])?;
         // The parser asserts what its grammar should ensure; a template that proves it wrong is a fault in that
         // template, not the end of the process.
-        let template = catch_unwind(|| Template::compile(text))
+        let mut template = catch_unwind(|| Template::compile(text))
             .map_err(|_| vec![Complaint::new(None, "handlebars cannot read the template", "Simplify its tags.")])?
             .map_err(|error| vec![parse_complaint(&error)])?;
-        let mut complaints = Vec::new();
-        check_template(&template, &mut complaints);
-        if complaints.is_empty() { Ok(Self { text: text.to_owned(), template, escape }) } else { Err(complaints) }
+        let mut check = Check { partials, used: HashMap::new(), complaints: Vec::new() };
+        check.template(&mut template);
+        let Check { used, complaints, .. } = check;
+        if !complaints.is_empty() {
+            return Err(complaints);
+        }
+        Ok(Self { text: text.to_owned(), template, escape, partials: Arc::new(used) })
     }
 
     /// The source as it was written.
@@ -96,12 +111,14 @@ impl Source {
         &self.text
     }
 
-    /// Renders to at most `limit` bytes; `name` is for the error.
-    pub(super) fn render(&self, name: &str, context: &Context, limit: usize) -> Result<String, RenderError> {
-        let budget = Rc::new(Budget::new(limit));
-        let mut out = BoundedText::new(&budget);
+    /// Renders out of `budget`; `name` is for the error.
+    pub(super) fn render(&self, name: &str, context: &Context, budget: &Rc<Budget>) -> Result<String, RenderError> {
+        let mut out = BoundedText::new(budget);
+        let failed = Rc::default();
+        let rendering =
+            Rendering { budget: Rc::clone(budget), partials: Arc::clone(&self.partials), failed: Rc::clone(&failed) };
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let _entered = Entered::new(&budget);
+            let _entered = Entered::new(rendering);
             let mut render = RenderContext::new(None);
             let registry = if self.escape == Escape::Html { &*HTML } else { &*PLAIN };
             self.template.render(registry, context, &mut render, &mut out)
@@ -110,6 +127,9 @@ impl Source {
             return Err(RenderError::new(name, Cause::Template("handlebars gave up; simplify the template".into())));
         };
         result.map_err(|error| {
+            if let Some(inside) = failed.take() {
+                return inside;
+            }
             let at = error.line_no.zip(error.column_no).map(|(line, column)| Position { line, column });
             let cause = match budget.exceeded() {
                 Some(limit) => Cause::Budget(limit),
@@ -141,12 +161,12 @@ impl HelperDef for Metered {
         out: &mut dyn Output,
     ) -> HelperResult {
         if let Kind::Block(block) = self.spec.kind {
-            return Call { helper, registry, context, render, out, budget: &*current()? }.block(block);
+            return Call { helper, registry, context, render, out, budget: &current()?.budget }.block(block);
         }
         let value = self.call_inner(helper, registry, context, render)?;
         if helper.is_block() {
             let truth = helper::truthy(value.as_json());
-            return Call { helper, registry, context, render, out, budget: &*current()? }.branch(truth);
+            return Call { helper, registry, context, render, out, budget: &current()?.budget }.branch(truth);
         }
         let text = value.render();
         let text = if render.is_disable_escape() { text } else { registry.get_escape_fn()(&text) };
@@ -165,7 +185,7 @@ impl HelperDef for Metered {
         if helper.params().is_empty() {
             return render.evaluate(context, self.spec.name);
         }
-        let budget = current()?;
+        let budget = current()?.budget;
         budget.take(1).map_err(stop)?;
         if work == Work::All {
             for param in helper.params() {
@@ -178,6 +198,44 @@ impl HelperDef for Metered {
             .map_err(|problem| RenderErrorReason::Other(format!("`{}`: {problem}", self.spec.name)))?;
         budget.take_value(&value).map_err(stop)?;
         Ok(ScopedJson::Derived(value))
+    }
+}
+
+/// The name of the helper that partials are rendered by. No template can write it: it is no name.
+const PARTIAL: &str = " partial";
+
+/// Renders a partial with what it is given. Handlebars' own would see all names around it, and know no Liquid.
+struct RenderPartial;
+
+impl HelperDef for RenderPartial {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let Rendering { budget, partials, failed } = current()?;
+        let key = helper.param(0).and_then(|key| key.value().as_str()).unwrap_or_default();
+        let Some(partial) = partials.get(key) else { return Ok(()) };
+        budget.take(1).map_err(stop)?;
+        let mut given = Map::new();
+        for (name, value) in helper.hash() {
+            budget.take_value(value.value()).map_err(stop)?;
+            given.insert((*name).to_owned(), value.value().clone());
+        }
+        budget.descend().map_err(stop)?;
+        let rendered = partial.render(given, context.data().get("timestamp").cloned(), &budget);
+        budget.ascend();
+        match rendered {
+            Ok(text) => Ok(out.write(&text)?),
+            Err(error) => {
+                let reason = RenderErrorReason::Other(error.to_string());
+                failed.replace(Some(error));
+                Err(reason.into())
+            }
+        }
     }
 }
 
@@ -212,24 +270,69 @@ fn bare(debug: &str) -> &str {
     debug.rsplit('"').nth(1).unwrap_or(debug)
 }
 
-fn check_template(template: &Template, complaints: &mut Vec<Complaint>) {
-    for (index, element) in template.elements.iter().enumerate() {
-        let at = template.mapping.get(index).map(|mapping| Position { line: mapping.0, column: mapping.1 });
-        match element {
-            TemplateElement::Expression(tag) | TemplateElement::HtmlExpression(tag) => check_tag(tag, at, complaints),
-            TemplateElement::HelperBlock(tag) => {
-                check_tag(tag, at, complaints);
-                for body in [&tag.template, &tag.inverse].into_iter().flatten() {
-                    check_template(body, complaints);
+/// Looks a parsed template through for what does not exist.
+struct Check<'p> {
+    partials: &'p Partials,
+    /// The partials that the template names.
+    used: HashMap<String, Arc<Partial>>,
+    complaints: Vec<Complaint>,
+}
+
+impl Check<'_> {
+    fn template(&mut self, template: &mut Template) {
+        for (index, element) in template.elements.iter_mut().enumerate() {
+            let at = template.mapping.get(index).map(|mapping| Position { line: mapping.0, column: mapping.1 });
+            match element {
+                TemplateElement::Expression(tag) | TemplateElement::HtmlExpression(tag) => {
+                    check_tag(tag, at, &mut self.complaints);
                 }
+                TemplateElement::HelperBlock(tag) => {
+                    check_tag(tag, at, &mut self.complaints);
+                    for body in [&mut tag.template, &mut tag.inverse].into_iter().flatten() {
+                        self.template(body);
+                    }
+                }
+                TemplateElement::PartialExpression(tag) => match self.partial(tag, at) {
+                    Ok(call) => *element = call,
+                    Err(complaint) => self.complaints.push(complaint),
+                },
+                TemplateElement::PartialBlock(_) => {
+                    let fix = "Write {{> name}}, and give the partial what it needs: {{> name title=\"Hi\"}}.";
+                    self.complaints.push(Complaint::new(at, "blocks of partials `{{#> name}}` are not supported", fix));
+                }
+                TemplateElement::DecoratorExpression(_) | TemplateElement::DecoratorBlock(_) => {
+                    let problem = "decorators `{{* name}}` are not supported";
+                    self.complaints.push(Complaint::new(at, problem, "Remove it."));
+                }
+                _ => {}
             }
-            TemplateElement::PartialExpression(_) | TemplateElement::PartialBlock(_) => complaints
-                .push(Complaint::new(at, "partials `{{> name}}` are not supported", "Write the text here instead.")),
-            TemplateElement::DecoratorExpression(_) | TemplateElement::DecoratorBlock(_) => {
-                complaints.push(Complaint::new(at, "decorators `{{* name}}` are not supported", "Remove it."));
-            }
-            _ => {}
         }
+    }
+
+    /// A partial's tag as a call of the helper that renders it.
+    fn partial(&mut self, tag: &DecoratorTemplate, at: Option<Position>) -> Result<TemplateElement, Complaint> {
+        let complaint = |problem: String, fix: String| Complaint::new(at, problem, fix);
+        let key = match &tag.name {
+            Parameter::Name(name) | Parameter::Path(Path::Relative((_, name)) | Path::Local((_, _, name))) => name,
+            Parameter::Literal(Value::String(name)) => name,
+            _ => return Err(complaint("the name of a partial is computed".into(), "Write its key.".into())),
+        };
+        if !tag.params.is_empty() {
+            let fix = format!("Name each: {{{{> {key} user=recipient}}}}.");
+            return Err(complaint("a partial is given a value without a name".into(), fix));
+        }
+        let partial = self.partials.find(key).map_err(|(problem, fix)| complaint(problem, fix))?;
+        self.used.insert(key.clone(), Arc::clone(partial));
+        tag.hash.values().for_each(|value| check_parameter(value, at, &mut self.complaints));
+        // Its type cannot be made elsewhere, so one that is like it is changed.
+        let call = Template::compile("{{{a}}}").ok().and_then(|mut template| template.elements.pop());
+        let Some(TemplateElement::HtmlExpression(mut call)) = call else {
+            return Err(complaint("the partial cannot be called".into(), "Write its text here instead.".into()));
+        };
+        call.name = Parameter::Name(PARTIAL.to_owned());
+        call.params = vec![Parameter::Literal(Value::String(key.clone()))];
+        call.hash = tag.hash.clone();
+        Ok(TemplateElement::HtmlExpression(call))
     }
 }
 

@@ -4,24 +4,35 @@
 //!
 //! Data is never read as a template, and no template can make a rendering panic, hang or grow without end: see `budget`.
 
+mod addressing;
 mod block;
+mod branding;
 pub mod budget;
 mod date;
 mod email;
+mod email_markdown;
 pub mod error;
 mod feed;
 mod handlebars;
 mod helper;
+mod inline;
 mod language;
+mod layout;
 mod line;
 mod liquid;
 mod markdown;
+mod mjml;
 pub mod page;
+mod partial;
+mod parts;
+mod patchwork;
 mod plain;
 pub mod scope;
 mod settings;
 mod source;
+mod tags;
 pub mod tracking;
+mod visual;
 mod wording;
 
 use std::collections::HashMap;
@@ -38,6 +49,7 @@ use self::error::{Cause, Complaint};
 use self::feed::InApp;
 
 pub use self::error::RenderError;
+pub use self::parts::Parts;
 pub use self::scope::Scope;
 
 /// Every template of one workflow, parsed.
@@ -49,34 +61,37 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Parses all templates of `workflow`, and finds all that is wrong with them.
-    pub fn new(workflow: &Workflow) -> Result<Self, Vec<Fault>> {
+    /// Parses all templates of `workflow`, which name `parts`, and finds all that is wrong with them.
+    pub fn new(workflow: &Workflow, parts: &Parts) -> Result<Self, Vec<Fault>> {
         let file = format!("{}/workflow.json", workflow.key);
         let mut compiled = Self { emails: HashMap::new(), in_apps: HashMap::new(), settings: HashMap::new() };
         let mut faults = Vec::new();
         for step in &workflow.steps {
-            let part = if step.kind.settings().is_some() { "settings" } else { "template" };
             let mut complain = |field: &str, complaint: Complaint| {
-                let path = format!("{}.{part}.{field}", step.path);
-                let problem = match complaint.at {
-                    Some(at) => format!("{at}: {}", complaint.problem),
-                    None => complaint.problem,
-                };
-                faults.push(Fault { file: file.clone(), path, problem, fix: complaint.fix });
+                faults.push(complaint.into_fault(file.clone(), format!("{}.{field}", step.path)));
             };
             if let Some(settings) = step.kind.settings() {
-                let parsed = settings::Parsed::new(settings, workflow.settings.engine, &mut complain);
+                let parsed = settings::Parsed::new(
+                    settings,
+                    workflow.settings.engine,
+                    &parts.in_text,
+                    &mut |field, complaint| {
+                        complain(&format!("settings.{field}"), complaint);
+                    },
+                );
                 compiled.settings.insert(step.reference.clone(), parsed);
             }
             let StepKind::Channel(channel) = &step.kind else { continue };
             let engine = channel.engine.unwrap_or(workflow.settings.engine);
             match &channel.template {
                 Template::Email(template) => {
-                    let email = Email::parse(template, engine, &mut complain);
+                    let email = Email::parse(template, engine, parts, &mut complain);
                     compiled.emails.extend(email.map(|email| (step.reference.clone(), email)));
                 }
                 Template::InAppFeed(template) => {
-                    let in_app = InApp::parse(template, engine, &mut complain);
+                    let in_app = InApp::parse(template, engine, &parts.in_text, &mut |field, complaint| {
+                        complain(&format!("template.{field}"), complaint);
+                    });
                     compiled.in_apps.extend(in_app.map(|in_app| (step.reference.clone(), in_app)));
                 }
             }
@@ -85,10 +100,10 @@ impl Compiled {
     }
 
     /// Renders the email of a step with a scope (see `Scope::to_value`).
-    pub fn email(&self, step_ref: &str, scope: &Value) -> Result<EmailContent, RenderError> {
+    pub fn email(&self, step_ref: &str, scope: Value) -> Result<EmailContent, RenderError> {
         let name = format!("steps.{step_ref}");
         match self.emails.get(step_ref) {
-            Some(email) => email.render(&name, &Context::from(scope.clone())),
+            Some(email) => email.render(&name, scope),
             None => Err(RenderError::new(&name, Cause::UnknownStep { channel: "email" })),
         }
     }
@@ -102,10 +117,13 @@ impl Compiled {
     }
 
     /// Renders the feed item of a step with a scope (see `Scope::to_value`).
-    pub fn in_app(&self, step_ref: &str, scope: &Value) -> Result<Vec<Block>, RenderError> {
+    pub fn in_app(&self, step_ref: &str, mut scope: Value) -> Result<Vec<Block>, RenderError> {
         let name = format!("steps.{step_ref}");
         match self.in_apps.get(step_ref) {
-            Some(in_app) => in_app.render(&name, &Context::from(scope.clone())),
+            Some(in_app) => {
+                branding::apply(&mut scope, &Map::new());
+                in_app.render(&name, &Context::from(scope))
+            }
             None => Err(RenderError::new(&name, Cause::UnknownStep { channel: "in-app feed" })),
         }
     }

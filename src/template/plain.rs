@@ -54,7 +54,7 @@ fn tidy(text: &str) -> String {
 /// Refuses HTML whose parsing would be quadratic. The depth that it counts is never less than the parser's: an element
 /// counts as open until its own end tag comes right after its content, and what this scan could read otherwise than the
 /// parser is refused.
-fn bound(html: &str) -> Result<(), Cause> {
+pub(super) fn bound(html: &str) -> Result<(), Cause> {
     let mut open: Vec<&str> = Vec::new();
     let mut weight = 0;
     let mut rest = html;

@@ -7,6 +7,7 @@ use super::budget::{EMAIL_BYTES, Limit};
 use super::error::{Cause, Complaint, RenderError};
 use super::handlebars::Escape;
 use super::language::Source;
+use super::partial::Partials;
 use crate::model::settings::Settings;
 use crate::model::workflow::Engine;
 
@@ -27,9 +28,15 @@ enum Node {
 
 impl Parsed {
     /// Parses all; `complain` takes each complaint and the setting that it is about.
-    pub(super) fn new(settings: &Settings, engine: Engine, complain: &mut dyn FnMut(&str, Complaint)) -> Self {
-        let parse = |(name, value)| (name, Node::parse(value, engine, &mut |complaint| complain(name, complaint)));
-        Self(settings.iter().map(parse).collect())
+    pub(super) fn new(
+        settings: &Settings,
+        engine: Engine,
+        partials: &Partials,
+        complain: &mut dyn FnMut(&str, Complaint),
+    ) -> Self {
+        let mut parse =
+            |(name, value)| (name, Node::parse(value, engine, partials, &mut |complaint| complain(name, complaint)));
+        Self(settings.iter().map(&mut parse).collect())
     }
 
     /// Renders each to a value; `label` is the step's, for errors.
@@ -44,10 +51,10 @@ impl Parsed {
 }
 
 impl Node {
-    fn parse(value: &Value, engine: Engine, complain: &mut dyn FnMut(Complaint)) -> Self {
+    fn parse(value: &Value, engine: Engine, partials: &Partials, complain: &mut dyn FnMut(Complaint)) -> Self {
         match value {
             Value::String(text) if text.contains("{{") || text.contains("{%") => {
-                match Source::parse(text, engine, Escape::None) {
+                match Source::parse(text, engine, Escape::None, partials) {
                     Ok(source) => Self::Template(source),
                     Err(complaints) => {
                         complaints.into_iter().for_each(complain);
@@ -55,9 +62,12 @@ impl Node {
                     }
                 }
             }
-            Value::Array(items) => Self::List(items.iter().map(|item| Self::parse(item, engine, complain)).collect()),
+            Value::Array(items) => {
+                Self::List(items.iter().map(|item| Self::parse(item, engine, partials, complain)).collect())
+            }
             Value::Object(fields) => {
-                let parse = |(key, value): (&String, &Value)| (key.clone(), Self::parse(value, engine, complain));
+                let parse =
+                    |(key, value): (&String, &Value)| (key.clone(), Self::parse(value, engine, partials, complain));
                 Self::Object(fields.iter().map(parse).collect())
             }
             other => Self::Plain(other.clone()),
@@ -92,7 +102,9 @@ mod tests {
     fn render(value: Value, data: Value) -> Result<Value, String> {
         let settings = Settings::default().with("data", value);
         let mut complaints = Vec::new();
-        let parsed = Parsed::new(&settings, Engine::Liquid, &mut |_, complaint| complaints.push(complaint.problem));
+        let parsed = Parsed::new(&settings, Engine::Liquid, &Partials::default(), &mut |_, complaint| {
+            complaints.push(complaint.problem)
+        });
         if let Some(complaint) = complaints.pop() {
             return Err(complaint);
         }

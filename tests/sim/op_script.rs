@@ -211,7 +211,7 @@ impl Author {
                     subject: "s".into(),
                     html: "h".repeat(500),
                     text: String::new(),
-                    unsubscribe: None,
+                    ..EmailContent::default()
                 },
             },
             status: Status::Queued,
@@ -276,7 +276,10 @@ impl Author {
     fn publish_version(&mut self) -> Op {
         let document = json!({"steps": [self.rng.below(9)]});
         let version = VersionId::of(document.to_string().as_bytes());
-        Op::PublishVersion(PublishVersion { version, stored: StoredVersion { key: "w".into(), document } })
+        Op::PublishVersion(PublishVersion {
+            version,
+            stored: StoredVersion { key: "w".into(), document, library: Default::default() },
+        })
     }
 
     fn key(&mut self) -> Op {

@@ -124,14 +124,21 @@ choice! {
 pub struct Workflows {
     /// The directory with `<key>/workflow.json`.
     pub dir: PathBuf,
+    /// The directory with `<key>/layout.json`.
+    pub layouts_dir: PathBuf,
+    /// The directory with `<key>/partial.json`.
+    pub partials_dir: PathBuf,
     /// The language of templates that do not name one.
     pub template_engine: TemplateEngine,
 }
 
 impl Workflows {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let dir = section.get_or("dir", PathBuf::from("config/workflows"));
         Self {
-            dir: section.get_or("dir", PathBuf::from("config/workflows")),
+            layouts_dir: section.get_or("layouts_dir", dir.with_file_name("layouts")),
+            partials_dir: section.get_or("partials_dir", dir.with_file_name("partials")),
+            dir,
             template_engine: section.get_or("template_engine", TemplateEngine::Handlebars),
         }
     }

@@ -65,15 +65,7 @@ impl World {
             conditions: Conditions::default(),
             kind: match kind {
                 Kind::Delay(value) => StepKind::Delay(Moment::After(Duration { unit: Unit::Hours, value: *value })),
-                Kind::Email => channel(
-                    "email",
-                    Template::Email(EmailTemplate {
-                        subject: "s".into(),
-                        html_body: "h".into(),
-                        text_body: None,
-                        layout: None,
-                    }),
-                ),
+                Kind::Email => channel("email", Template::Email(EmailTemplate::plain("s", "h"))),
                 Kind::InApp => channel(
                     "in-app",
                     Template::InAppFeed(InAppTemplate {
@@ -204,7 +196,7 @@ impl World {
                     subject: String::new(),
                     html: String::new(),
                     text: String::new(),
-                    unsubscribe: None,
+                    ..EmailContent::default()
                 },
             },
         }

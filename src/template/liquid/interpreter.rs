@@ -5,27 +5,30 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::expression::{Call, Comparison, Expression, Join, Literal, Operand, Part, Root, Test};
 use super::filter::{self, Refusal};
 use super::names::Names;
 use super::node::{Arm, Loop, Node, Offset};
 use super::value::{Turn, Val};
-use super::{Content, Template};
-use crate::template::budget::{BoundedText, Budget, Limit};
+use super::{Content, Placed, Template};
+use crate::template::budget::{BoundedText, Budget, EMAIL_BYTES, Limit};
 use crate::template::error::{Cause, Position, RenderError};
+use crate::template::partial::Partial;
 
 /// One rendering.
 pub(super) struct Interpreter<'s, 'b> {
     names: Names<'s>,
-    budget: &'b Budget,
+    budget: &'b Rc<Budget>,
     out: BoundedText<'b>,
     /// The template whose tree is walked, and its name for errors.
     template: &'s Template,
     label: &'s str,
     /// Where in its source the interpreter is, for errors.
     at: usize,
+    /// What is rendered before the template.
+    before: Option<Content<'s>>,
     /// What a layout puts in place of `{{ content }}`, until it has done so.
     content: Option<Content<'s>>,
     /// Where the content lies in the output.
@@ -44,7 +47,7 @@ enum Flow {
 }
 
 impl<'s, 'b> Interpreter<'s, 'b> {
-    pub(super) fn new(template: &'s Template, label: &'s str, scope: &'s Value, budget: &'b Budget) -> Self {
+    pub(super) fn new(template: &'s Template, label: &'s str, scope: &'s Value, budget: &'b Rc<Budget>) -> Self {
         Self {
             names: Names::new(scope),
             budget,
@@ -52,6 +55,7 @@ impl<'s, 'b> Interpreter<'s, 'b> {
             template,
             label,
             at: 0,
+            before: None,
             content: None,
             placed: 0..0,
             ends: HashMap::new(),
@@ -59,24 +63,33 @@ impl<'s, 'b> Interpreter<'s, 'b> {
         }
     }
 
-    /// Gives a name to a text before the template begins.
-    pub(super) fn assign(&mut self, name: &'s str, text: &'s str) {
-        self.names.assign(name, Val::Str(text));
+    /// Adds names that those of the scope win over.
+    pub(super) fn know(&mut self, names: &'s Map<String, Value>) {
+        self.names.know(names);
     }
 
-    /// Puts `content` in the place of the template's `{{ content }}`. What it assigns is known from there on.
-    pub(super) fn place(&mut self, content: Content<'s>) {
+    /// Puts `before` before the template and `content` in the place of its `{{ content }}`. What they assign is known
+    /// from there on.
+    pub(super) fn place(&mut self, before: Option<Content<'s>>, content: Content<'s>) {
+        self.before = before;
         self.content = Some(content);
         if let Content::Text(text) = content {
-            self.assign("content", text);
+            self.names.assign("content", Val::Str(text));
         }
     }
 
     /// Renders the template. Answers what came out, and where in it the content lies.
-    pub(super) fn run(mut self) -> Result<(String, Range<usize>), RenderError> {
+    pub(super) fn run(mut self) -> Result<Placed, RenderError> {
+        if let Some(before) = self.before.take() {
+            self.put(before)?;
+            // Most often it only assigns, and nothing may stand before a document.
+            if self.out.text().trim().is_empty() {
+                self.out = BoundedText::new(self.budget);
+            }
+        }
         // A `break` outside of loops ends the template.
         self.block(&self.template.tree)?;
-        Ok((self.out.into_text(), self.placed))
+        Ok(Placed { text: self.out.into_text(), content: self.placed })
     }
 
     fn block(&mut self, nodes: &'s [Node]) -> Result<Flow, RenderError> {
@@ -145,6 +158,10 @@ impl<'s, 'b> Interpreter<'s, 'b> {
                 return if met { Ok(Flow::On) } else { self.block(otherwise) };
             }
             Node::For(repeat) => return self.repeat(repeat),
+            Node::Render { partial, given, at } => {
+                self.at = *at;
+                self.partial(partial, given)?;
+            }
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
             Node::Cycle { group, values, text } => {
@@ -179,20 +196,42 @@ impl<'s, 'b> Interpreter<'s, 'b> {
 
     fn put_content(&mut self) -> Result<(), RenderError> {
         let start = self.out.text().len();
-        match self.content.take() {
-            Some(Content::Text(text)) => self.write(text)?,
-            Some(Content::Template(content, label)) => {
-                let outer = (self.template, self.label, self.at);
-                (self.template, self.label, self.at) = (content, label, 0);
-                self.block(&content.tree)?;
-                (self.template, self.label, self.at) = outer;
-            }
-            None => {}
+        if let Some(content) = self.content.take() {
+            self.put(content)?;
         }
         self.placed = start..self.out.text().len();
         let text = self.pay(|budget| Val::text(&self.out.text()[start..], budget))?;
         self.names.assign("content", text);
         Ok(())
+    }
+
+    fn put(&mut self, content: Content<'s>) -> Result<(), RenderError> {
+        match content {
+            Content::Text(text) => self.write(text),
+            Content::Template(content, label) => {
+                let outer = (self.template, self.label, self.at);
+                (self.template, self.label, self.at) = (content, label, 0);
+                self.block(&content.tree)?;
+                (self.template, self.label, self.at) = outer;
+                Ok(())
+            }
+        }
+    }
+
+    /// Renders a partial, which knows nothing of the names around it.
+    fn partial(&mut self, partial: &Partial, given: &'s [(String, Operand)]) -> Result<(), RenderError> {
+        let mut inputs = Map::new();
+        for (name, operand) in given {
+            let value = self.operand(operand);
+            let value =
+                self.pay(|budget| if partial.is_typed(name) { json(&value, budget) } else { text(&value, budget) })?;
+            inputs.insert(name.clone(), value);
+        }
+        let now = self.names.get("timestamp").as_str().map(|now| Value::String(now.to_owned()));
+        self.pay(|budget| budget.descend())?;
+        let rendered = partial.render(inputs, now, self.budget);
+        self.budget.ascend();
+        self.write(&rendered?)
     }
 
     fn repeat(&mut self, repeat: &'s Loop) -> Result<Flow, RenderError> {
@@ -376,6 +415,23 @@ impl<'s, 'b> Interpreter<'s, 'b> {
         let at = Some(Position::of(&self.template.source, self.at));
         RenderError { template: self.label.to_owned(), at, cause }
     }
+}
+
+/// A value as JSON.
+fn json(value: &Val<'_>, budget: &Budget) -> Result<Value, Limit> {
+    let mut out = BoundedText::up_to(EMAIL_BYTES, budget);
+    value.write_json(&mut out, budget)?;
+    Ok(serde_json::from_str(&out.into_text()).unwrap_or_default())
+}
+
+/// A value as text; nothing stays nothing.
+fn text(value: &Val<'_>, budget: &Budget) -> Result<Value, Limit> {
+    if matches!(value, Val::Nil) {
+        return Ok(Value::Null);
+    }
+    let text = value.to_text(budget)?.into_owned();
+    budget.take_making(text.len())?;
+    Ok(Value::String(text))
 }
 
 /// What a loop goes over: the items of a list, the pairs of an object, a text as one item.

@@ -16,12 +16,15 @@ mod value;
 mod words;
 
 use std::ops::Range;
+use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::interpreter::Interpreter;
+use self::node::Node;
 use super::budget::Budget;
 use super::error::{Complaint, RenderError};
+use super::partial::Partials;
 
 /// A parsed template.
 #[derive(Debug)]
@@ -32,9 +35,9 @@ pub(super) struct Template {
 
 impl Template {
     /// Parses `source`, and finds all uses of what does not exist.
-    pub(super) fn parse(source: &str) -> Result<Self, Vec<Complaint>> {
+    pub(super) fn parse(source: &str, partials: &Partials) -> Result<Self, Vec<Complaint>> {
         let pieces = lexer::pieces(source).map_err(|complaint| vec![complaint])?;
-        Ok(Self { source: source.to_owned(), tree: parser::parse(source, &pieces)? })
+        Ok(Self { source: source.to_owned(), tree: parser::parse(source, &pieces, partials)? })
     }
 
     /// The source as it was written.
@@ -42,27 +45,57 @@ impl Template {
         &self.source
     }
 
-    /// Renders to at most `limit` bytes; `label` is for the error.
-    pub(super) fn render(&self, label: &str, scope: &Value, limit: usize) -> Result<String, RenderError> {
-        let budget = Budget::new(limit);
-        Ok(Interpreter::new(self, label, scope, &budget).run()?.0)
+    /// Whether the template prints the variable `name` as it is.
+    pub(super) fn prints(&self, name: &str) -> bool {
+        fn found(nodes: &[Node], name: &str) -> bool {
+            nodes.iter().any(|node| match node {
+                Node::Output(expression) => expression.as_name() == Some(name),
+                Node::If { arms, otherwise } => arms.iter().any(|arm| found(&arm.body, name)) || found(otherwise, name),
+                Node::Case { arms, otherwise, .. } => {
+                    arms.iter().any(|arm| found(&arm.body, name)) || found(otherwise, name)
+                }
+                Node::Capture { body, .. } => found(body, name),
+                _ => false,
+            })
+        }
+        found(&self.tree, name)
     }
 
-    /// Renders this layout around `content`. Answers the whole, and where in it the content lies.
+    /// Renders out of `budget`; `label` is for the error.
+    pub(super) fn render(&self, label: &str, scope: &Value, budget: &Rc<Budget>) -> Result<String, RenderError> {
+        Ok(Interpreter::new(self, label, scope, budget).run()?.text)
+    }
+
+    /// Renders this layout around `content`. What `before` prints, or assigns, stands before all.
     pub(super) fn render_around(
         &self,
         label: &str,
+        before: Option<Content<'_>>,
         content: Content<'_>,
-        scope: &Value,
-        subject: &str,
+        frame: Frame<'_>,
         limit: usize,
-    ) -> Result<(String, Range<usize>), RenderError> {
-        let budget = Budget::new(limit);
-        let mut interpreter = Interpreter::new(self, label, scope, &budget);
-        interpreter.place(content);
-        interpreter.assign("subject", subject);
+    ) -> Result<Placed, RenderError> {
+        let budget = Rc::new(Budget::new(limit));
+        let mut interpreter = Interpreter::new(self, label, frame.scope, &budget);
+        interpreter.place(before, content);
+        interpreter.know(frame.names);
         interpreter.run()
     }
+}
+
+/// What a layout is rendered with.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) scope: &'a Value,
+    /// Names beside those of the scope, which win.
+    pub(super) names: &'a Map<String, Value>,
+}
+
+/// A rendered layout, and where in it the content lies.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) text: String,
+    pub(super) content: Range<usize>,
 }
 
 /// What a layout is put around.

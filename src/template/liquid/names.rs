@@ -12,12 +12,20 @@ pub(super) struct Names<'s> {
     assigned: HashMap<&'s str, Val<'s>>,
     counters: HashMap<&'s str, i64>,
     given: Option<&'s Map<String, Value>>,
+    /// What is known where nothing else is.
+    further: Option<&'s Map<String, Value>>,
 }
 
 impl<'s> Names<'s> {
     /// Those of `scope`, and no others yet.
     pub(super) fn new(scope: &'s Value) -> Self {
-        Self { loops: Vec::new(), assigned: HashMap::new(), counters: HashMap::new(), given: scope.as_object() }
+        let given = scope.as_object();
+        Self { loops: Vec::new(), assigned: HashMap::new(), counters: HashMap::new(), given, further: None }
+    }
+
+    /// Adds names that all others win over.
+    pub(super) fn know(&mut self, further: &'s Map<String, Value>) {
+        self.further = Some(further);
     }
 
     /// What `name` stands for; nil if nothing.
@@ -31,7 +39,8 @@ impl<'s> Names<'s> {
         if let Some(count) = self.counters.get(name) {
             return Val::Int(*count);
         }
-        self.given.and_then(|given| given.get(name)).map_or(Val::Nil, Val::from)
+        let given = [self.given, self.further].into_iter().flatten();
+        given.filter_map(|names| names.get(name)).next().map_or(Val::Nil, Val::from)
     }
 
     /// Gives a name to a value, for the rest of the rendering.

@@ -1,8 +1,10 @@
 //! A parsed template: a tree of what is written, done, decided and repeated.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::expression::{Expression, Operand};
+use crate::template::partial::Partial;
 
 pub(super) type Block = Vec<Node>;
 
@@ -31,6 +33,12 @@ pub(super) enum Node {
         otherwise: Block,
     },
     For(Box<Loop>),
+    /// A partial, with what it is given.
+    Render {
+        partial: Arc<Partial>,
+        given: Vec<(String, Operand)>,
+        at: usize,
+    },
     Break,
     Continue,
     /// The values in turn; `group` tells cycles apart.

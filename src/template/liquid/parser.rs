@@ -9,9 +9,10 @@ use super::words::{Word, Words};
 use crate::base::nearest::nearest;
 use crate::template::budget::SOURCE_DEPTH;
 use crate::template::error::{Complaint, Position};
+use crate::template::partial::Partials;
 
 /// Every tag that may begin something, and how it is written.
-const TAGS: [(&str, &str); 17] = [
+const TAGS: [(&str, &str); 18] = [
     ("assign", "{% assign name = value %}"),
     ("break", "{% break %}"),
     ("capture", "{% capture name %}..{% endcapture %}"),
@@ -26,6 +27,7 @@ const TAGS: [(&str, &str); 17] = [
     ("increment", "{% increment name %}"),
     ("liquid", "{% liquid .. %} with a tag on each line"),
     ("raw", "{% raw %}..{% endraw %}"),
+    ("render", "{% render \"card\", title: data.title %}"),
     ("t", "{% t %}..{% endt %}"),
     ("tablerow", "{% tablerow item in items cols:2 %}..{% endtablerow %}"),
     ("unless", "{% unless value %}..{% else %}..{% endunless %}"),
@@ -35,8 +37,8 @@ const TAGS: [(&str, &str); 17] = [
 const MOST_COMPLAINTS: usize = 20;
 
 /// Makes a tree of `pieces`, and finds all that is wrong with them.
-pub(super) fn parse(source: &str, pieces: &[Piece]) -> Result<Block, Vec<Complaint>> {
-    let mut parser = Parser { source, pieces, at: 0, depth: 0, complaints: Vec::new() };
+pub(super) fn parse(source: &str, pieces: &[Piece], partials: &Partials) -> Result<Block, Vec<Complaint>> {
+    let mut parser = Parser { source, pieces, partials, at: 0, depth: 0, complaints: Vec::new() };
     let tree = parser.block(None).map(|(nodes, _)| nodes);
     let mut complaints = parser.complaints;
     let tree = tree.map_err(|complaint| complaints.push(complaint));
@@ -49,6 +51,8 @@ pub(super) fn parse(source: &str, pieces: &[Piece]) -> Result<Block, Vec<Complai
 struct Parser<'t> {
     source: &'t str,
     pieces: &'t [Piece],
+    /// Those that the template may name.
+    partials: &'t Partials,
     at: usize,
     depth: usize,
     /// What is wrong inside of tags. What is wrong between them ends the parsing.
@@ -132,6 +136,10 @@ impl<'t> Parser<'t> {
             "increment" => self.inside(rest, |words| count(words, 1))?,
             "decrement" => self.inside(rest, |words| count(words, -1))?,
             "cycle" => self.inside(rest, cycle)?,
+            "render" => {
+                let partials = self.partials;
+                self.inside(rest, |words| render(words, partials))?
+            }
             "break" => self.nothing(rest)?.map(|()| Node::Break),
             "continue" => self.nothing(rest)?.map(|()| Node::Continue),
             "capture" => self.capture(name, at, rest)?,
@@ -246,7 +254,9 @@ impl<'t> Parser<'t> {
         let problem = format!("there is no tag `{name}`");
         let fix = match (name, nearest(name, TAGS.map(|(known, _)| known))) {
             ("", _) => return Err(self.complaint(at, "a tag has no name", "Write {{ value }} to print a value.")),
-            ("include" | "render", _) => "Partials are not in this version; write the text here instead.".to_owned(),
+            ("include", _) => {
+                "Use {% render \"card\", title: data.title %}, and name what the partial needs.".to_owned()
+            }
             (_, Some(near)) => format!("Did you mean `{near}`? Use it as {}.", tag_usage(near)),
             (_, None) => format!("The tags are {}.", TAGS.map(|(known, _)| known).join(", ")),
         };
@@ -299,6 +309,26 @@ fn when(words: &mut Words<'_>) -> Result<Vec<Operand>, Complaint> {
         values.push(single(words)?);
     }
     words.end("Separate values by commas.").map(|()| values)
+}
+
+fn render(words: &mut Words<'_>, partials: &Partials) -> Result<Node, Complaint> {
+    let at = words.offset();
+    let key = match words.peek() {
+        Some(Word::Text(key)) => key.clone(),
+        _ => return Err(words.unexpected("the key of a partial in quotes", usage("render"))),
+    };
+    words.next();
+    let partial = partials.find(&key).map_err(|(problem, fix)| words.complaint_at(at, problem, fix))?;
+    let mut given = Vec::new();
+    loop {
+        words.take(",");
+        match words.take_label(":") {
+            Some(label) => given.push((label.to_owned(), single(words)?)),
+            None => break,
+        }
+    }
+    words.end(usage("render"))?;
+    Ok(Node::Render { partial: partial.clone(), given, at })
 }
 
 fn cycle(words: &mut Words<'_>) -> Result<Node, Complaint> {

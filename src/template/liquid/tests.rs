@@ -8,9 +8,13 @@ use crate::template::budget::{EMAIL_BYTES, FEED_BYTES, Limit};
 use crate::template::error::Cause;
 use crate::template::tests::any_json;
 
+pub(super) fn budget(output: usize) -> Rc<Budget> {
+    Rc::new(Budget::new(output))
+}
+
 pub(super) fn render(template: &str, scope: &Value) -> Result<String, RenderError> {
-    let parsed = Template::parse(template).map_err(|complaints| complaints[0].problem.clone());
-    parsed.unwrap_or_else(|problem| panic!("{template}: {problem}")).render("body", scope, EMAIL_BYTES)
+    let parsed = Template::parse(template, &Default::default()).map_err(|complaints| complaints[0].problem.clone());
+    parsed.unwrap_or_else(|problem| panic!("{template}: {problem}")).render("body", scope, &budget(EMAIL_BYTES))
 }
 
 pub(super) fn check(scope: &Value, table: &[(&str, &str)]) {
@@ -21,7 +25,7 @@ pub(super) fn check(scope: &Value, table: &[(&str, &str)]) {
 
 /// The complaint about a template, as people read it.
 fn complaint(template: &str) -> String {
-    let complaint = &Template::parse(template).unwrap_err()[0];
+    let complaint = &Template::parse(template, &Default::default()).unwrap_err()[0];
     let at = complaint.at.map(|at| format!("{at}: ")).unwrap_or_default();
     format!("{at}{}. {}", complaint.problem, complaint.fix)
 }
@@ -285,7 +289,7 @@ fn what_does_not_exist_is_found_when_loading() {
         ),
         (
             "{% include 'a' %}",
-            "line 1, column 4: there is no tag `include`. Partials are not in this version; write the text here instead.",
+            "line 1, column 4: there is no tag `include`. Use {% render \"card\", title: data.title %}, and name what the partial needs.",
         ),
         (
             "{{ 'a' | t }}",
@@ -304,9 +308,10 @@ fn what_does_not_exist_is_found_when_loading() {
     for (template, expected) in table {
         assert_eq!(complaint(template), expected, "{template}");
     }
-    let all = Template::parse("{{ a | x1 }}{% if b | x2 %}{{ c | x3 }}{% endif %}{% assign d %}").unwrap_err();
+    let all = Template::parse("{{ a | x1 }}{% if b | x2 %}{{ c | x3 }}{% endif %}{% assign d %}", &Default::default())
+        .unwrap_err();
     assert_eq!(all.len(), 4);
-    assert!(Template::parse(&"{{ a | x }}".repeat(1_000)).unwrap_err().len() <= 20);
+    assert!(Template::parse(&"{{ a | x }}".repeat(1_000), &Default::default()).unwrap_err().len() <= 20);
 }
 
 #[test]
@@ -346,17 +351,23 @@ fn the_shapes_of_published_workflows_render() {
 
 #[test]
 fn a_layout_shares_its_names_with_what_it_frames_in_the_order_of_the_document() {
-    let layout =
-        Template::parse("{{ title }}<{% if title %}!{% endif %}{{ content }}>{{ title }} {{ subject }} {{ content }}")
-            .unwrap();
-    let body = Template::parse("{% assign title = 'T' %}{{ name }}{% increment n %}").unwrap();
-    let around = |content| layout.render_around("layout", content, &json!({"name": "Ann"}), "S", EMAIL_BYTES);
-    let (whole, placed) = around(Content::Template(&body, "body")).unwrap();
+    let layout = Template::parse(
+        "{{ title }}<{% if title %}!{% endif %}{{ content }}>{{ title }} {{ subject }} {{ content }}",
+        &Default::default(),
+    )
+    .unwrap();
+    let body = Template::parse("{% assign title = 'T' %}{{ name }}{% increment n %}", &Default::default()).unwrap();
+    let (scope, names) = (json!({"name": "Ann"}), Map::from_iter([("subject".to_owned(), json!("S"))]));
+    let around = |content| {
+        let frame = Frame { scope: &scope, names: &names };
+        layout.render_around("layout", None, content, frame, EMAIL_BYTES)
+    };
+    let Placed { text: whole, content: placed } = around(Content::Template(&body, "body")).unwrap();
     assert_eq!(whole, "<Ann0>T S Ann0");
     assert_eq!(&whole[placed], "Ann0");
-    let (whole, placed) = around(Content::Text("{{ name }}")).unwrap();
+    let Placed { text: whole, content: placed } = around(Content::Text("{{ name }}")).unwrap();
     assert_eq!((whole.as_str(), &whole[placed]), ("<{{ name }}> S {{ name }}", "{{ name }}"));
-    let faulty = Template::parse("é\n{{ 1 | divided_by: 0 }}").unwrap();
+    let faulty = Template::parse("é\n{{ 1 | divided_by: 0 }}", &Default::default()).unwrap();
     let error = around(Content::Template(&faulty, "body")).unwrap_err();
     assert_eq!(error.to_string(), "body line 2, column 8: `divided_by`: cannot divide by zero");
 }
@@ -412,8 +423,11 @@ fn a_rendering_without_end_is_stopped() {
     assert_eq!(error.cause, Cause::Budget(Limit::Output(EMAIL_BYTES)));
     let deep = "{% assign l = list %}{% for i in (1..5000) %}{% assign l = '' | split: '' | push: l %}{% endfor %}";
     assert_eq!(render(deep, &scope).unwrap_err().cause, Cause::Budget(Limit::Depth(64)));
-    let long = Template::parse("{{ long }}").unwrap();
-    assert_eq!(long.render("x", &scope, FEED_BYTES).unwrap_err().cause, Cause::Budget(Limit::Output(FEED_BYTES)));
+    let long = Template::parse("{{ long }}", &Default::default()).unwrap();
+    assert_eq!(
+        long.render("x", &scope, &budget(FEED_BYTES)).unwrap_err().cause,
+        Cause::Budget(Limit::Output(FEED_BYTES))
+    );
 }
 
 #[test]
@@ -442,7 +456,7 @@ fn a_hostile_source_is_refused_at_once() {
         "a".repeat(300_000),
     ];
     for source in sources {
-        assert!(Template::parse(&source).is_err(), "{}", &source[..12]);
+        assert!(Template::parse(&source, &Default::default()).is_err(), "{}", &source[..12]);
     }
 }
 
@@ -546,8 +560,8 @@ proptest! {
     fn any_template_with_any_scope_renders_within_bounds_or_fails(
         source in soup(), a in any_json(), b in any_json(), c in any_json(),
     ) {
-        if let Ok(template) = Template::parse(&source)
-            && let Ok(text) = template.render("body", &json!({"a": a, "b": b, "c": c}), FEED_BYTES)
+        if let Ok(template) = Template::parse(&source, &Default::default())
+            && let Ok(text) = template.render("body", &json!({"a": a, "b": b, "c": c}), &budget(FEED_BYTES))
         {
             prop_assert!(text.len() <= FEED_BYTES);
         }

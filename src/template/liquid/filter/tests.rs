@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::Template;
-use super::super::tests::{check, render};
+use super::super::tests::{budget, check, render};
 use super::ALL;
 use crate::template::budget::EMAIL_BYTES;
 use crate::template::error::Cause;
@@ -237,8 +237,8 @@ proptest! {
         let scope = json!({"a": a, "b": b, "c": c, "d": d});
         for filter in ALL.iter().filter(|filter| filter.name != "t") {
             for count in filter.takes.clone() {
-                let template = Template::parse(&call(filter, count)).unwrap();
-                if let Err(error) = template.render("body", &scope, EMAIL_BYTES) {
+                let template = Template::parse(&call(filter, count), &Default::default()).unwrap();
+                if let Err(error) = template.render("body", &scope, &budget(EMAIL_BYTES)) {
                     prop_assert!(error.at.is_some());
                 }
             }

@@ -1,0 +1,105 @@
+//! The library: the layouts and partials that workflows share.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::fault::Fault;
+use super::layout::{self, Layout};
+use super::notice::Notice;
+use super::partial::{self, Partial};
+use super::workflow_file::WorkflowFiles;
+
+/// Layouts and partials by their keys.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Library {
+    #[serde(default)]
+    pub layouts: BTreeMap<String, Layout>,
+    #[serde(default)]
+    pub partials: BTreeMap<String, Partial>,
+}
+
+/// The directories of a library, read from disk.
+#[derive(Clone, Debug, Default)]
+pub struct LibraryFiles {
+    pub layouts: Vec<WorkflowFiles>,
+    pub partials: Vec<WorkflowFiles>,
+}
+
+impl Library {
+    /// Reads all directories. A faulty one is left out and does not hide the others.
+    pub fn read(files: &LibraryFiles) -> (Self, Vec<Notice>, Vec<Fault>) {
+        let (mut library, mut notices, mut faults) = (Self::default(), Vec::new(), Vec::new());
+        for files in &files.layouts {
+            match layout::read(files) {
+                Ok((layout, noticed)) => {
+                    library.layouts.insert(files.key.clone(), layout);
+                    notices.extend(noticed);
+                }
+                Err(found) => faults.extend(found),
+            }
+        }
+        for files in &files.partials {
+            match partial::read(files) {
+                Ok((partial, noticed)) => {
+                    library.partials.insert(files.key.clone(), partial);
+                    notices.extend(noticed);
+                }
+                Err(found) => faults.extend(found),
+            }
+        }
+        (library, notices, faults)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.layouts.is_empty() && self.partials.is_empty()
+    }
+
+    /// The part of the library that a workflow can name: its keys stand in the document, or in what stands there. One
+    /// that is only mentioned is taken too, which costs a little room and nothing else.
+    pub fn named_in(&self, document: &Value) -> Self {
+        let mut named = Self::default();
+        let mut unread = vec![document.to_string()];
+        // A layout that is named `default` is so by saying nothing.
+        unread.push("default".to_owned());
+        while let Some(text) = unread.pop() {
+            for (key, layout) in &self.layouts {
+                if !named.layouts.contains_key(key) && text.contains(key.as_str()) {
+                    unread.extend([layout.html.clone(), layout.text.clone().unwrap_or_default()]);
+                    named.layouts.insert(key.clone(), layout.clone());
+                }
+            }
+            for (key, partial) in &self.partials {
+                if !named.partials.contains_key(key) && text.contains(key.as_str()) {
+                    unread.push(partial.content.clone());
+                    named.partials.insert(key.clone(), partial.clone());
+                }
+            }
+        }
+        named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::partial::PartialKind;
+    use super::super::workflow::Engine;
+    use super::*;
+    use serde_json::json;
+
+    fn partial(content: &str) -> Partial {
+        Partial { kind: PartialKind::Html, content: content.into(), engine: Engine::Liquid, inputs: BTreeMap::new() }
+    }
+
+    #[test]
+    fn a_workflow_names_what_stands_in_it_and_in_what_stands_there() {
+        let partials = [("card", "{% render 'badge' %}"), ("badge", "x"), ("unused", "y")];
+        let library = Library {
+            layouts: BTreeMap::new(),
+            partials: partials.map(|(key, content)| (key.to_owned(), partial(content))).into(),
+        };
+        let named = library.named_in(&json!({"steps": [{"html_body": "{% render 'card' %}"}]}));
+        assert_eq!(named.partials.keys().collect::<Vec<_>>(), ["badge", "card"]);
+    }
+}

@@ -1,0 +1,157 @@
+//! A partial: a piece of content that templates share. It knows only what it is given.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::fault::Fault;
+use super::findings::Findings;
+use super::json_reader::{Reader, shown_text};
+use super::notice::Notice;
+use super::pointer;
+use super::template_file::read_engine;
+use super::workflow::Engine;
+use super::workflow_file::WorkflowFiles;
+use crate::base::nearest::{did_you_mean, nearest, quoted_list};
+
+/// The file at the top of a partial's directory.
+const DOCUMENT: &str = "partial.json";
+
+/// A partial's source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Partial {
+    pub kind: PartialKind,
+    pub content: String,
+    /// Liquid unless the document says otherwise: partials come from where that is the language.
+    pub engine: Engine,
+    /// What it declares to be given, by name.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Input>,
+}
+
+/// What a partial's content is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartialKind {
+    Html,
+    /// In HTML it is compiled as a block of Markdown is; in Markdown it stays what it is.
+    Markdown,
+    Text,
+    Json,
+}
+
+/// A declared input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// It stays the boolean, number, list or object that it is given as. Others become text.
+    pub typed: bool,
+    /// What it is when nothing is given.
+    #[serde(default)]
+    pub default: Option<Value>,
+}
+
+const KINDS: [(&str, PartialKind); 4] = [
+    ("html", PartialKind::Html),
+    ("markdown", PartialKind::Markdown),
+    ("text", PartialKind::Text),
+    ("json", PartialKind::Json),
+];
+
+/// The types of input that are no texts.
+const TYPED: [&str; 5] = ["boolean", "number", "json", "list", "multi_select"];
+
+/// Reads the directory of a partial.
+pub fn read(files: &WorkflowFiles) -> Result<(Partial, Vec<Notice>), Vec<Fault>> {
+    let findings = Findings::of(&format!("partials/{}", files.key), DOCUMENT);
+    let document = pointer::resolve(files, &findings);
+    let partial = document.as_ref().and_then(|document| read_partial(&Reader::new(document, &findings)));
+    findings.conclude(partial)
+}
+
+fn read_partial(top: &Reader<'_>) -> Option<Partial> {
+    top.object()?;
+    const KEYS: [&str; 15] = [
+        "name",
+        "key",
+        "type",
+        "content",
+        "description",
+        "input_schema",
+        "visual_block_enabled",
+        "icon_name",
+        "valid",
+        "template_engine",
+        "environment",
+        "inserted_at",
+        "updated_at",
+        "created_at",
+        "sha",
+    ];
+    top.expect_keys(&KEYS);
+    let kind = read_kind(&top.field("type"));
+    let content = top.field("content").required_text("Write the content, or content@ with the path of a file.");
+    let inputs = top.field("input_schema").items().unwrap_or_default();
+    let inputs: Vec<_> = inputs.iter().map(read_input).collect();
+    Some(Partial {
+        kind: kind?,
+        content: content?.to_owned(),
+        engine: read_engine(&top.field("template_engine")).unwrap_or(Engine::Liquid),
+        inputs: inputs.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn read_kind(field: &Reader<'_>) -> Option<PartialKind> {
+    let names = KINDS.map(|(name, _)| name);
+    let all = format!("Write one of {}.", quoted_list(&names));
+    let name = field.required_text(&all)?;
+    let kind = KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
+    if kind.is_none() {
+        let fix = did_you_mean(nearest(name, names), &all);
+        field.fault(format!("{} is not a type of partial", shown_text(name)), fix);
+    }
+    kind
+}
+
+fn read_input(input: &Reader<'_>) -> Option<(String, Input)> {
+    let key = input.field("key").required_name("Write the name of the input.")?;
+    let typed = input.field("type").text().is_some_and(|kind| TYPED.contains(&kind));
+    let default = input.field("settings").field("default").value().cloned();
+    Some((key.to_owned(), Input { typed, default }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partial(document: &str) -> Result<Partial, String> {
+        let files = [("partial.json", document), ("content.md", "Hi {{ name }}")];
+        let files = files.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        match read(&WorkflowFiles { key: "hello".into(), files }) {
+            Ok((partial, _)) => Ok(partial),
+            Err(faults) => Err(faults[0].to_string()),
+        }
+    }
+
+    #[test]
+    fn a_partial_is_read_with_the_types_of_its_inputs() {
+        let read = partial(
+            r#"{"type": "markdown", "content@": "content.md", "input_schema": [
+                {"type": "text", "key": "name", "settings": {"default": "you"}}, {"type": "boolean", "key": "bold"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (read.kind, read.engine, read.content.as_str()),
+            (PartialKind::Markdown, Engine::Liquid, "Hi {{ name }}")
+        );
+        assert_eq!(read.inputs["name"], Input { typed: false, default: Some("you".into()) });
+        assert!(read.inputs["bold"].typed);
+    }
+
+    #[test]
+    fn a_fault_names_the_partials_directory() {
+        let fault = partial(r#"{"type": "htlm", "content": "x"}"#).unwrap_err();
+        let expected = "partials/hello/partial.json type: \"htlm\" is not a type of partial. Did you mean \"html\"?";
+        assert!(fault.starts_with(expected), "{fault}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Partials: content that templates of either language share. One knows what it is given and nothing else.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::budget::Budget;
+use super::email_markdown;
+use super::error::{Complaint, RenderError};
+use super::handlebars::Escape;
+use super::language::Source;
+use super::patchwork::Patchwork;
+use crate::base::nearest::{did_you_mean, nearest};
+use crate::model::partial::{Input, Partial as Written, PartialKind};
+
+/// A parsed partial.
+#[derive(Debug)]
+pub(super) struct Partial {
+    /// For errors: `partials/card`.
+    label: String,
+    source: Source,
+    inputs: BTreeMap<String, Input>,
+}
+
+/// The partials that a template can name, by their keys. One that has faults of its own is known, and cannot be used.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Partials {
+    known: BTreeMap<String, Option<Arc<Partial>>>,
+}
+
+impl Partials {
+    /// Parses `written` for templates of HTML, or for others; `complain` takes the key of a faulty one and what is wrong.
+    /// A partial knows those that come before it in an order in which none needs a later one.
+    pub(super) fn parse(
+        written: &BTreeMap<String, Written>,
+        escape: Escape,
+        complain: &mut dyn FnMut(&str, Complaint),
+    ) -> Self {
+        let mut partials = Self::default();
+        let mut left: Vec<(&String, &Written)> = written.iter().collect();
+        while !left.is_empty() {
+            // One whose content mentions none that is still to come can be parsed; of a circle, none can.
+            let waits = |(key, one): &(&String, &Written)| {
+                left.iter().any(|(other, _)| other != key && names(&one.content, other))
+            };
+            let (waiting, ready): (Vec<_>, Vec<_>) = left.iter().copied().partition(waits);
+            for (key, one) in if ready.is_empty() { &left } else { &ready } {
+                let parsed = Partial::parse(key, one, escape, &partials);
+                let parsed = parsed.map_err(|complaints| complaints.into_iter().for_each(|one| complain(key, one)));
+                partials.known.insert((*key).clone(), parsed.ok().map(Arc::new));
+            }
+            left = if ready.is_empty() { Vec::new() } else { waiting };
+        }
+        partials
+    }
+
+    /// The partial `key`, or what is wrong with naming it and what to do.
+    pub(super) fn find(&self, key: &str) -> Result<&Arc<Partial>, (String, String)> {
+        match self.known.get(key) {
+            Some(Some(partial)) => Ok(partial),
+            Some(None) => {
+                Err((format!("the partial `{key}` has faults of its own"), "Correct them; they are listed too.".into()))
+            }
+            None => {
+                let fix = format!("Create partials/{key}/partial.json, or correct the name.");
+                let near = nearest(key, self.known.keys().map(String::as_str));
+                Err((format!("there is no partial `{key}`"), did_you_mean(near, &fix)))
+            }
+        }
+    }
+}
+
+/// Whether a content names the partial `key`: it stands there in quotes, or behind `>`.
+fn names(content: &str, key: &str) -> bool {
+    content.match_indices(key).any(|(at, _)| content[..at].ends_with(['"', '\'', ' ', '>']))
+}
+
+impl Partial {
+    fn parse(key: &str, written: &Written, escape: Escape, partials: &Partials) -> Result<Self, Vec<Complaint>> {
+        let label = format!("partials/{key}");
+        let (source, origins) = match (written.kind, escape) {
+            (PartialKind::Markdown, Escape::Html) => {
+                let mut patchwork = Patchwork::default();
+                email_markdown::compile(&written.content, written.engine, "content".to_owned(), &mut patchwork)
+                    .map_err(|complaint| vec![complaint])?;
+                let (source, origins) = patchwork.finish();
+                (source, Some(origins))
+            }
+            _ => (written.content.clone(), None),
+        };
+        let parsed = Source::parse(&source, written.engine, escape, partials);
+        let source = parsed.map_err(|complaints| {
+            let traced = complaints.into_iter().map(|mut complaint| {
+                let origin = origins.as_ref().zip(complaint.at).and_then(|(origins, at)| origins.of(&source, at));
+                complaint.at = origin.map(|(_, at)| at).or(complaint.at);
+                complaint
+            });
+            traced.collect::<Vec<_>>()
+        })?;
+        Ok(Self { label, source, inputs: written.inputs.clone() })
+    }
+
+    /// Whether the input `name` stays the value that it is given as.
+    pub(super) fn is_typed(&self, name: &str) -> bool {
+        self.inputs.get(name).is_some_and(|input| input.typed)
+    }
+
+    /// Renders with what is given, out of the budget of the template that it stands in. `now` is that of the rendering.
+    pub(super) fn render(
+        &self,
+        given: Map<String, Value>,
+        now: Option<Value>,
+        budget: &Rc<Budget>,
+    ) -> Result<String, RenderError> {
+        let mut scope = Map::new();
+        scope.extend(now.map(|now| ("timestamp".to_owned(), now)));
+        for (name, input) in &self.inputs {
+            scope.extend(input.default.clone().map(|default| (name.clone(), default)));
+        }
+        for (name, value) in given {
+            let value = match value {
+                // Written as text in a block or a tag, but declared to be more.
+                Value::String(text) if self.is_typed(&name) => {
+                    serde_json::from_str(&text).unwrap_or(Value::String(text))
+                }
+                Value::Null | Value::String(_) => value,
+                value if self.is_typed(&name) => value,
+                value => Value::String(super::helper::text(&value)),
+            };
+            if !value.is_null() {
+                scope.insert(name, value);
+            }
+        }
+        self.source.render_inside(&self.label, Value::Object(scope), budget)
+    }
+}
