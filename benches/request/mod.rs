@@ -1,4 +1,4 @@
-//! A POST request that is sent many times, and in which only a number changes.
+//! A request that is sent many times, and in which only a number changes.
 
 use serde_json::Value;
 
@@ -16,9 +16,13 @@ pub struct Request {
 
 impl Request {
     pub fn post(path: &str, body: &Value) -> Self {
+        Self::new("POST", path, body)
+    }
+
+    pub fn new(method: &str, path: &str, body: &Value) -> Self {
         let body = body.to_string();
         let text = format!(
-            "POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer sk_bench\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer sk_bench\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::State;
 use super::auth::require_secret;
 use super::body;
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::page::page_request;
 use super::wire::{audience, page};
@@ -69,9 +69,7 @@ pub async fn add(
     check_id("an audience's key", &key).map_err(|message| ApiError::invalid(vec![FieldError::new("key", message)]))?;
     let mut errors = Vec::new();
     let create = choice(Query::new(&query), "create_audience", &[("true", true), ("false", false)], &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     if create != Some(true) {
         require_known(&state, &key)?;
     }

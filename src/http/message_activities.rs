@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::auth::{Reach, require_secret};
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::messages::find;
 use super::wire::{message, page};
@@ -34,9 +34,7 @@ pub async fn list(
     let (query, mut errors) = (Query::new(&query), Vec::new());
     let wanted = TriggerDataFilter::read(query, &mut errors);
     let asked = PageRequest::from_query(query, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let answer = blocking(&state, move |state| {
         let reader = state.intake.engine.store.read()?;
         let page = reader.activities_page(&message, &asked, |cursor, activity| {

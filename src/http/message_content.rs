@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::auth::{Reach, require_secret};
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::messages::find;
 use super::wire::message;
 use crate::engine::Channel;
@@ -46,9 +46,7 @@ pub async fn batch(
     if query.list("message_ids").next().is_none() {
         errors.push(FieldError::new("message_ids", "is required: message_ids[]=<id>, up to 50 times"));
     }
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let reader = state.intake.engine.store.read()?;
     let messages = ids.into_iter().map(|id| reader.message(id)).collect::<Result<Vec<_>, _>>()?;
     let contents = messages.iter().flatten().map(|message| content_json(message, &state.intake.engine.channels));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::State;
 use super::auth::require_secret;
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::message_json::message_json;
 use super::whose::Whose;
@@ -59,9 +59,7 @@ async fn answer(
     let (query, mut errors) = (Query::new(query), Vec::new());
     let filter = MessageFilter::from_query(query, &mut errors);
     let asked = PageRequest::from_query(query, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let page = blocking(state, move |state| {
         let reader = state.intake.engine.store.read()?;
         let page = page(state, &reader, of.as_ref(), &filter, &asked)?;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::State;
 use super::auth::{Reach, Right, authenticate};
 use super::body;
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::message_json::message_json;
 use super::wire::message;
@@ -98,9 +98,7 @@ pub async fn batch(
     let mut errors = Vec::new();
     let ids = message_ids(&body, &mut errors);
     let data = metadata(&body, action, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let reader = state.intake.engine.store.read()?;
     let messages = ids.into_iter().map(|id| reader.message(id)).collect::<Result<Vec<_>, _>>()?;
     let messages: Vec<Message> = messages.into_iter().flatten().filter(|message| reach.covers(message)).collect();
@@ -122,9 +120,7 @@ async fn mark_one(
         Action::Interacted => metadata(&body::json(payload, state.max_body_bytes).await?.0, action, &mut errors),
         _ => None,
     };
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let message = find(state, id, &reach)?;
     let marked = mark(state, &[message], action, data).await?;
     let mut answer = blocking(state, move |state| answer(state, &marked)).await?;

@@ -19,7 +19,7 @@ use crate::model::trigger::FieldError;
 #[utoipa::path(
     get, path = "/v1/objects/{collection}",
     params(page::Paging, page::Including),
-    responses((status = 200, body = page::Entries<recipient::Object>)),
+    responses((status = 200, body = page::Entries<recipient::StoredObject>)),
 )]
 
 pub async fn list(
@@ -34,7 +34,7 @@ pub async fn list(
 }
 
 /// Get an object.
-#[utoipa::path(get, path = "/v1/objects/{collection}/{id}", responses((status = 200, body = recipient::Object)))]
+#[utoipa::path(get, path = "/v1/objects/{collection}/{id}", responses((status = 200, body = recipient::StoredObject)))]
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -56,7 +56,7 @@ pub async fn get(
 #[utoipa::path(
     put, path = "/v1/objects/{collection}/{id}",
     request_body = recipient::IdentifyRequest,
-    responses((status = 200, body = recipient::Object)),
+    responses((status = 200, body = recipient::StoredObject)),
 )]
 
 pub async fn set(

@@ -1,6 +1,6 @@
 //! What a list is asked for.
 
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use crate::model::page::PageRequest;
 use crate::model::query::Query;
 
@@ -8,5 +8,6 @@ use crate::model::query::Query;
 pub fn page_request(query: &[(String, String)]) -> Result<PageRequest, ApiError> {
     let mut errors = Vec::new();
     let request = PageRequest::from_query(Query::new(query), &mut errors);
-    if errors.is_empty() { Ok(request) } else { Err(ApiError::invalid(errors)) }
+    require_valid(errors)?;
+    Ok(request)
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::State;
 use super::auth::{Right, authenticate, require_secret};
 use super::body;
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::recipients;
 use super::whose::Whose;
 use super::wire::{BulkOperation, preference};
@@ -179,9 +179,7 @@ async fn write(
     let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
     let write = read(&body, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     recipients::store(state, recipient.clone(), Profile::preference(id, write), bytes).await?;
     let reader = state.intake.engine.store.read()?;
     Ok(HttpResponse::Ok().json(effective(state, &reader, &recipient, tenant_of(id), id)?))

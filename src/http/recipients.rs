@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::State;
 use super::body;
 use super::bulk;
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::page::page_request;
 use super::preferences::{wants_preferences, with_preferences};
@@ -51,9 +51,7 @@ pub async fn identify(
     };
     let mut errors = Vec::new();
     let profile = Profile::from_json("", &said, &recipient, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     permit(&profile)?;
     store(state, recipient, profile, bytes).await
 }
@@ -79,9 +77,7 @@ pub async fn identify_all(
     errors: Vec<FieldError>,
     bytes: usize,
 ) -> Result<HttpResponse, ApiError> {
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let started_at = state.now();
     let rows = people.len() as u64;
     let people = people.into_iter().map(|one| (one.reference, one.inline.unwrap_or_default())).collect();
@@ -107,9 +103,7 @@ pub async fn delete_all(
     errors: Vec<FieldError>,
     started_at: Timestamp,
 ) -> Result<HttpResponse, ApiError> {
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let rows = recipients.len() as u64;
     delete(state, recipients).await?;
     bulk::complete(state, request, name, rows, started_at).await

@@ -7,7 +7,7 @@ use super::State;
 use super::auth::require_secret;
 use super::body;
 use super::bulk;
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::whose::Whose;
 use super::wire::{BulkOperation, page, schedule};
@@ -74,9 +74,7 @@ pub async fn bulk_create(
             FieldError::new(format!("schedules[{index}].workflow"), message)
         })
         .collect();
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let store = &state.intake.engine.store;
     if !people.is_empty() {
         store.identify(Identify { people, at: started_at, bytes }).await?;
@@ -126,9 +124,7 @@ pub async fn delete(
     let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
     let ids = schedule_ids(&body, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let deleted = ScheduleChange::Delete(ids);
     change(&state, ChangeSchedules { change: deleted, people: Vec::new(), at: state.now(), bytes }).await
 }
@@ -244,5 +240,6 @@ fn read(query: Query<'_>, of_workflow: bool) -> Result<(PageRequest, Filter), Ap
     if of_workflow && filter.workflow.is_none() {
         errors.push(FieldError::new("workflow", "is required: the key of the workflow whose schedules are listed"));
     }
-    if errors.is_empty() { Ok((asked, filter)) } else { Err(ApiError::invalid(errors)) }
+    require_valid(errors)?;
+    Ok((asked, filter))
 }

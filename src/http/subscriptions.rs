@@ -7,7 +7,7 @@ use super::State;
 use super::auth::require_secret;
 use super::body;
 use super::bulk;
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::objects::check_collection;
 use super::page::page_request;
@@ -140,9 +140,7 @@ pub async fn add(
     let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
     let wanted = Asked::read("", &body, object, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let subscribe = subscribe(vec![wanted], bytes, &state);
     answer(&state, state.intake.engine.store.subscribe(subscribe).await?)
 }
@@ -167,9 +165,7 @@ pub async fn delete(
     let (body, _) = body::json(payload, state.max_body_bytes).await?;
     let mut errors = Vec::new();
     let recipients = references(&body, "recipients", MAX_SUBSCRIBERS, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let pairs = recipients.into_iter().map(|recipient| (object.clone(), recipient)).collect();
     answer(&state, state.intake.engine.store.unsubscribe(Unsubscribe { pairs }).await?)
 }
@@ -196,9 +192,7 @@ pub async fn bulk_add(
     for (field, entry, object) in objects(&body, &collection, &mut errors) {
         wanted.push(Asked::read(&field, entry, object, &mut errors));
     }
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let all = subscribe(wanted, bytes, &state);
     let (rows, portions) = (all.wanted.len() as u64, all.wanted.len().div_ceil(PORTION).max(1));
     let store = &state.intake.engine.store;
@@ -236,9 +230,7 @@ pub async fn bulk_delete(
         errors.extend(own.into_iter().map(|error| error.within(&field)));
         pairs.extend(recipients.into_iter().map(|recipient| (object.clone(), recipient)));
     }
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let rows = pairs.len() as u64;
     for pairs in pairs.chunks(PORTION) {
         state.intake.engine.store.unsubscribe(Unsubscribe { pairs: pairs.to_vec() }).await?;

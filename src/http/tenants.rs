@@ -12,6 +12,7 @@ use super::page::page_request;
 use super::recipients;
 use super::wire::{BulkOperation, page, recipient};
 use crate::model::entries::{MAX_BULK, described, ids};
+use crate::model::page::Page;
 use crate::model::preferences::DEFAULT_SET;
 use crate::model::query::Query;
 use crate::model::recipient::{Recipient, RecipientRef, TENANTS, check_id};
@@ -37,10 +38,18 @@ pub async fn list(
         let query = Query::new(&query);
         let (id, name) = (query.text("tenant_id"), query.text("name"));
         let fits = |tenant: &Recipient| {
-            id.is_none_or(|id| tenant.reference.id == id)
-                && name.is_none_or(|name| tenant.properties.get("name").and_then(Value::as_str) == Some(name))
+            name.is_none_or(|name| tenant.properties.get("name").and_then(Value::as_str) == Some(name))
         };
-        let page = state.intake.engine.store.read()?.recipients(TENANTS, &asked, fits)?;
+        let reader = state.intake.engine.store.read()?;
+        let page = match id {
+            // Looked up, however many others there are.
+            Some(id) => {
+                let found = reader.recipient(&RecipientRef::tenant(id))?.filter(fits);
+                let rows = found.map(|tenant| (tenant.reference.key(), tenant)).into_iter().collect();
+                Page::of(asked.select(rows), &asked)
+            }
+            None => reader.recipients(TENANTS, &asked, fits)?,
+        };
         page.to_json(&asked, |tenant| Ok::<_, ApiError>(tenant_json(state, tenant, false)))
     });
     Ok(HttpResponse::Ok().json(page.await?))

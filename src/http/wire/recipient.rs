@@ -22,7 +22,8 @@ pub struct User {
 
 /// An object: anything that is no user and can be notified or subscribed to.
 #[derive(Serialize, ToSchema)]
-pub struct Object {
+#[schema(as = Object)]
+pub struct StoredObject {
     #[schema(pattern = "^Object$")]
     pub __typename: String,
     pub id: String,
@@ -54,7 +55,7 @@ pub struct TenantSettings {
 #[serde(untagged)]
 pub enum Recipient {
     User(User),
-    Object(Object),
+    Object(StoredObject),
 }
 
 /// A user by its id, or an object.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::recipient::{Object, Recipient, RecipientReference, RecipientRequest};
+use super::recipient::{Recipient, RecipientReference, RecipientRequest, StoredObject};
 use super::{Id, Instant, Properties};
 
 /// A recipient that is notified when its object is.
@@ -11,7 +11,7 @@ use super::{Id, Instant, Properties};
 pub struct Subscription {
     #[schema(pattern = "^Subscription$")]
     pub __typename: String,
-    pub object: Object,
+    pub object: StoredObject,
     pub recipient: Recipient,
     pub properties: Option<Properties>,
     pub inserted_at: Instant,
