@@ -199,6 +199,25 @@ impl Who {
         self.0 < PEOPLE - 4 || self.0 == PEOPLE - 1
     }
 
+    /// What they say they do not want: each time that they are named, so that it holds for every run. It is decided when
+    /// a step is executed.
+    fn preferences(self) -> Value {
+        match self.0 {
+            1 => json!({"workflows": {"doze": {"channel_types": {"email": false}}}}),
+            2 => json!({"channel_types": {"in_app_feed": false}, "workflows": {"invite": false}}),
+            _ => json!({}),
+        }
+    }
+
+    /// Whether they want what a workflow sends them.
+    fn wants(self, workflow: &str, in_app: bool) -> bool {
+        match self.0 {
+            1 => workflow != "doze" || in_app,
+            2 => workflow != "invite" && !in_app,
+            _ => true,
+        }
+    }
+
     /// As the trigger's body names them; `divisor` is data of their own.
     pub fn to_json(self, divisor: u64) -> Value {
         let reference = self.reference();
@@ -209,6 +228,7 @@ impl Who {
         if self.has_email() {
             body["email"] = json!(format!("{}@x.test", reference.id));
         }
+        body["preferences"] = json!({"default": self.preferences()});
         body
     }
 }
@@ -241,7 +261,7 @@ pub fn expected(play: &Play, who: Who, divisor: u64, skip_delay: bool) -> (Vec<E
         if play.actor == Actor::Dies(step) {
             return (messages, Some("panicked 3 times"));
         }
-        if in_app && !who.is_user() || !in_app && !who.has_email() {
+        if in_app && !who.is_user() || !in_app && !who.has_email() || !who.wants(play.key, in_app) {
             continue;
         }
         if matches!(part, Guarded(_)) && divisor == 0 {
