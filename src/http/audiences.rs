@@ -25,7 +25,6 @@ use crate::store::op::{AudienceChange, ChangeAudience};
     params(page::Paging),
     responses((status = 200, body = page::Entries<audience::AudienceMember>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -57,7 +56,6 @@ pub async fn list(
     request_body = audience::MembersRequest,
     responses((status = 204)),
 )]
-
 pub async fn add(
     state: web::Data<State>,
     request: HttpRequest,
@@ -82,7 +80,6 @@ pub async fn add(
     request_body = audience::MembersRequest,
     responses((status = 204)),
 )]
-
 pub async fn remove(
     state: web::Data<State>,
     request: HttpRequest,

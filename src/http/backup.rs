@@ -27,7 +27,6 @@ const CHUNK: usize = 1 << 20;
     get, path = "/admin/backup",
     responses((status = 200, body = inline(Vec<u8>), content_type = "application/octet-stream")),
 )]
-
 pub async fn stream(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
     let place = Arc::clone(&state.backups).try_acquire_owned();

@@ -43,7 +43,6 @@ pub(super) const CHANGES: [(&str, Change); 10] = [
     request_body = message::BulkMarkRequest,
     responses((status = 200, body = wire::BulkOperation)),
 )]
-
 pub async fn mark(
     state: web::Data<State>,
     request: HttpRequest,

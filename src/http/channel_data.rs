@@ -42,7 +42,6 @@ pub async fn get(
     request_body = recipient::ChannelDataRequest,
     responses((status = 200, body = recipient::ChannelData)),
 )]
-
 pub async fn set(
     state: web::Data<State>,
     request: HttpRequest,

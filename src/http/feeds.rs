@@ -20,7 +20,6 @@ use crate::model::trigger::FieldError;
     params(page::Paging, feed::FeedFilter, page::ByTriggerData),
     responses((status = 200, body = feed::Feed)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -46,7 +45,6 @@ pub async fn list(
     get, path = "/v1/users/{id}/feeds/{channel}/settings",
     responses((status = 200, body = feed::FeedSettings)),
 )]
-
 pub async fn settings(
     state: web::Data<State>,
     request: HttpRequest,

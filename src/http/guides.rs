@@ -33,7 +33,6 @@ pub async fn list(
     request_body = Properties,
     responses((status = 200, body = Status)),
 )]
-
 pub async fn mark(
     state: web::Data<State>,
     request: HttpRequest,

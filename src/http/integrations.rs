@@ -15,7 +15,6 @@ use super::wire::Properties;
     request_body = Properties,
     responses((status = 200, body = Properties)),
 )]
-
 pub async fn refuse(
     state: web::Data<State>,
     request: HttpRequest,

@@ -27,7 +27,6 @@ pub async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpR
     request_body = operator::KeyRequest,
     responses((status = 201, body = operator::NewKey)),
 )]
-
 pub async fn create(
     state: web::Data<State>,
     request: HttpRequest,

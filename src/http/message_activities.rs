@@ -22,7 +22,6 @@ use crate::store::{Reader, StoreError};
     params(page::Paging, page::ByTriggerData),
     responses((status = 200, body = page::Items<message::Activity>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,

@@ -34,7 +34,6 @@ pub async fn get(
     params(message::MessageIds),
     responses((status = 200, body = Vec<message::MessageContent>)),
 )]
-
 pub async fn batch(
     state: web::Data<State>,
     request: HttpRequest,

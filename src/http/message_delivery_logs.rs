@@ -26,7 +26,6 @@ const ENVIRONMENT: Uuid = Uuid::nil();
     params(page::Paging),
     responses((status = 200, body = page::Items<message::MessageDeliveryLog>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,

@@ -34,7 +34,6 @@ struct Event {
     params(page::Paging),
     responses((status = 200, body = page::Items<message::MessageEvent>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,

@@ -24,7 +24,6 @@ use crate::store::{Reader, StoreError};
     params(page::Paging, message::MessageFilter, page::ByTriggerData),
     responses((status = 200, body = page::Items<message::Message>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -40,7 +39,6 @@ pub async fn list(
     params(page::Paging, message::MessageFilter, page::ByTriggerData),
     responses((status = 200, body = page::Items<message::Message>)),
 )]
-
 pub async fn list_of(
     state: web::Data<State>,
     request: HttpRequest,

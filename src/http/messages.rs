@@ -51,7 +51,6 @@ pub async fn get(
     request_body = Option<message::InteractionRequest>,
     responses((status = 200, body = message::Message)),
 )]
-
 pub async fn set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -85,7 +84,6 @@ pub async fn clear(
     request_body = message::BatchRequest,
     responses((status = 200, body = Vec<message::Message>)),
 )]
-
 pub async fn batch(
     state: web::Data<State>,
     request: HttpRequest,

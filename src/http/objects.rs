@@ -21,7 +21,6 @@ use crate::model::trigger::FieldError;
     params(page::Paging, page::Including),
     responses((status = 200, body = page::Entries<recipient::StoredObject>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -58,7 +57,6 @@ pub async fn get(
     request_body = recipient::IdentifyRequest,
     responses((status = 200, body = recipient::StoredObject)),
 )]
-
 pub async fn set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -90,7 +88,6 @@ pub async fn delete(
     request_body = recipient::BulkSetObjectsRequest,
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -111,7 +108,6 @@ pub async fn bulk_set(
     request_body = recipient::BulkDeleteObjectsRequest,
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_delete(
     state: web::Data<State>,
     request: HttpRequest,

@@ -19,7 +19,6 @@ use crate::model::trigger::FieldError;
     get, path = "/v1/users/{id}/preference_center/config",
     responses((status = 200, body = recipient::PreferenceCenter)),
 )]
-
 pub async fn config(
     state: web::Data<State>,
     request: HttpRequest,
@@ -47,7 +46,6 @@ pub async fn config(
     post, path = "/v1/users/{id}/preference_center/signed_url",
     responses((status = 200, body = recipient::PreferenceLink)),
 )]
-
 pub async fn signed_url(
     state: web::Data<State>,
     request: HttpRequest,

@@ -44,7 +44,6 @@ pub async fn list(
     params(preference::TenantView),
     responses((status = 200, body = preference::PreferenceSet)),
 )]
-
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -67,7 +66,6 @@ pub async fn get(
     request_body = preference::PreferenceSetRequest,
     responses((status = 200, body = preference::PreferenceSet)),
 )]
-
 pub async fn put(
     state: web::Data<State>,
     request: HttpRequest,
@@ -86,7 +84,6 @@ pub async fn put(
     request_body = preference::SectionRequest,
     responses((status = 200, body = preference::PreferenceSet)),
 )]
-
 pub async fn put_section(
     state: web::Data<State>,
     request: HttpRequest,
@@ -103,7 +100,6 @@ pub async fn put_section(
     request_body = preference::SettingRequest,
     responses((status = 200, body = preference::PreferenceSet)),
 )]
-
 pub async fn put_setting(
     state: web::Data<State>,
     request: HttpRequest,
@@ -137,7 +133,6 @@ pub async fn unset(
     request_body = preference::BulkPreferencesRequest,
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_set(
     state: web::Data<State>,
     request: HttpRequest,

@@ -31,7 +31,6 @@ pub async fn ms_teams(state: web::Data<State>, request: HttpRequest) -> Result<H
     put, path = "/v1/providers/slack/{channel}/revoke_access",
     responses((status = 200, body = String, content_type = "application/json")),
 )]
-
 pub async fn revoke(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     authenticate(&request, &state)?;
     Ok(HttpResponse::Ok().json("ok"))

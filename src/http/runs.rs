@@ -25,7 +25,6 @@ use crate::model::trigger::FieldError;
     params(page::Paging, operator::RunFilter),
     responses((status = 200, body = page::Entries<operator::PendingRun>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,

@@ -32,7 +32,6 @@ use crate::store::{Reader, StoreError};
     request_body = schedule::CreateSchedulesRequest,
     responses((status = 200, body = Vec<schedule::Schedule>)),
 )]
-
 pub async fn create(
     state: web::Data<State>,
     request: HttpRequest,
@@ -57,7 +56,6 @@ pub async fn create(
     request_body = schedule::BulkCreateSchedulesRequest,
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_create(
     state: web::Data<State>,
     request: HttpRequest,
@@ -93,7 +91,6 @@ pub async fn bulk_create(
     request_body = schedule::UpdateSchedulesRequest,
     responses((status = 200, body = Vec<schedule::Schedule>)),
 )]
-
 pub async fn update(
     state: web::Data<State>,
     request: HttpRequest,
@@ -114,7 +111,6 @@ pub async fn update(
     request_body = schedule::DeleteSchedulesRequest,
     responses((status = 200, body = Vec<schedule::Schedule>)),
 )]
-
 pub async fn delete(
     state: web::Data<State>,
     request: HttpRequest,
@@ -162,7 +158,6 @@ fn schedule_json(reader: &Reader, schedule: &Schedule) -> Result<Value, StoreErr
     params(page::Paging, schedule::ScheduleFilter),
     responses((status = 200, body = page::Entries<schedule::Schedule>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -182,7 +177,6 @@ pub async fn list(
     params(page::Paging, schedule::OwnScheduleFilter),
     responses((status = 200, body = page::Entries<schedule::Schedule>)),
 )]
-
 pub async fn list_of(
     state: web::Data<State>,
     request: HttpRequest,

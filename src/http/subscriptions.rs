@@ -34,7 +34,6 @@ const PORTION: usize = 250;
     params(page::Paging, page::Including),
     responses((status = 200, body = page::Entries<subscription::Subscription>)),
 )]
-
 pub async fn of_user(
     state: web::Data<State>,
     request: HttpRequest,
@@ -53,7 +52,6 @@ pub async fn of_user(
     params(page::Paging, page::Including, subscription::ObjectSubscriptions),
     responses((status = 200, body = page::Entries<subscription::Subscription>)),
 )]
-
 pub async fn of_object(
     state: web::Data<State>,
     request: HttpRequest,
@@ -128,7 +126,6 @@ fn among(
     request_body = subscription::SubscribeRequest,
     responses((status = 200, body = Vec<subscription::Subscription>)),
 )]
-
 pub async fn add(
     state: web::Data<State>,
     request: HttpRequest,
@@ -153,7 +150,6 @@ pub async fn add(
     request_body = subscription::UnsubscribeRequest,
     responses((status = 200, body = Vec<subscription::Subscription>)),
 )]
-
 pub async fn delete(
     state: web::Data<State>,
     request: HttpRequest,
@@ -176,7 +172,6 @@ pub async fn delete(
     request_body = subscription::BulkSubscribeRequest,
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_add(
     state: web::Data<State>,
     request: HttpRequest,
@@ -211,7 +206,6 @@ pub async fn bulk_add(
     request_body = subscription::BulkUnsubscribeRequest,
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_delete(
     state: web::Data<State>,
     request: HttpRequest,

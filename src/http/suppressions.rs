@@ -21,7 +21,6 @@ use crate::store::op::Op;
     params(page::Paging),
     responses((status = 200, body = page::Entries<operator::Suppression>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -42,7 +41,6 @@ pub async fn list(
     request_body = operator::SuppressionRequest,
     responses((status = 200, body = operator::Suppression)),
 )]
-
 pub async fn add(
     state: web::Data<State>,
     request: HttpRequest,

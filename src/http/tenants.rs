@@ -26,7 +26,6 @@ use crate::model::trigger::FieldError;
     params(page::Paging, recipient::TenantFilter),
     responses((status = 200, body = page::Entries<recipient::Tenant>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -61,7 +60,6 @@ pub async fn list(
     params(recipient::TenantView),
     responses((status = 200, body = recipient::Tenant)),
 )]
-
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -86,7 +84,6 @@ pub async fn get(
     request_body = recipient::TenantRequest,
     responses((status = 200, body = recipient::Tenant)),
 )]
-
 pub async fn set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -119,7 +116,6 @@ pub async fn delete(
     request_body = recipient::BulkSetTenantsRequest,
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_set(
     state: web::Data<State>,
     request: HttpRequest,
@@ -140,7 +136,6 @@ pub async fn bulk_set(
     params(recipient::TenantIds),
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_delete(
     state: web::Data<State>,
     request: HttpRequest,

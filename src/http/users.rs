@@ -23,7 +23,6 @@ use crate::model::trigger::FieldError;
     params(page::Paging, page::Including),
     responses((status = 200, body = page::Entries<recipient::User>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -57,7 +56,6 @@ fn unknown(id: &str) -> ApiError {
     request_body = recipient::IdentifyRequest,
     responses((status = 200, body = recipient::User)),
 )]
-
 pub async fn identify(
     state: web::Data<State>,
     request: HttpRequest,
@@ -103,7 +101,6 @@ pub async fn delete(
     request_body = recipient::MergeRequest,
     responses((status = 200, body = recipient::User)),
 )]
-
 pub async fn merge(
     state: web::Data<State>,
     request: HttpRequest,
@@ -132,7 +129,6 @@ pub async fn merge(
     request_body = recipient::BulkIdentifyRequest,
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_identify(
     state: web::Data<State>,
     request: HttpRequest,
@@ -151,7 +147,6 @@ pub async fn bulk_identify(
     request_body = recipient::BulkDeleteUsersRequest,
     responses((status = 200, body = BulkOperation)),
 )]
-
 pub async fn bulk_delete(
     state: web::Data<State>,
     request: HttpRequest,

@@ -88,7 +88,6 @@ async fn start(
     request_body = workflow::NotifyRequest,
     responses((status = 200, body = workflow::Notified), (status = 404, body = wire::Error)),
 )]
-
 pub async fn notify(
     state: web::Data<State>,
     request: HttpRequest,
@@ -110,7 +109,6 @@ pub async fn notify(
     request_body = workflow::NotifyCancelRequest,
     responses((status = 204)),
 )]
-
 pub async fn notify_cancel(
     state: web::Data<State>,
     request: HttpRequest,
@@ -157,7 +155,6 @@ fn replay(known: &Idempotent) -> HttpResponse {
     request_body = workflow::CancelRequest,
     responses((status = 204)),
 )]
-
 pub async fn cancel(
     state: web::Data<State>,
     request: HttpRequest,

@@ -162,4 +162,15 @@ describe("groups", { concurrency: true, timeout: 120_000 }, () => {
     assert.equal((await bulkOperations.get(operation.id)).success_count, 1);
     assert.ok((await messages.get(id)).seen_at);
   });
+
+  test("node 1.35.0: a preference center, and the link to its page", async () => {
+    const { users } = new Knock135({ apiKey: SECRET_KEY, baseURL: belfry.url });
+    await users.update("chooser", { email: "chooser@x.test" });
+    const config = await users.preferenceCenter.getConfig("chooser");
+    assert.deepEqual([config.enabled, config.user_email], [true, "chooser@x.test"]);
+    const { url, token } = await users.preferenceCenter.generateSignedURL("chooser");
+    assert.ok(url.endsWith(token));
+    const page = await belfry.call("GET", new URL(url).pathname, { key: null });
+    assert.deepEqual([page.status, page.text.includes("<form")], [200, true]);
+  });
 });

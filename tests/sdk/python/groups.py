@@ -204,10 +204,18 @@ def absent():
     refused(denied, teams.list_teams, FEED, ms_teams_tenant_object=token)
     refused(denied, teams.list_channels, FEED, ms_teams_tenant_object=token, team_id="x")
     teams.revoke_access(FEED, ms_teams_tenant_object=token)
-    same(knock.users.preference_center.get_config("py-target").enabled, False)
-    refused(knockapi.UnprocessableEntityError, knock.users.preference_center.generate_signed_url, "py-target")
     same(knock.integrations.census.custom_destination(id="1", jsonrpc="2.0", method="sync_batch").id, "1")
     same(knock.integrations.hightouch.embedded_destination(id="1", jsonrpc="2.0", method="sync_batch").id, "1")
+
+
+def preference_center():
+    of = knock.users.preference_center
+    knock.users.update("py-chooser", email="chooser@x.test")
+    config = of.get_config("py-chooser")
+    same((config.enabled, config.user_email), (True, "chooser@x.test"))
+    link = of.generate_signed_url("py-chooser")
+    same(link.url.endswith(link.token), True)
+    same(httpx.get(URL + httpx.URL(link.url).path, trust_env=False).status_code, 200)
 
 
 def errors():
@@ -218,7 +226,9 @@ def errors():
     missing(knock.workflows.trigger, "unknown", recipients=["x"])
 
 
-for group in (users, preferences, objects, subscriptions, tenants, schedules, audiences, messages, feeds, workflows, runs, absent, errors):
+GROUPS = [users, preferences, objects, subscriptions, tenants, schedules, audiences, messages, feeds, workflows, runs]
+
+for group in [*GROUPS, absent, preference_center, errors]:
     try:
         group()
     except Exception as error:
