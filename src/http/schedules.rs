@@ -20,7 +20,7 @@ use crate::model::query::Query;
 use crate::model::recipient::RecipientRef;
 use crate::model::schedule::Schedule;
 use crate::model::schedule_request::{CreateRequest, NewSchedule, UpdateRequest, schedule_ids};
-use crate::model::trigger::FieldError;
+use crate::model::trigger::{FieldError, check_workflow_key};
 use crate::store::op::{ChangeSchedules, Identify, ScheduleChange};
 use crate::store::{Reader, StoreError};
 
@@ -64,14 +64,11 @@ pub async fn bulk_create(
     require_secret(&request, &state)?;
     let started_at = state.now();
     let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
-    let CreateRequest { schedules, people } = CreateRequest::from_bulk_json(&body).map_err(ApiError::invalid)?;
-    let unknown = schedules.iter().enumerate().filter(|(_, schedule)| !is_published(&state, schedule));
-    let errors: Vec<_> = unknown
-        .map(|(index, schedule)| {
-            let message = format!("is `{}`, which no workflow has for its key", schedule.workflow);
-            FieldError::new(format!("schedules[{index}].workflow"), message)
-        })
-        .collect();
+    let (read, mut errors) = (CreateRequest::from_bulk_json(&body), unknown_workflows(&state, &body));
+    let CreateRequest { schedules, people } = read.unwrap_or_else(|faults| {
+        errors.extend(faults);
+        CreateRequest::default()
+    });
     require_valid(errors)?;
     let store = &state.intake.engine.store;
     if !people.is_empty() {
@@ -127,6 +124,18 @@ pub async fn delete(
 
 fn is_published(state: &State, schedule: &NewSchedule) -> bool {
     state.intake.engine.catalog.current(&schedule.workflow).is_some()
+}
+
+/// The entries of a bulk call whose workflow is not there, also where others are wrong in another way.
+fn unknown_workflows(state: &State, body: &Value) -> Vec<FieldError> {
+    let entries = body.get("schedules").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let keys = entries.filter_map(|(index, entry)| Some((index, entry.get("workflow")?.as_str()?)));
+    keys.filter(|(_, key)| check_workflow_key(key).is_ok() && state.intake.engine.catalog.current(key).is_none())
+        .map(|(index, key)| {
+            let message = format!("is `{key}`, which no workflow has for its key");
+            FieldError::new(format!("schedules[{index}].workflow"), message)
+        })
+        .collect()
 }
 
 fn numbered(state: &State, schedules: Vec<NewSchedule>) -> Vec<(ScheduleId, NewSchedule)> {

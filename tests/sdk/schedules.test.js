@@ -88,6 +88,9 @@ describe("schedules", { concurrency: true, timeout: 120_000 }, () => {
     await assert.rejects(knock.schedules.create({ workflow: "none", recipients, repeats: [daily(1)] }), (error) => error.status === 404);
     const schedules = [{ workflow: "alert", recipient: "faulty", repeats: [daily(1)] }, { workflow: "none", recipient: "faulty", repeats: [daily(1)] }];
     assert.deepEqual(await fields(knock.schedules.bulk.create({ schedules })), ["schedules[1].workflow"]);
+    schedules.push({ workflow: "alert", recipient: "faulty/", repeats: [daily(1)] });
+    const named = await fields(knock.schedules.bulk.create({ schedules }));
+    assert.deepEqual(named, ["schedules[1].workflow", "schedules[2].recipient"]);
     assert.deepEqual(await fields(knock.schedules.list({})), ["workflow"]);
     assert.deepEqual((await knock.users.listSchedules("faulty")).entries, []);
     for (const method of ["GET", "POST", "PUT", "DELETE"]) {
