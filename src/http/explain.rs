@@ -26,7 +26,6 @@ use crate::model::trigger::{TriggerRequest, check_workflow_key};
     request_body = workflow::TriggerRequest,
     responses((status = 200, body = run::Explained)),
 )]
-
 pub async fn post(
     state: web::Data<State>,
     request: HttpRequest,

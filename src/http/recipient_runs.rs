@@ -24,7 +24,6 @@ use crate::store::StoreError;
     params(page::Paging, run::RunListFilter),
     responses((status = 200, body = page::Items<run::Run>)),
 )]
-
 pub async fn list(
     state: web::Data<State>,
     request: HttpRequest,
@@ -55,7 +54,6 @@ pub async fn list(
     get, path = "/v1/workflow_recipient_runs/{id}",
     responses((status = 200, body = run::RunDetail)),
 )]
-
 pub async fn get(
     state: web::Data<State>,
     request: HttpRequest,

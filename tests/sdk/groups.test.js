@@ -173,4 +173,15 @@ describe("groups", { concurrency: true, timeout: 120_000 }, () => {
     const page = await belfry.call("GET", new URL(url).pathname, { key: null });
     assert.deepEqual([page.status, page.text.includes("<form")], [200, true]);
   });
+
+  test("node 1.35.0: what hangs on objects and users", async () => {
+    const { users, objects } = new Knock135({ apiKey: SECRET_KEY, baseURL: belfry.url });
+    await objects.setChannelData("halls", "h1", APNS, { data: { tokens: ["t"] } });
+    assert.deepEqual((await objects.getChannelData("halls", "h1", APNS)).data.tokens, ["t"]);
+    assert.deepEqual((await objects.listMessages("halls", "h1")).items, []);
+    assert.deepEqual((await objects.listSchedules("halls", "h1")).entries, []);
+    assert.equal((await users.feeds.getSettings("guest", FEED)).features.branding_required, false);
+    await users.bulk.setPreferences({ user_ids: ["guest"], preferences: { categories: { c: false } } });
+    assert.deepEqual((await users.getPreferences("guest", "default")).categories, { c: false });
+  });
 });
