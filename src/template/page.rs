@@ -45,7 +45,7 @@ mod tests {
     fn every_page_shows_its_data_as_text_and_no_script_is_in_any() {
         let evil = "<script>alert(1)</script>\"'";
         let cell = json!({"id": evil, "label": "Email", "on": true, "fixed": false});
-        let data = json!({"title": evil, "sender": evil, "text": evil, "email": evil, "link": "https://b.test/p/x",
+        let data = json!({"title": evil, "sender": evil, "text": evil, "email": evil,
                           "rows": [{"name": evil, "description": evil, "cells": [cell]}], "saved": true});
         for page in [Page::Notice, Page::Unsubscribe, Page::Preferences] {
             let html = page.render(&data).unwrap();

@@ -78,6 +78,7 @@ async fn one_click_ends_commercial_mail_and_opening_the_link_does_not() {
 
     let page = visit(&server, Method::GET, &url, PERSON, None).await;
     assert!(page.status == 200 && page.text.contains("ann@x.test"), "{page:?}");
+    assert!(!page.text.contains("/p/"), "who may unsubscribe may do nothing else: {page:?}");
     for (name, value) in
         [("x-frame-options", "DENY"), ("referrer-policy", "no-referrer"), ("cache-control", "no-store")]
     {
