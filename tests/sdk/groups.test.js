@@ -184,4 +184,14 @@ describe("groups", { concurrency: true, timeout: 120_000 }, () => {
     await users.bulk.setPreferences({ user_ids: ["guest"], preferences: { categories: { c: false } } });
     assert.deepEqual((await users.getPreferences("guest", "default")).categories, { c: false });
   });
+
+  test("node 1.35.0: the run of a recipient, found by its trigger's", async () => {
+    const { workflows, workflowRecipientRuns } = new Knock135({ apiKey: SECRET_KEY, baseURL: belfry.url });
+    const { workflow_run_id } = await workflows.trigger("alert", { recipients: [{ id: "runner" }], data: { text: "six", link: "/" } });
+    await belfry.advance("0s");
+    const [listed] = (await workflowRecipientRuns.list({ workflow: "alert", recipient: "runner" })).items;
+    assert.deepEqual([listed.workflow_run_id, listed.status], [workflow_run_id, "completed"]);
+    const { id, events } = await workflowRecipientRuns.get(listed.id);
+    assert.deepEqual([id, events.length > 0], [listed.id, true]);
+  });
 });
