@@ -260,13 +260,18 @@ fn only_one_file_sends_to_actors() {
 
 #[test]
 fn crates_are_named_only_where_they_belong() {
-    let rules: [(&str, &[&str]); 9] = [
+    let rules: [(&str, &[&str]); 14] = [
         ("redb", &["store/"]),
         ("lettre", &["delivery/email.rs"]),
         ("handlebars", &["template/"]),
         ("pulldown_cmark", &["template/"]),
         ("ammonia", &["template/"]),
         ("html2text", &["template/"]),
+        ("icu_calendar", &["template/locale.rs"]),
+        ("icu_datetime", &["template/locale.rs"]),
+        ("icu_decimal", &["template/locale.rs"]),
+        ("icu_experimental", &["template/locale.rs"]),
+        ("icu_locale_core", &["template/locale.rs"]),
         ("actix_http", &["http/upgrade.rs", "app/server.rs"]),
         ("actix_web", &["http/", "app/", "main.rs"]),
         ("actix_web_actors", &["http/"]),

@@ -6,13 +6,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 
-use super::server::{channel_types, furnish, language};
-use super::workflow_dir;
+use super::{server, workflow_dir};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::config::Config;
 use crate::base::ids::{MessageId, TriggerId};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
-use crate::engine::catalog::{Catalog, Published};
+use crate::engine::catalog::Published;
 use crate::model::batch::{Activities, Activity};
 use crate::model::link::Links;
 use crate::model::message::Block;
@@ -81,8 +80,7 @@ fn published(config: &Config, key: &str) -> Result<Published> {
             None => anyhow!("there is no workflow `{key}` under {}. {fix}", config.workflows.dir.display()),
         });
     };
-    let mut catalog = Catalog::new(channel_types(config), language(config));
-    let shared = furnish(&mut catalog, config).faults;
+    let (catalog, server::Furnished { faults: shared, .. }) = server::catalog(config);
     let faults = match catalog.check(files) {
         Ok(checked) => return Ok(checked.published),
         Err(faults) => [shared, faults].concat(),

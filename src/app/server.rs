@@ -47,9 +47,11 @@ use crate::model::link::Links;
 use crate::model::notice::Notice;
 use crate::model::preferences::PreferenceSet;
 use crate::model::tracking::Tracking;
+use crate::model::translation::Translations;
 use crate::model::workflow::Engine as TemplateLanguage;
 use crate::model::workflow_file::WorkflowFiles;
 use crate::store::{self, OpenError, Store, StoreError};
+use crate::template::Phrases;
 
 /// How long a shutdown waits for requests, steps and sends that are under way.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -98,12 +100,12 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let clock = if config.server.dev { Clock::virtual_clock() } else { Clock::system() };
     let deps = Arc::new(Deps { clock, ids: IdSource::new(Entropy::Os), work: Work::default(), offload: Offload::Pool });
     let (keys, shown) = keys::accepted(config, &store, deps.clock.now()).await?;
-    let mut catalog = Catalog::new(channel_types(config), language(config));
-    if workflows == Workflows::Directory {
-        let Furnished { notices, faults } = furnish(&mut catalog, config);
-        notices.iter().for_each(|notice| tracing::warn!("{notice}"));
-        log_faults(&faults);
-    }
+    let (catalog, Furnished { notices, faults }) = match workflows {
+        Workflows::Directory => catalog(config),
+        Workflows::Starters => (Catalog::new(channel_types(config), language(config)), Furnished::default()),
+    };
+    notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+    log_faults(&faults);
     publish_all(&catalog, &store, config, workflows).await?;
     let recovered = store::readable(&config.server.data_dir, || {
         let unreadable = |error: StoreError| OpenError::Unreadable(config.server.data_dir.clone(), error.to_string());
@@ -387,19 +389,27 @@ fn providers(config: &Config) -> Result<Providers> {
     Ok(providers)
 }
 
-/// What was found in the layouts and partials of a directory.
+/// What was found in what the workflows of a directory share.
+#[derive(Default)]
 pub struct Furnished {
     pub notices: Vec<Notice>,
     pub faults: Vec<Fault>,
 }
 
-/// Gives `catalog` the layouts and partials on disk. A faulty one is left out, and keeps nothing else from running.
-pub fn furnish(catalog: &mut Catalog, config: &Config) -> Furnished {
+/// A catalog without workflows, which knows the layouts, partials and translations on disk. What is faulty is left out,
+/// and keeps nothing else from running.
+pub fn catalog(config: &Config) -> (Catalog, Furnished) {
+    let mut catalog = Catalog::new(channel_types(config), language(config));
     let (files, mut faults) = workflow_dir::read_library(config);
     let (library, notices, faulty) = Library::read(&files);
     faults.extend(faulty);
     faults.extend(catalog.furnish(library));
-    Furnished { notices, faults }
+    let (translations, faulty) = Translations::read(&files.translations);
+    faults.extend(faulty);
+    let (phrases, faulty) = Phrases::new(&translations, &config.workflows.default_locale);
+    faults.extend(faulty);
+    catalog.speak(phrases);
+    (catalog, Furnished { notices, faults })
 }
 
 /// Publishes every workflow that is valid; the faults of the others are logged, and keep nothing else from running.
@@ -450,8 +460,7 @@ pub struct CheckedWorkflows {
 
 /// Checks the workflows under `config.workflows.dir` without a server.
 pub fn check_workflows(config: &Config) -> CheckedWorkflows {
-    let mut catalog = Catalog::new(channel_types(config), language(config));
-    let Furnished { mut faults, .. } = furnish(&mut catalog, config);
+    let (catalog, Furnished { mut faults, .. }) = catalog(config);
     let (found, faulty) = workflow_dir::read(&config.workflows.dir);
     faults.extend(faulty);
     let mut checked = CheckedWorkflows { valid: Vec::new(), faults };

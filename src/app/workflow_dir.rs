@@ -69,7 +69,7 @@ pub fn read(dir: &Path) -> (Vec<WorkflowFiles>, Vec<Fault>) {
     (found, faults)
 }
 
-/// The directories of layouts and partials, which need not be there.
+/// The directories of layouts, partials and translations, which need not be there.
 pub fn read_library(config: &Config) -> (LibraryFiles, Vec<Fault>) {
     let mut faults = Vec::new();
     let mut read_if_there = |dir: &Path| {
@@ -82,7 +82,8 @@ pub fn read_library(config: &Config) -> (LibraryFiles, Vec<Fault>) {
     };
     let layouts = read_if_there(&config.workflows.layouts_dir);
     let partials = read_if_there(&config.workflows.partials_dir);
-    (LibraryFiles { layouts, partials }, faults)
+    let translations = read_if_there(&config.workflows.translations_dir);
+    (LibraryFiles { layouts, partials, translations }, faults)
 }
 
 /// Every file under `folder` by its path there, with `/`; names that begin with a dot are passed over. The error says

@@ -12,7 +12,7 @@ use crate::model::workflow::{Engine as TemplateEngine, Workflow};
 use crate::model::workflow_file::{self, WorkflowFiles};
 use crate::store::op::{PublishVersion, StoredVersion};
 use crate::store::{Store, StoreError};
-use crate::template::{Compiled, Parts};
+use crate::template::{Compiled, Parts, Phrases, untranslated};
 
 /// A workflow that is ready to run: validated, its templates parsed.
 pub struct Published {
@@ -37,6 +37,7 @@ pub struct Catalog {
     engine: TemplateEngine,
     library: Library,
     parts: Parts,
+    phrases: Arc<Phrases>,
 }
 
 /// Why the version that a run follows cannot be had.
@@ -54,7 +55,8 @@ impl Catalog {
     /// An empty catalog for these channels.
     pub fn new(channels: BTreeMap<String, ChannelType>, engine: TemplateEngine) -> Self {
         let (library, (parts, _)) = (Library::default(), Parts::new(&Library::default()));
-        Self { current: RwLock::default(), versions: RwLock::default(), channels, engine, library, parts }
+        let (current, versions, phrases) = (RwLock::default(), RwLock::default(), Arc::default());
+        Self { current, versions, channels, engine, library, parts, phrases }
     }
 
     /// Takes the layouts and partials that workflows can name from now on; answers every fault in their templates.
@@ -64,11 +66,17 @@ impl Catalog {
         faults
     }
 
+    /// Takes what templates can say in other languages. All runs say it from then on, whenever they started.
+    pub fn speak(&mut self, phrases: Phrases) {
+        self.phrases = Arc::new(phrases);
+    }
+
     /// Validates a workflow directory, templates included; answers every fault.
     pub fn check(&self, files: &WorkflowFiles) -> Result<Checked, Vec<Fault>> {
-        let (workflow, notices) = workflow_file::parse(files, &self.channels, self.engine)?;
+        let (workflow, mut notices) = workflow_file::parse(files, &self.channels, self.engine)?;
+        notices.extend(untranslated(&workflow, &self.phrases));
         let library = self.library.named_in(&workflow.source);
-        Ok(Checked { published: compile(workflow, library, &self.parts)?, notices })
+        Ok(Checked { published: self.compile(workflow, library, &self.parts)?, notices })
     }
 
     /// Makes `published` the current version of its key, once its document is durable for the runs that will follow it.
@@ -116,7 +124,7 @@ impl Catalog {
         let stored = store.read()?.version(id)?.ok_or(VersionError::Missing)?;
         let parsed = workflow_file::parse_source(&stored.key, stored.document, &self.channels, self.engine);
         let (parts, _) = Parts::new(&stored.library);
-        let compiled = parsed.and_then(|(workflow, _)| compile(workflow, stored.library, &parts));
+        let compiled = parsed.and_then(|(workflow, _)| self.compile(workflow, stored.library, &parts));
         let published = compiled.map_err(|faults| {
             VersionError::Invalid(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "))
         })?;
@@ -124,12 +132,12 @@ impl Catalog {
         write(&self.versions).insert(id, Arc::clone(&published));
         Ok(published)
     }
-}
 
-fn compile(workflow: Workflow, library: Library, parts: &Parts) -> Result<Published, Vec<Fault>> {
-    let templates = Compiled::new(&workflow, parts)?;
-    let version = version_of(&workflow, &library);
-    Ok(Published { workflow, templates, version, library })
+    fn compile(&self, workflow: Workflow, library: Library, parts: &Parts) -> Result<Published, Vec<Fault>> {
+        let templates = Compiled::new(&workflow, parts)?.speaking(Arc::clone(&self.phrases));
+        let version = version_of(&workflow, &library);
+        Ok(Published { workflow, templates, version, library })
+    }
 }
 
 /// The key is part of the content: two workflows with equal documents are two versions. So are layouts and partials: runs

@@ -25,6 +25,7 @@ pub struct Library {
 pub struct LibraryFiles {
     pub layouts: Vec<WorkflowFiles>,
     pub partials: Vec<WorkflowFiles>,
+    pub translations: Vec<WorkflowFiles>,
 }
 
 impl Library {

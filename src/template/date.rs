@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::helper::text;
 
+const NO_DATE: &str = "the value is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z";
+
 /// The longest format, in bytes.
 const FORMAT_BYTES: usize = 256;
 
@@ -18,7 +20,21 @@ pub(super) fn format(value: &Value, format: &Value, tz: Option<&Value>) -> Resul
         return Ok(value);
     }
     let at = parse(&value, zone(tz.map(text).as_deref())?);
-    strftime(&format, &at.ok_or("the value is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z")?)
+    strftime(&format, &at.ok_or(NO_DATE)?)
+}
+
+/// `value` in the time zone `tz`, else in UTC, as `write` writes it. Nothing gives nothing.
+pub(super) fn written(
+    value: &Value,
+    tz: Option<&Value>,
+    write: impl FnOnce(&ZonedDateTime) -> Result<String, String>,
+) -> Result<Value, String> {
+    let value = text(value);
+    if value.is_empty() {
+        return Ok(Value::String(value));
+    }
+    let at = parse(&value, zone(tz.map(text).as_deref())?);
+    write(&at.ok_or(NO_DATE)?).map(Value::String)
 }
 
 /// The time zone of this name, else UTC.

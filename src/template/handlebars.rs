@@ -18,8 +18,8 @@ use super::budget::{BoundedText, Budget, Limit};
 use super::error::{Cause, Complaint, Position, RenderError};
 use super::helper::{self, Kind, Spec, Work};
 use super::partial::{Partial, Partials};
-use super::source;
 use super::wording::escape_html;
+use super::{source, speech};
 
 /// Whether `{{name}}` is made safe for HTML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +163,14 @@ impl HelperDef for Metered {
         if let Kind::Block(block) = self.spec.kind {
             return Call { helper, registry, context, render, out, budget: &current()?.budget }.block(block);
         }
-        let value = self.call_inner(helper, registry, context, render)?;
+        let mut value = self.call_inner(helper, registry, context, render)?;
+        // A key that nobody translated stands for itself where it is printed.
+        if matches!(self.spec.kind, Kind::Translation)
+            && value.as_json().is_null()
+            && let Some(key) = helper.param(0)
+        {
+            value = ScopedJson::Derived(key.value().clone());
+        }
         if helper.is_block() {
             let truth = helper::truthy(value.as_json());
             return Call { helper, registry, context, render, out, budget: &current()?.budget }.branch(truth);
@@ -180,6 +187,9 @@ impl HelperDef for Metered {
         context: &'rc Context,
         render: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, handlebars::RenderError> {
+        if matches!(self.spec.kind, Kind::Translation) && !helper.params().is_empty() {
+            return Self::translate(helper);
+        }
         let Kind::Value(run, work) = self.spec.kind else { return Ok(ScopedJson::Missing) };
         // `{{date}}` alone is the variable of that name.
         if helper.params().is_empty() {
@@ -236,6 +246,26 @@ impl HelperDef for RenderPartial {
                 Err(reason.into())
             }
         }
+    }
+}
+
+impl Metered {
+    /// What a key says in the language of the message; null if nothing.
+    fn translate<'rc>(helper: &Helper<'rc>) -> Result<ScopedJson<'rc>, handlebars::RenderError> {
+        let key = helper.param(0).map(|key| helper::text(key.value())).unwrap_or_default();
+        let budget = current()?.budget;
+        let mut given = Map::new();
+        for (name, value) in helper.hash() {
+            budget.take_value(value.value()).map_err(stop)?;
+            given.insert((*name).to_owned(), value.value().clone());
+        }
+        let speech = speech::current();
+        let Some(phrase) = speech.find(&key, speech::count(&given)) else {
+            return Ok(ScopedJson::Derived(Value::Null));
+        };
+        let text = phrase.render(&format!("translation of `{key}`"), &Value::Object(given), &budget);
+        let text = text.map_err(|error| RenderErrorReason::Other(error.to_string()))?;
+        Ok(ScopedJson::Derived(Value::String(text)))
     }
 }
 
@@ -369,7 +399,9 @@ fn check_call(tag: &HelperTemplate, at: Option<Position>, inside_tag: bool, comp
     } else if !spec.takes.contains(&tag.params.len()) {
         let problem = format!("`{name}` does not take {} values", tag.params.len());
         complaints.push(Complaint::new(at, problem, usage));
-    } else if let Some(option) = tag.hash.keys().find(|option| Some(option.as_str()) != spec.option) {
+    } else if let Some(option) = tag.hash.keys().find(|option| Some(option.as_str()) != spec.option)
+        && !matches!(spec.kind, Kind::Translation)
+    {
         complaints.push(Complaint::new(at, format!("`{name}` has no option `{option}=`"), usage));
     }
 }

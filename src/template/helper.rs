@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::block::Block;
 use super::date;
+use super::locale::{self, Length};
 use super::wording;
 use crate::model::recipient::kind;
 
@@ -28,6 +29,8 @@ pub(super) struct Spec {
 pub(super) enum Kind {
     Block(Block),
     Value(Run, Work),
+    /// Translates, with whatever it is given by name.
+    Translation,
 }
 
 /// From the values and the option to the result, or to what is wrong with them.
@@ -83,6 +86,50 @@ pub(super) static ALL: &[Spec] = {
         spec("pluralize", "{{pluralize count \"item\" \"items\"}}", 3, 3, All, |v, _| {
             Ok(v[if number(v[0])? == 1.0 { 1 } else { 2 }].clone())
         }),
+        Spec {
+            name: "t",
+            usage: "{{t \"greeting\" name=recipient.name}}",
+            takes: 1..=1,
+            option: None,
+            kind: Kind::Translation,
+        },
+        spec("format_number", "{{format_number total \"de\"}}", 1, 2, All, |v, _| {
+            locale::number(number(v[0])?, &text_at(v, 1)).map(Value::String)
+        }),
+        spec("currency", "{{currency price \"EUR\" \"de\"}}", 1, 3, All, |v, _| {
+            locale::currency(number(v[0])?, &text_at(v, 1), &text_at(v, 2), false).map(Value::String)
+        }),
+        spec("rounded_currency", "{{rounded_currency price \"EUR\" \"de\"}}", 1, 3, All, |v, _| {
+            locale::currency(number(v[0])?, &text_at(v, 1), &text_at(v, 2), true).map(Value::String)
+        }),
+        Spec {
+            name: "format_date_in_locale",
+            usage: "{{format_date_in_locale due \"fr\" \"long\" tz=\"Europe/Paris\"}}",
+            takes: 1..=3,
+            option: Some("tz"),
+            kind: Kind::Value(
+                |v, tz| {
+                    let length = Length::of(&text_at(v, 2))?;
+                    date::written(v[0], tz, |at| locale::date(at, &text_at(v, 1), length))
+                },
+                All,
+            ),
+        },
+        Spec {
+            name: "format_datetime_in_locale",
+            usage: "{{format_datetime_in_locale due \"fr\" \"long\" \"short\" tz=\"Europe/Paris\"}}",
+            takes: 1..=4,
+            option: Some("tz"),
+            kind: Kind::Value(
+                |v, tz| {
+                    let (length, time) =
+                        (Length::of(&text_at(v, 2))?, v.get(3).map_or("short".into(), |time| text(time)));
+                    let time = Length::of(&time)?;
+                    date::written(v[0], tz, |at| locale::datetime(at, &text_at(v, 1), length, time))
+                },
+                All,
+            ),
+        },
         spec("first", "{{first items}}", 1, 1, Little, |v, _| Ok(end(v[0], true))),
         spec("last", "{{last items}}", 1, 1, Little, |v, _| Ok(end(v[0], false))),
         spec("length", "{{length items}}", 1, 1, Little, |v, _| Ok(json!(length(v[0]).unwrap_or(0)))),
@@ -149,6 +196,11 @@ pub(super) fn text(value: &Value) -> String {
         Value::Null => String::new(),
         value => value.to_string(),
     }
+}
+
+/// A value that may be left out, as text.
+fn text_at(values: &[&Value], index: usize) -> String {
+    values.get(index).map_or_else(String::new, |value| text(value))
 }
 
 fn number(value: &Value) -> Result<f64, String> {

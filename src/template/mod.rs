@@ -20,22 +20,27 @@ mod language;
 mod layout;
 mod line;
 mod liquid;
+mod locale;
 mod markdown;
 mod mjml;
 pub mod page;
 mod partial;
 mod parts;
 mod patchwork;
+mod phrases;
 mod plain;
 pub mod scope;
 mod settings;
 mod source;
+mod speech;
 mod tags;
 pub mod tracking;
+mod untranslated;
 mod visual;
 mod wording;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ::handlebars::Context;
 use serde_json::{Map, Value};
@@ -50,7 +55,9 @@ use self::feed::InApp;
 
 pub use self::error::RenderError;
 pub use self::parts::Parts;
+pub use self::phrases::Phrases;
 pub use self::scope::Scope;
+pub use self::untranslated::untranslated;
 
 /// Every template of one workflow, parsed.
 #[derive(Debug)]
@@ -58,13 +65,15 @@ pub struct Compiled {
     emails: HashMap<String, Email>,
     in_apps: HashMap<String, InApp>,
     settings: HashMap<String, settings::Parsed>,
+    phrases: Arc<Phrases>,
 }
 
 impl Compiled {
     /// Parses all templates of `workflow`, which name `parts`, and finds all that is wrong with them.
     pub fn new(workflow: &Workflow, parts: &Parts) -> Result<Self, Vec<Fault>> {
         let file = format!("{}/workflow.json", workflow.key);
-        let mut compiled = Self { emails: HashMap::new(), in_apps: HashMap::new(), settings: HashMap::new() };
+        let mut compiled =
+            Self { emails: HashMap::new(), in_apps: HashMap::new(), settings: HashMap::new(), phrases: Arc::default() };
         let mut faults = Vec::new();
         for step in &workflow.steps {
             let mut complain = |field: &str, complaint: Complaint| {
@@ -99,8 +108,14 @@ impl Compiled {
         if faults.is_empty() { Ok(compiled) } else { Err(faults) }
     }
 
+    /// The same, with what its templates can say in other languages.
+    pub fn speaking(self, phrases: Arc<Phrases>) -> Self {
+        Self { phrases, ..self }
+    }
+
     /// Renders the email of a step with a scope (see `Scope::to_value`).
     pub fn email(&self, step_ref: &str, scope: Value) -> Result<EmailContent, RenderError> {
+        let _spoken = speech::to(&self.phrases, &scope);
         let name = format!("steps.{step_ref}");
         match self.emails.get(step_ref) {
             Some(email) => email.render(&name, scope),
@@ -110,6 +125,7 @@ impl Compiled {
 
     /// Renders the settings of a step with a scope (see `Scope::to_value`); none if it has none.
     pub fn settings(&self, step_ref: &str, scope: &Value) -> Result<Map<String, Value>, RenderError> {
+        let _spoken = speech::to(&self.phrases, scope);
         match self.settings.get(step_ref) {
             Some(settings) => settings.render(&format!("steps.{step_ref}"), &Context::from(scope.clone())),
             None => Ok(Map::new()),
@@ -118,6 +134,7 @@ impl Compiled {
 
     /// Renders the feed item of a step with a scope (see `Scope::to_value`).
     pub fn in_app(&self, step_ref: &str, mut scope: Value) -> Result<Vec<Block>, RenderError> {
+        let _spoken = speech::to(&self.phrases, &scope);
         let name = format!("steps.{step_ref}");
         match self.in_apps.get(step_ref) {
             Some(in_app) => {

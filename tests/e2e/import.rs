@@ -179,3 +179,41 @@ async fn a_folder_that_is_not_knocks_is_said_to_be_none() {
     let (_, _, said) = import(folder.path(), Path::new("."), &[]).await;
     assert!(said.contains("leads out of the folder"), "{said}");
 }
+
+#[tokio::test]
+async fn translations_are_imported_and_speak_the_language_of_the_recipient() {
+    let folder = folder();
+    let from = folder.path().join("knock");
+    let greets = WORKFLOW.replace("Hello {{ recipient.name }}", "{{ \\\"greeting\\\" | t: name: recipient.name }}");
+    write(
+        &from,
+        &[
+            ("workflows/hello/workflow.json", &greets),
+            ("workflows/hello/email_1/html_body.html", "<p>{{ \"no.such\" | t }}</p>"),
+            ("translations/en/en.json", r#"{"greeting": "Hello {{ name }}"}"#),
+            ("translations/fr/fr.json", r#"{"greeting": "Bonjour {{ name }}"}"#),
+            ("translations/de/de.json", r#"{"greeting": ["Hallo"]}"#),
+        ],
+    );
+    let (code, said, _) = import(folder.path(), &from, &[]).await;
+    assert_eq!(code, 0);
+    for line in [
+        "taken        translations/fr\n",
+        "unsupported  translations/de/de.json:1: \"greeting\": is neither a text nor an object of texts",
+        "unsupported  workflows/hello/email_1/html_body.html:1: steps[0].template.html_body: line 1, column 4: \
+         the key \"no.such\" has no text in en, so the key is sent",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    fs::remove_dir_all(folder.path().join("config/translations/de")).unwrap();
+    let (code, said, stderr) = run(belfry(folder.path(), &["workflow", "validate"])).await;
+    assert!(
+        code == 0 && said.contains("note: hello/workflow.json steps[0].template.html_body: line 1"),
+        "{said}{stderr}"
+    );
+    for (locale, expected) in [("fr-BE", "Bonjour Ann"), ("nl", "Hello Ann")] {
+        let to = format!(r#"{{"id": "u1", "name": "Ann", "locale": "{locale}"}}"#);
+        let (_, said, stderr) = run(belfry(folder.path(), &["workflow", "preview", "hello", "--to", &to])).await;
+        assert!(said.contains(expected) && said.contains("<p>no.such</p>"), "{said}{stderr}");
+    }
+}

@@ -103,6 +103,9 @@ fn check(taken: &[Resource], mut config: Config) -> Result<(CheckedWorkflows, BT
     let stage = tempfile::tempdir().context("a temporary folder is needed to read the workflows in")?;
     write(taken, stage.path(), false)?;
     config.workflows.dir = stage.path().join(Kind::Workflow.folder());
+    config.workflows.layouts_dir = stage.path().join(Kind::Layout.folder());
+    config.workflows.partials_dir = stage.path().join(Kind::Partial.folder());
+    config.workflows.translations_dir = stage.path().join(Kind::Translation.folder());
     fs::create_dir_all(&config.workflows.dir)?;
     let (workflows, _) = workflow_dir::read(&config.workflows.dir);
     let missing = stand_in::missing(&config, &workflows);

@@ -36,6 +36,7 @@ impl Report {
         for (resource, taken) in found.iter().zip(taken) {
             match resource.kind {
                 Kind::Workflow => report.workflow(resource, taken, checked),
+                Kind::Layout | Kind::Partial | Kind::Translation => report.shared(resource, checked),
                 kind => report.add(
                     Verdict::Unsupported,
                     format!("{}: {} are kept, but have no effect in this version", resource.place(), kind.folder()),
@@ -52,6 +53,18 @@ impl Report {
 
     fn add(&mut self, verdict: Verdict, text: String) {
         self.lines.push(Line { verdict, text });
+    }
+
+    /// What workflows share: it is taken unless something is wrong with it.
+    fn shared(&mut self, resource: &Resource, checked: &CheckedWorkflows) {
+        let place = resource.place();
+        let faults: Vec<&Fault> = checked.faults.iter().filter(|fault| is_of(fault, &place)).collect();
+        if faults.is_empty() {
+            self.add(Verdict::Taken, place);
+        }
+        for fault in faults {
+            self.add(Verdict::Unsupported, located(resource, fault));
+        }
     }
 
     fn workflow(&mut self, resource: &Resource, taken: &Resource, checked: &CheckedWorkflows) {
@@ -94,7 +107,8 @@ fn is_of(fault: &Fault, key: &str) -> bool {
 
 /// A finding with its file and line: `workflows/invite/email_1/body.md:3: there is no filter `x`. Did you mean ..`.
 fn located(resource: &Resource, fault: &Fault) -> String {
-    let file = fault.file.strip_prefix(&resource.key).and_then(|file| file.strip_prefix('/')).unwrap_or("");
+    let inside = fault.file.strip_prefix(&format!("{}/", resource.kind.folder())).unwrap_or(&fault.file);
+    let file = inside.strip_prefix(&resource.key).and_then(|file| file.strip_prefix('/')).unwrap_or("");
     let Fault { path, problem, fix, .. } = fault;
     let (file, line) = place(resource, file, path);
     // A finding inside a template says where in it.

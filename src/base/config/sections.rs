@@ -128,6 +128,10 @@ pub struct Workflows {
     pub layouts_dir: PathBuf,
     /// The directory with `<key>/partial.json`.
     pub partials_dir: PathBuf,
+    /// The directory with `<locale>/<locale>.json`.
+    pub translations_dir: PathBuf,
+    /// The locale of those who say nothing.
+    pub default_locale: String,
     /// The language of templates that do not name one.
     pub template_engine: TemplateEngine,
 }
@@ -138,7 +142,9 @@ impl Workflows {
         Self {
             layouts_dir: section.get_or("layouts_dir", dir.with_file_name("layouts")),
             partials_dir: section.get_or("partials_dir", dir.with_file_name("partials")),
+            translations_dir: section.get_or("translations_dir", dir.with_file_name("translations")),
             dir,
+            default_locale: section.get_or("default_locale", "en".to_owned()),
             template_engine: section.get_or("template_engine", TemplateEngine::Handlebars),
         }
     }

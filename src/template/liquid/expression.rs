@@ -134,12 +134,6 @@ pub(super) fn expression(words: &mut Words<'_>) -> Result<Expression, Complaint>
     while words.take("|") {
         filters.push(call(words)?);
     }
-    let untranslated =
-        |pair: &[Call]| pair[0].filter.name == "t" && pair.get(1).is_none_or(|next| next.filter.name != "default");
-    if let Some(index) = (0..filters.len()).find(|index| untranslated(&filters[*index..])) {
-        let fix = "Say what is sent instead: {{ \"greeting\" | t | default: \"Hello\" }}.";
-        return Err(words.complaint_at(filters[index].at, "translations are not in this version", fix));
-    }
     Ok(Expression { first, joined, filters, at, cost })
 }
 
@@ -276,7 +270,8 @@ fn call(words: &mut Words<'_>) -> Result<Call, Complaint> {
         let problem = format!("`{}` does not take {} values", filter.name, args.len());
         return Err(words.complaint_at(at, problem, usage()));
     }
-    if let Some((label, _)) = named.iter().find(|(label, _)| !filter.options.contains(&label.as_str())) {
+    let is_known = |label: &str| filter.options == filter::ANY || filter.options.contains(&label);
+    if let Some((label, _)) = named.iter().find(|(label, _)| !is_known(label)) {
         let problem = format!("`{}` has no option `{label}:`", filter.name);
         return Err(words.complaint_at(at, problem, usage()));
     }

@@ -16,6 +16,10 @@ use super::{Content, Placed, Template};
 use crate::template::budget::{BoundedText, Budget, EMAIL_BYTES, Limit};
 use crate::template::error::{Cause, Position, RenderError};
 use crate::template::partial::Partial;
+use crate::template::speech;
+
+/// The namespace of texts that templates hold themselves, between `t` and `endt`.
+const SYSTEM: &str = "system";
 
 /// One rendering.
 pub(super) struct Interpreter<'s, 'b> {
@@ -36,6 +40,8 @@ pub(super) struct Interpreter<'s, 'b> {
     /// Where the last loop over each list ended.
     ends: HashMap<&'s str, usize>,
     cycles: HashMap<String, usize>,
+    /// A translation is rendered: what it says is not translated again.
+    is_translation: bool,
 }
 
 /// Whether a block ran to its end.
@@ -60,6 +66,7 @@ impl<'s, 'b> Interpreter<'s, 'b> {
             placed: 0..0,
             ends: HashMap::new(),
             cycles: HashMap::new(),
+            is_translation: false,
         }
     }
 
@@ -161,6 +168,10 @@ impl<'s, 'b> Interpreter<'s, 'b> {
             Node::Render { partial, given, at } => {
                 self.at = *at;
                 self.partial(partial, given)?;
+            }
+            Node::Translated { key, given, body, at } => {
+                self.at = *at;
+                return self.translated(key, given, body);
             }
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
@@ -307,12 +318,61 @@ impl<'s, 'b> Interpreter<'s, 'b> {
         }
     }
 
+    /// A text in the words of its translation, with all names that are known here and what it is given.
+    fn translated(&mut self, key: &str, given: &'s [(String, Operand)], body: &'s [Node]) -> Result<Flow, RenderError> {
+        for (name, value) in given {
+            let value = self.operand(value);
+            self.names.enter(name, value);
+        }
+        let speech = speech::current();
+        let count = given.iter().find(|(name, _)| name == "count").map(|(_, count)| self.operand(count));
+        let found = speech.find(&format!("{SYSTEM}:{key}"), count.and_then(|count| filter::number(&count).ok()));
+        let flow = match found.filter(|_| !self.is_translation) {
+            Some(phrase) => {
+                let text = self.phrase(phrase, self.names.clone())?;
+                self.write(&text).map(|()| Flow::On)
+            }
+            None => self.block(body),
+        };
+        given.iter().for_each(|_| self.names.leave());
+        flow
+    }
+
+    /// What a key says in the language of the message, with what it is given; nil if nothing.
+    fn translation(&self, key: &Val<'s>, given: &[(&'s str, Val<'s>)]) -> Result<Val<'s>, RenderError> {
+        if self.is_translation {
+            return Ok(Val::Nil);
+        }
+        let key = self.pay(|budget| key.to_text(budget).map(Cow::into_owned))?;
+        let count = given.iter().find(|(name, _)| *name == "count").and_then(|(_, count)| filter::number(count).ok());
+        let speech = speech::current();
+        let Some(phrase) = speech.find(&key, count) else { return Ok(Val::Nil) };
+        let mut names = Names::new(&Value::Null);
+        given.iter().for_each(|(name, value)| names.assign(name, value.clone()));
+        let text = self.phrase(phrase, names)?;
+        self.pay(|budget| Val::text(text, budget))
+    }
+
+    /// Renders a translation where the interpreter is.
+    fn phrase<'p>(&self, phrase: &'p Template, names: Names<'p>) -> Result<String, RenderError>
+    where
+        's: 'p,
+    {
+        let inner = Interpreter::new(phrase, self.label, &Value::Null, self.budget);
+        Ok(Interpreter { names, is_translation: true, ..inner }.run()?.text)
+    }
+
     fn expression(&mut self, expression: &'s Expression) -> Result<Val<'s>, RenderError> {
         self.at = expression.at;
         self.pay(|budget| budget.take(expression.cost))?;
         let mut value = self.joined(expression)?;
-        for call in &expression.filters {
-            value = self.call(call, value)?;
+        for (index, call) in expression.filters.iter().enumerate() {
+            let is_last = index + 1 == expression.filters.len();
+            value = match self.call(call, value.clone())? {
+                // A key that nobody translated stands for itself, unless something else is said to.
+                Val::Nil if is_last && call.filter.name == filter::TRANSLATION => value,
+                value => value,
+            };
         }
         Ok(value)
     }
@@ -387,6 +447,9 @@ impl<'s, 'b> Interpreter<'s, 'b> {
         self.pay(|budget| budget.take(call.cost))?;
         let args: Vec<_> = call.args.iter().map(|arg| self.operand(arg)).collect();
         let named: Vec<_> = call.named.iter().map(|(name, arg)| (name.as_str(), self.operand(arg))).collect();
+        if call.filter.name == filter::TRANSLATION {
+            return self.translation(&input, &named);
+        }
         let now = self.names.get("timestamp");
         let input = filter::Call { input, args: &args, named: &named, budget: self.budget, now };
         (call.filter.run)(&input).map_err(|refusal| self.refuse(call.filter.name, refusal))

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::value::Val;
 
+#[derive(Clone)]
 pub(super) struct Names<'s> {
     loops: Vec<(&'s str, Val<'s>)>,
     assigned: HashMap<&'s str, Val<'s>>,

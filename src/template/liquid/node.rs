@@ -39,6 +39,14 @@ pub(super) enum Node {
         given: Vec<(String, Operand)>,
         at: usize,
     },
+    /// What the translators made of a text, else the text.
+    Translated {
+        /// The text as it is written: the key of its translation.
+        key: String,
+        given: Vec<(String, Operand)>,
+        body: Block,
+        at: usize,
+    },
     Break,
     Continue,
     /// The values in turn; `group` tells cycles apart.

@@ -28,7 +28,7 @@ const TAGS: [(&str, &str); 18] = [
     ("liquid", "{% liquid .. %} with a tag on each line"),
     ("raw", "{% raw %}..{% endraw %}"),
     ("render", "{% render \"card\", title: data.title %}"),
-    ("t", "{% t %}..{% endt %}"),
+    ("t", "{% t name: value %}..{% endt %}"),
     ("tablerow", "{% tablerow item in items cols:2 %}..{% endtablerow %}"),
     ("unless", "{% unless value %}..{% else %}..{% endunless %}"),
 ];
@@ -146,12 +146,7 @@ impl<'t> Parser<'t> {
             "if" | "unless" => self.arms(name, at, rest)?,
             "case" => self.case(name, at, rest)?,
             "for" | "tablerow" => self.repeat(name, at, rest)?,
-            "t" => {
-                self.nothing(rest)?;
-                let (body, _) = self.block(Some(&Opened { name, at, ends: &["endt"] }))?;
-                nodes.extend(body);
-                None
-            }
+            "t" => self.translated(name, at, rest)?,
             _ => return self.unknown(name, at, outer),
         };
         nodes.extend(node);
@@ -174,6 +169,18 @@ impl<'t> Parser<'t> {
         })?;
         let (body, _) = self.block(Some(&Opened { name, at, ends: &["endcapture"] }))?;
         Ok(target.map(|name| Node::Capture { name, body }))
+    }
+
+    /// A text that translators may have put into other words.
+    fn translated(&mut self, name: &'t str, at: usize, rest: &Range<usize>) -> Result<Option<Node>, Complaint> {
+        let given = self.inside(rest, |words| given(words, "t"))?;
+        let (body, ended) = self.block(Some(&Opened { name, at, ends: &["endt"] }))?;
+        // From behind the delimiter of the opening tag to that of the closing one.
+        let source = self.source;
+        let start = source[rest.end..].find("%}").map_or(source.len(), |length| rest.end + length + 2);
+        let end = ended.and_then(|ended| source[..ended.rest.start].rfind("{%")).unwrap_or(0);
+        let key = source.get(start..end).unwrap_or_default().trim().to_owned();
+        Ok(given.map(|given| Node::Translated { key, given, body, at }))
     }
 
     fn arms(&mut self, name: &'t str, at: usize, rest: &Range<usize>) -> Result<Option<Node>, Complaint> {
@@ -319,16 +326,19 @@ fn render(words: &mut Words<'_>, partials: &Partials) -> Result<Node, Complaint>
     };
     words.next();
     let partial = partials.find(&key).map_err(|(problem, fix)| words.complaint_at(at, problem, fix))?;
-    let mut given = Vec::new();
-    loop {
-        words.take(",");
-        match words.take_label(":") {
-            Some(label) => given.push((label.to_owned(), single(words)?)),
-            None => break,
-        }
-    }
-    words.end(usage("render"))?;
+    words.take(",");
+    let given = given(words, "render")?;
     Ok(Node::Render { partial: partial.clone(), given, at })
+}
+
+/// The values that a tag is given by name.
+fn given(words: &mut Words<'_>, tag: &str) -> Result<Vec<(String, Operand)>, Complaint> {
+    let mut given = Vec::new();
+    while let Some(label) = words.take_label(":") {
+        given.push((label.to_owned(), single(words)?));
+        words.take(",");
+    }
+    words.end(usage(tag)).map(|()| given)
 }
 
 fn cycle(words: &mut Words<'_>) -> Result<Node, Complaint> {

@@ -292,8 +292,8 @@ fn what_does_not_exist_is_found_when_loading() {
             "line 1, column 4: there is no tag `include`. Use {% render \"card\", title: data.title %}, and name what the partial needs.",
         ),
         (
-            "{{ 'a' | t }}",
-            "line 1, column 10: translations are not in this version. Say what is sent instead: {{ \"greeting\" | t | default: \"Hello\" }}.",
+            "{{ 'a' | t: 1 }}",
+            "line 1, column 10: `t` does not take 1 values. Use it as {{ \"greeting\" | t: name: recipient.name }}.",
         ),
         ("{% %}", "line 1, column 4: a tag has no name. Write {{ value }} to print a value."),
         (

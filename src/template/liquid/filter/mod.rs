@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::value::{ITEM_BYTES, Val, items};
 use crate::template::budget::{BoundedText, Budget, EMAIL_BYTES, Limit};
+use crate::template::locale::{self, Length};
 use crate::template::{markdown, wording};
 
 pub(super) use self::number::number;
@@ -73,6 +74,11 @@ const fn filter(name: &'static str, usage: &'static str, least: usize, most: usi
     Filter { name, usage, takes: least..=most, options: &[], run }
 }
 
+/// The filter that translates.
+pub(super) const TRANSLATION: &str = "t";
+/// The options of a filter that takes values by any name.
+pub(super) const ANY: &[&str] = &["*"];
+
 /// Every filter.
 pub(super) static ALL: &[Filter] = &[
     // Any value.
@@ -103,11 +109,11 @@ pub(super) static ALL: &[Filter] = &[
     }),
     filter("size", "{{ items | size }}", 0, 0, |call| Ok(number::whole(call.input.size().unwrap_or(0)))),
     Filter {
-        name: "t",
-        usage: "{{ \"greeting\" | t | default: \"Hello\" }}",
+        name: TRANSLATION,
+        usage: "{{ \"greeting\" | t: name: recipient.name }}",
         takes: 0..=0,
-        options: &["name", "count"],
-        // Without translations every key is missing, and a missing one is nothing.
+        options: ANY,
+        // The interpreter renders translations: they are templates.
         run: |_| Ok(Val::Nil),
     },
     // Texts.
@@ -202,6 +208,15 @@ pub(super) static ALL: &[Filter] = &[
     filter("ceil", "{{ rate | ceil }}", 0, 0, |call| number::integer(number(&call.input)?.ceil())),
     filter("floor", "{{ rate | floor }}", 0, 0, |call| number::integer(number(&call.input)?.floor())),
     filter("round", "{{ rate | round: 2 }}", 0, 1, number::round),
+    filter("format_number", "{{ total | format_number: \"de\" }}", 0, 1, |call| {
+        call.made(locale::number(number(&call.input)?, &call.arg_text(0)?)?)
+    }),
+    filter("currency", "{{ price | currency: \"EUR\", \"de\" }}", 0, 2, |call| {
+        call.made(locale::currency(number(&call.input)?, &call.arg_text(0)?, &call.arg_text(1)?, false)?)
+    }),
+    filter("rounded_currency", "{{ price | rounded_currency: \"EUR\", \"de\" }}", 0, 2, |call| {
+        call.made(locale::currency(number(&call.input)?, &call.arg_text(0)?, &call.arg_text(1)?, true)?)
+    }),
     // Lists.
     filter("first", "{{ items | first }}", 0, 0, |call| Ok(list::end(&call.input, true))),
     filter("last", "{{ items | last }}", 0, 0, |call| Ok(list::end(&call.input, false))),
@@ -249,6 +264,21 @@ pub(super) static ALL: &[Filter] = &[
     // Times.
     filter("date", "{{ due | date: \"%b %-d, %Y\", \"Europe/Berlin\" }}", 0, 2, time::date),
     filter("timezone", "{{ timestamp | timezone: \"Europe/Berlin\" | date: \"%H:%M\" }}", 1, 1, time::timezone),
+    filter("format_date_in_locale", "{{ due | format_date_in_locale: \"fr\", \"long\" }}", 0, 2, |call| {
+        time::in_locale(call, |at| Ok(locale::date(at, &call.arg_text(0)?, Length::of(&call.arg_text(1)?)?)?))
+    }),
+    filter(
+        "format_datetime_in_locale",
+        "{{ due | format_datetime_in_locale: \"fr\", \"long\", \"short\" }}",
+        0,
+        3,
+        |call| {
+            time::in_locale(call, |at| {
+                let time = Length::of(&call.text_or(2, "short")?)?;
+                Ok(locale::datetime(at, &call.arg_text(0)?, Length::of(&call.arg_text(1)?)?, time)?)
+            })
+        },
+    ),
 ];
 
 /// The filter of this name.

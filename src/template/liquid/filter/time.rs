@@ -23,6 +23,17 @@ pub(super) fn timezone<'s>(call: &Call<'_, 's>) -> Answer<'s> {
     Ok(read(call, zone).map_or(call.input.clone(), |at| Val::Moment(Rc::new(at))))
 }
 
+/// The input's time as `write` writes it; what is no time stays as it is.
+pub(super) fn in_locale<'s>(
+    call: &Call<'_, 's>,
+    write: impl FnOnce(&ZonedDateTime) -> Result<String, Refusal>,
+) -> Answer<'s> {
+    match read(call, None) {
+        Some(at) => call.made(write(&at)?),
+        None => Ok(call.input.clone()),
+    }
+}
+
 fn zone(call: &Call<'_, '_>, arg: usize) -> Result<Option<TimeZone>, Refusal> {
     let name = call.arg_text(arg)?;
     Ok(if name.is_empty() { None } else { Some(date::zone(Some(&name))?) })
