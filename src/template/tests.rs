@@ -91,7 +91,7 @@ fn an_invite_is_rendered_in_the_default_layout_as_html_and_text() {
         assert!(rendered.html.contains(part), "{part} in {}", rendered.html);
     }
     assert!(rendered.html.contains("<title>Ann &amp; Co invited you to Apollo</title>"));
-    assert!(rendered.html.contains("Sent by Acme &lt;Inc&gt;</td>"));
+    assert!(rendered.html.contains("Sent by Acme &lt;Inc&gt;</div>"));
     assert!(!rendered.html.contains("{{"));
     assert_eq!(
         rendered.text,

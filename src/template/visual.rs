@@ -27,11 +27,15 @@ pub(super) fn style_sheet(dark_primary: &str, dark_contrast: &str) -> String {
         "<style>\n\
          .block-button {{ text-decoration: none; }}\n\
          .block-image img {{ max-width: 100%; height: auto; border: 0; }}\n\
-         @media (max-width: 480px) {{\n  .block-column {{ display: block !important; width: 100% !important; padding-left: 0 !important; }}\n}}\n\
+         @media (max-width: 480px) {{\n  \
+         td.block-column {{ display: block !important; width: 100% !important; padding-left: 0 !important; }}\n\
+         }}\n\
          @media (prefers-color-scheme: dark) {{\n  \
-         .block-button--primary, .block-button--primary a {{ background-color: {dark_primary} !important; color: {dark_contrast} !important; border-color: {dark_primary} !important; }}\n  \
-         .block-button--primary-outline a {{ color: {dark_primary} !important; }}\n  \
-         .block-button--primary-outline {{ border-color: {dark_primary} !important; }}\n}}\n\
+         td.block-button--primary, td.block-button--primary a.block-button {{ background-color: {dark_primary} !important; \
+         color: {dark_contrast} !important; border-color: {dark_primary} !important; }}\n  \
+         td.block-button--primary-outline {{ border-color: {dark_primary} !important; }}\n  \
+         td.block-button--primary-outline a.block-button {{ color: {dark_primary} !important; }}\n\
+         }}\n\
          </style>\n"
     )
 }
