@@ -13,9 +13,9 @@ use tempfile::NamedTempFile;
 
 use super::client::Client;
 use super::place::Folder;
-use super::{open_files, server};
+use super::{dkim, open_files, server};
 use crate::base::clock::{Clock, Stopwatch, Timestamp, sleep};
-use crate::base::config::{Config, Provider, SmtpSettings, Tls};
+use crate::base::config::{Channel, Config, Provider, SmtpSettings, Tls};
 use crate::delivery::email::{Limits, Smtp};
 use crate::store::backup::{self, require_room};
 use crate::store::{OpenError, file};
@@ -119,6 +119,7 @@ async fn all(config: &Config, no_network: bool) -> Vec<Finding> {
     findings.push(open_file_limit(config.http.max_sockets));
     findings.extend(workflows(config));
     for channel in &config.channels {
+        findings.extend(signing(channel));
         if let Provider::Smtp(settings) = &channel.provider {
             findings.push(mail_server(&channel.key, settings, config, no_network).await);
         }
@@ -309,6 +310,20 @@ fn workflows(config: &Config) -> Vec<Finding> {
         count => Some(ok("workflows", format!("{count} are valid"))),
     };
     valid.into_iter().chain(faults).collect()
+}
+
+/// Whether the mail of an email channel can be signed. Whether the record is in DNS is not looked at.
+fn signing(channel: &Channel) -> Option<Finding> {
+    let found = match dkim::signer(channel) {
+        Ok(None) => return None,
+        Ok(Some(signer)) => {
+            ok("dkim", format!("channel `{}` signs with the key of {}", channel.key, signer.record().0))
+        }
+        Err(error) => {
+            fail("dkim", format!("{error:#}"), "Name a readable private key; `openssl genrsa 2048` makes one.")
+        }
+    };
+    Some(found)
 }
 
 /// Whether the mail server lets us in. Nothing is sent.

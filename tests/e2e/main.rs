@@ -7,6 +7,7 @@ mod batch;
 mod cli;
 mod cors;
 mod demo;
+mod dkim;
 mod doctor;
 mod explain;
 mod fairness;

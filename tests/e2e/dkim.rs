@@ -1,0 +1,59 @@
+//! DKIM from outside: what is published, what is signed, and keys that are none. That a signature holds is for another's
+//! verifier to say: `tests/sdk/dkim.test.js`.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::server::{Setup, belfry, run};
+use crate::smtp::SmtpServer;
+
+/// An Ed25519 key as openssl writes it.
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+                   MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+                   -----END PRIVATE KEY-----\n";
+
+fn signing(setup: Setup) -> Setup {
+    setup.set_email("dkim_selector", "belfry").set_email("dkim_private_key", "dkim.pem")
+}
+
+#[tokio::test]
+async fn mail_is_signed_alike_over_retries_and_the_record_to_publish_is_printed() {
+    let smtp = SmtpServer::start();
+    let setup = signing(Setup::new().smtp(&smtp));
+    fs::write(setup.path("dkim.pem"), KEY).unwrap();
+    let server = setup.start().await;
+    server.trigger("note", json!({"recipients": ["ann@x.test"]})).await;
+    server.settle().await;
+    let mail = smtp.mails().pop().unwrap();
+    assert_eq!(mail.headers()[0].0, "DKIM-Signature", "it goes before all that it signs");
+    let signature = mail.header("DKIM-Signature");
+    assert!(signature.contains("a=ed25519-sha256; c=relaxed/relaxed; d=acme.test; s=belfry;"), "{signature}");
+    let (code, printed, _) = run(belfry(&server.setup.path(""), &["config", "check"])).await;
+    let record =
+        "# belfry._domainkey.acme.test. IN TXT \"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"";
+    assert!(code == 0 && printed.contains(record), "{printed}");
+    assert!(toml::from_str::<toml::Table>(&printed).is_ok(), "it is still a configuration");
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_used_is_named_before_anything_starts() {
+    let setup = signing(Setup::new());
+    drop(setup.command());
+    let place = "channel `email`: dkim_private_key: dkim.pem";
+    for (content, problem) in [(None, "cannot be read"), (Some("no key"), "is not a private key in PEM form")] {
+        if let Some(content) = content {
+            fs::write(setup.path("dkim.pem"), content).unwrap();
+        }
+        for arguments in [&["config", "check"][..], &["serve"], &["doctor", "--no-network"]] {
+            let (code, said, complaint) = run(belfry(&setup.path(""), arguments)).await;
+            assert_eq!(code, 1, "{arguments:?}: {said}{complaint}");
+            let all = format!("{said}{complaint}");
+            assert!(all.contains(place) && all.contains(problem), "{arguments:?}: {all}");
+        }
+    }
+    let setup = signing(Setup::new()).set_email("dkim_domain", "elsewhere.test");
+    drop(setup.command());
+    let (code, _, complaint) = run(belfry(&setup.path(""), &["config", "check"])).await;
+    assert!(code == 1 && complaint.contains("dkim_domain: not the domain of `from`"), "{complaint}");
+}
