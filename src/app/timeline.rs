@@ -9,17 +9,14 @@ const INDENT: &str = "                      ";
 pub fn timeline(run: &Value) -> String {
     let mut lines = head(run);
     lines.push(String::new());
-    let mut shown: Option<&str> = None;
+    let mut shown = None;
     for event in list(&run["events"]) {
         let step = event["step_ref"].as_str();
-        let first = step.is_none() || step != shown;
-        shown = step;
-        if first {
-            lines.push(format!(
-                "{}  {}",
-                time(&event["inserted_at"]),
-                step.map_or("the run".into(), |step| title(run, step))
-            ));
+        let at = time(&event["inserted_at"]);
+        let place = Some((step, at.clone()));
+        if shown != place {
+            lines.push(format!("{at}  {}", step.map_or("the run".into(), |step| title(run, step))));
+            shown = place;
         }
         lines.push(format!("{INDENT}  {}", text(&event["summary"])));
         lines.extend(list(&event["details"]).iter().map(|line| format!("{INDENT}    {}", text(line))));

@@ -28,7 +28,7 @@ async fn all_decisions_are_told_as_they_would_be_and_nothing_is_stored_or_sent()
     let server = Setup::new().workflow("asks", &steps).start().await;
     server.put("/v1/users/ann", json!({"email": "ann@x.test", "plan": "pro"})).await;
     server.put("/v1/users/ann/preferences/default", json!({"channel_types": {"in_app_feed": false}})).await;
-    std::fs::write(server.setup.path("data.json"), r#"{"n": 7, "plan": "pro"}"#).unwrap();
+    std::fs::write(server.setup.path("data.json"), r#"{"n": 7, "plan": "pro", "text": "Hello"}"#).unwrap();
 
     let told = explain(&server, &["asks", "--to", "ann", "--data", "@data.json"]).await;
     for expected in [
@@ -36,9 +36,9 @@ async fn all_decisions_are_told_as_they_would_be_and_nothing_is_stored_or_sent()
         "no: channel_types.in_app_feed in the recipient's default preferences",
         "yes: recipient.plan is \"pro\", asked is equal_to data.plan, which is \"pro\"",
         "subject: First 7",
-        "| First 7",
+        "| Hello",
         "step_2 (delay)",
-        "no: refs.step_1.engagement_status is [], asked is contains $message.seen",
+        "no: refs.step_1.engagement_status is [], asked is contains \"$message.seen\"",
         "the run has come to its end",
         "step_0  no message: skipped: the recipient's preferences",
         "step_1  message: email to ann@x.test",
