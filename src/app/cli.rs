@@ -21,6 +21,7 @@ use super::suppressions_command::{self, SuppressionsCommand};
 use super::timeline::{person, timeline};
 use super::{demo, dkim, logging, serve, server, stand_in, workflow_dir};
 use crate::base::config::{Config, LogLevel, Overrides};
+use crate::model::fault::Fault;
 
 /// The file that is read when no other is named.
 const DEFAULT_FILE: &str = "belfry.toml";
@@ -225,6 +226,8 @@ enum WorkflowCommand {
     /// Example: belfry workflow preview account-invite --step email_1 --to '{"id": "u1", "name": "Ada"}' --data @invite.json
     #[command(verbatim_doc_comment)]
     Preview(PreviewArgs),
+    /// Have a running server publish its directory of workflows again; tell what it did, and every fault
+    Reload(ServerAddress),
 }
 
 #[derive(Subcommand)]
@@ -302,6 +305,7 @@ pub fn run() -> Result<()> {
         }
         Command::Workflow(WorkflowCommand::Validate { dir, config }) => server::validate(&without_server(dir, config)?),
         Command::Workflow(WorkflowCommand::Preview(args)) => preview(args),
+        Command::Workflow(WorkflowCommand::Reload(server)) => block_on(reload(server)),
         Command::Import(ImportCommand::Knock(args)) => import::knock(&args),
     }
 }
@@ -416,6 +420,26 @@ async fn cancel(args: CancelArgs) -> Result<()> {
     }
     println!("{}", client(&args.server)?.cancel(&args.workflow, &body).await?);
     Ok(())
+}
+
+async fn reload(server: ServerAddress) -> Result<()> {
+    let done = client(&server)?.call(Method::POST, "/admin/workflows/reload", None).await?;
+    let list = |name: &str| done[name].as_array().cloned().unwrap_or_default();
+    for workflow in list("published") {
+        println!("published {}", workflow["key"].as_str().unwrap_or_default());
+    }
+    for key in list("removed") {
+        println!("removed {}", key.as_str().unwrap_or_default());
+    }
+    println!("{} unchanged", list("unchanged").len());
+    let faults: Vec<Fault> = list("faults").iter().map(fault).collect();
+    faults.iter().for_each(|fault| println!("fault: {fault}"));
+    if faults.is_empty() { Ok(()) } else { bail!("not everything is published: what is faulty stays as it was") }
+}
+
+fn fault(told: &Value) -> Fault {
+    let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    Fault { file: text("file"), path: text("path"), problem: text("problem"), fix: text("fix") }
 }
 
 fn client(server: &ServerAddress) -> Result<Client> {

@@ -27,3 +27,4 @@ pub mod suppressions_command;
 mod timeline;
 pub mod watchdog;
 pub mod workflow_dir;
+mod workflow_watch;

@@ -6,12 +6,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::exit_code;
 use super::keys::DevKeys;
 use super::server::{self, Running, Workflows};
-use super::{signing_key, stand_in, workflow_dir};
+use super::{signing_key, stand_in, workflow_dir, workflow_watch};
 use crate::base::config::{Config, Secret};
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(config: Config) -> Result<()> {
     let signals = Signals::new()?;
+    let hangups = signal(SignalKind::hangup())?;
     let running = server::start(&config, Workflows::Directory).await?;
     println!("Belfry listens on {}", running.url);
     if let Some(key) = &running.shown.secret {
@@ -34,6 +35,7 @@ pub async fn serve(config: Config) -> Result<()> {
             "server.dev is on: whoever reaches this server triggers workflows, reads mail and moves its clock"
         );
     }
+    workflow_watch::upon_hangup(running.engine(), hangups);
     until_ended(running, signals).await
 }
 
@@ -55,6 +57,7 @@ fn security(config: &Config) -> &'static str {
 /// Serves with all defaults: captured mail, a clock that can be advanced, keys that are shown at every start.
 pub async fn dev(mut config: Config) -> Result<()> {
     let signals = Signals::new()?;
+    let hangups = signal(SignalKind::hangup())?;
     let keys = DevKeys::load_or_create(&config.server.data_dir)?;
     if config.auth.secret_keys.is_empty() {
         config.auth.secret_keys.push(Secret::new(keys.secret.clone()));
@@ -74,7 +77,12 @@ pub async fn dev(mut config: Config) -> Result<()> {
     } else {
         (Workflows::Starters, "the starters inside the binary".into())
     };
+    let watched = matches!(workflows, Workflows::Directory);
     let running = server::start(&config, workflows).await?;
+    workflow_watch::upon_hangup(running.engine(), hangups);
+    if watched {
+        workflow_watch::upon_change(running.engine(), directory);
+    }
     let program = std::env::args().next().unwrap_or_else(|| "belfry".into());
     println!("Belfry listens on {}  (developer's server: mail is captured, the clock can be advanced)", running.url);
     println!();

@@ -32,6 +32,7 @@ use crate::delivery::email::{Limits, Smtp};
 use crate::delivery::fetcher::HttpFetcher;
 use crate::delivery::mailbox::Mailbox;
 use crate::engine::catalog::{Catalog, Checked};
+use crate::engine::publishing::{self, Directory};
 use crate::engine::registry::{DrainRuns, Recovered, Registry};
 use crate::engine::scheduler::{DrainSchedules, Scheduler};
 use crate::engine::trigger::Intake;
@@ -49,7 +50,6 @@ use crate::model::preferences::PreferenceSet;
 use crate::model::tracking::Tracking;
 use crate::model::translation::Translations;
 use crate::model::workflow::Engine as TemplateLanguage;
-use crate::model::workflow_file::WorkflowFiles;
 use crate::store::{self, OpenError, Store, StoreError};
 use crate::template::Phrases;
 
@@ -105,8 +105,12 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         Workflows::Starters => (Catalog::new(channel_types(config), language(config)), Furnished::default()),
     };
     notices.iter().for_each(|notice| tracing::warn!("{notice}"));
-    log_faults(&faults);
-    publish_all(&catalog, &store, config, workflows).await?;
+    faults.iter().for_each(|fault| tracing::error!("{fault}"));
+    catalog.load_switches(&store)?;
+    let directory = directory(config, workflows);
+    let (found, unread) = directory();
+    let publication = publishing::publish(&catalog, &store, publishing::check_all(&catalog, &found), unread).await;
+    publication.context("a workflow could not be stored")?.log();
     let recovered = store::readable(&config.server.data_dir, || {
         let unreadable = |error: StoreError| OpenError::Unreadable(config.server.data_dir.clone(), error.to_string());
         Recovered::scan(&store).map_err(unreadable)
@@ -135,6 +139,9 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         max_active: config.engine.max_active_runs,
         deliver: courier.clone().recipient(),
         publish: hub.clone().recipient(),
+        zone: config.engine.timezone.zone(),
+        directory,
+        reloading: tokio::sync::Mutex::default(),
         fetcher: Arc::new(HttpFetcher::new(&config.fetch).context("fetches cannot use TLS")?),
     });
     let registry = {
@@ -186,6 +193,11 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
 }
 
 impl Running {
+    /// What its actors share.
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.state.intake.engine)
+    }
+
     /// Resolves when an actor that all runs depend on is gone, which only a panic of its own can cause. The process
     /// must end then: it would take triggers and do nothing with them.
     pub async fn crippled(&self) -> &'static str {
@@ -412,43 +424,14 @@ pub fn catalog(config: &Config) -> (Catalog, Furnished) {
     (catalog, Furnished { notices, faults })
 }
 
-/// Publishes every workflow that is valid; the faults of the others are logged, and keep nothing else from running.
-async fn publish_all(catalog: &Catalog, store: &Store, config: &Config, workflows: Workflows) -> Result<()> {
-    let (found, faults) = match workflows {
-        Workflows::Starters => (workflow_dir::starters(), Vec::new()),
-        Workflows::Directory => workflow_dir::read(&config.workflows.dir),
-    };
-    log_faults(&faults);
-    for files in found {
-        publish(catalog, store, &files).await?;
-    }
-    Ok(())
-}
-
-async fn publish(catalog: &Catalog, store: &Store, files: &WorkflowFiles) -> Result<()> {
-    match catalog.check(files) {
-        Ok(checked) => {
-            for notice in &checked.notices {
-                tracing::warn!(workflow = files.key, "{notice}");
-            }
-            catalog.publish(store, checked.published).await.context("a workflow could not be stored")?;
+/// What is read when workflows are published.
+fn directory(config: &Config, workflows: Workflows) -> Directory {
+    match workflows {
+        Workflows::Starters => Box::new(|| (workflow_dir::starters(), Vec::new())),
+        Workflows::Directory => {
+            let dir = config.workflows.dir.clone();
+            Box::new(move || workflow_dir::read(&dir))
         }
-        Err(faults) => {
-            log_faults(&faults);
-            let key = &files.key;
-            match catalog.fall_back(store, key) {
-                Ok(true) => tracing::error!(workflow = key, "it is faulty: its last good version stays in force"),
-                Ok(false) => tracing::error!(workflow = key, "it is faulty and not published"),
-                Err(why) => tracing::error!(workflow = key, %why, "it is faulty, and so is its last good version"),
-            }
-        }
-    }
-    Ok(())
-}
-
-fn log_faults(faults: &[Fault]) {
-    for fault in faults {
-        tracing::error!("{fault}");
     }
 }
 

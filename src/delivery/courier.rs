@@ -245,9 +245,9 @@ impl Handler<Deliver> for Courier {
     type Result = ();
 
     fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
-        let Deliver { run, message, channel, flow, work } = deliver;
+        let Deliver { run, message, channel, flow, not_before, work } = deliver;
         if let Some((lane, _)) = self.lanes.get_mut(&channel) {
-            lane.push(self.deps.clock.now(), Queued { message, run, flow });
+            lane.push(not_before.unwrap_or_else(|| self.deps.clock.now()), Queued { message, run, flow });
         }
         self.pump(ctx);
         drop(work);

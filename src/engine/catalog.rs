@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 
 use crate::base::ids::VersionId;
 use crate::model::channel::ChannelType;
+use crate::model::data_schema::DataSchema;
 use crate::model::fault::Fault;
 use crate::model::library::Library;
 use crate::model::notice::Notice;
@@ -21,6 +22,8 @@ pub struct Published {
     pub version: VersionId,
     /// The layouts and partials that the workflow names.
     library: Library,
+    /// What a trigger's data must fit.
+    pub schema: Option<DataSchema>,
 }
 
 /// A workflow directory that passed, and what in it was kept without being acted upon.
@@ -33,6 +36,8 @@ pub struct Checked {
 pub struct Catalog {
     current: RwLock<BTreeMap<String, Arc<Published>>>,
     versions: RwLock<HashMap<VersionId, Arc<Published>>>,
+    /// Those that were switched off or on, which counts for more than what their files say.
+    switches: RwLock<BTreeMap<String, bool>>,
     channels: BTreeMap<String, ChannelType>,
     engine: TemplateEngine,
     library: Library,
@@ -55,8 +60,16 @@ impl Catalog {
     /// An empty catalog for these channels.
     pub fn new(channels: BTreeMap<String, ChannelType>, engine: TemplateEngine) -> Self {
         let (library, (parts, _)) = (Library::default(), Parts::new(&Library::default()));
-        let (current, versions, phrases) = (RwLock::default(), RwLock::default(), Arc::default());
-        Self { current, versions, channels, engine, library, parts, phrases }
+        Self {
+            current: RwLock::default(),
+            versions: RwLock::default(),
+            switches: RwLock::default(),
+            channels,
+            engine,
+            library,
+            parts,
+            phrases: Arc::default(),
+        }
     }
 
     /// Takes the layouts and partials that workflows can name from now on; answers every fault in their templates.
@@ -81,6 +94,13 @@ impl Catalog {
 
     /// Makes `published` the current version of its key, once its document is durable for the runs that will follow it.
     pub async fn publish(&self, store: &Store, published: Published) -> Result<(), StoreError> {
+        let published = self.keep(store, published).await?;
+        write(&self.current).insert(published.workflow.key.clone(), published);
+        Ok(())
+    }
+
+    /// Makes `published` durable, for the runs that will follow it. It is not the current one yet.
+    pub async fn keep(&self, store: &Store, published: Published) -> Result<Arc<Published>, StoreError> {
         let version = published.version;
         if store.read()?.published(&published.workflow.key)? != Some(version) {
             let Published { workflow, library, .. } = &published;
@@ -93,17 +113,40 @@ impl Catalog {
         }
         let published = Arc::new(published);
         write(&self.versions).insert(version, Arc::clone(&published));
-        write(&self.current).insert(published.workflow.key.clone(), published);
+        Ok(published)
+    }
+
+    /// The version of `key` that was published last, by this process or one before it.
+    pub fn published_last(&self, store: &Store, key: &str) -> Result<Option<Arc<Published>>, VersionError> {
+        let Some(version) = store.read()?.published(key)? else { return Ok(None) };
+        self.version(store, version).map(Some)
+    }
+
+    /// Makes these the current ones, all at once; answers the keys of those that are not any more.
+    pub fn replace(&self, next: BTreeMap<String, Arc<Published>>) -> Vec<String> {
+        let mut current = write(&self.current);
+        let before = std::mem::replace(&mut *current, next);
+        before.into_keys().filter(|key| !current.contains_key(key)).collect()
+    }
+
+    /// Reads which workflows were switched off or on.
+    pub fn load_switches(&self, store: &Store) -> Result<(), StoreError> {
+        *write(&self.switches) = store.read()?.switches()?;
         Ok(())
     }
 
-    /// Makes the version of `key` that was published last the current one again: its directory has become faulty.
-    /// Answers whether there is one.
-    pub fn fall_back(&self, store: &Store, key: &str) -> Result<bool, VersionError> {
-        let Some(version) = store.read()?.published(key)? else { return Ok(false) };
-        let published = self.version(store, version)?;
-        write(&self.current).insert(key.to_owned(), published);
-        Ok(true)
+    /// Switches the workflow `key` off or on, whatever its file says.
+    pub async fn switch(&self, store: &Store, key: &str, active: bool) -> Result<(), StoreError> {
+        store.switch_workflow(key, active).await?;
+        write(&self.switches).insert(key.to_owned(), active);
+        Ok(())
+    }
+
+    /// Whether the workflow `key` takes triggers, and its runs go on.
+    pub fn is_active(&self, key: &str) -> bool {
+        let switched = read(&self.switches).get(key).copied();
+        let in_file = || self.current(key).is_none_or(|published| published.workflow.source["active"] != false);
+        switched.unwrap_or_else(in_file)
     }
 
     /// The current version of `key`.
@@ -136,8 +179,20 @@ impl Catalog {
     fn compile(&self, workflow: Workflow, library: Library, parts: &Parts) -> Result<Published, Vec<Fault>> {
         let templates = Compiled::new(&workflow, parts)?.speaking(Arc::clone(&self.phrases));
         let version = version_of(&workflow, &library);
-        Ok(Published { workflow, templates, version, library })
+        let schema = schema_of(&workflow).map_err(|fault| vec![fault])?;
+        Ok(Published { workflow, templates, version, library, schema })
     }
+}
+
+fn schema_of(workflow: &Workflow) -> Result<Option<DataSchema>, Fault> {
+    const FIELD: &str = "trigger_data_json_schema";
+    let schema = workflow.source.get(FIELD).filter(|schema| !schema.is_null());
+    schema.map(DataSchema::new).transpose().map_err(|problem| Fault {
+        file: format!("{}/workflow.json", workflow.key),
+        path: FIELD.to_owned(),
+        problem: format!("is no JSON Schema: {problem}"),
+        fix: "Write a schema whose references lead into itself, or remove it.".to_owned(),
+    })
 }
 
 /// The key is part of the content: two workflows with equal documents are two versions. So are layouts and partials: runs

@@ -10,6 +10,7 @@ pub mod fan_out;
 pub mod fetch;
 pub mod pending;
 pub mod plan;
+pub mod publishing;
 pub mod registry;
 pub mod run;
 pub mod scene;
@@ -21,8 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient as Destination;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
+use crate::base::clock::Timestamp;
 use crate::base::config::ProviderName;
 use crate::base::deps::Deps;
 use crate::base::ids::{ChannelId, MessageId, RunId};
@@ -36,6 +39,7 @@ use crate::model::tracking::Tracking;
 use crate::store::Store;
 use catalog::Catalog;
 use fetch::Fetcher;
+use publishing::Directory;
 
 /// What the engine's actors and entry points share; behind an `Arc`.
 pub struct Engine {
@@ -55,6 +59,11 @@ pub struct Engine {
     pub max_active: usize,
     pub deliver: Destination<Deliver>,
     pub publish: Destination<Publish>,
+    /// The time zone of recipients who have none, and whose tenant has none.
+    pub zone: TimeZone,
+    /// Where workflows are read from, and whose turn it is.
+    pub directory: Directory,
+    pub reloading: tokio::sync::Mutex<()>,
     /// Makes the requests of fetch steps.
     pub fetcher: Arc<dyn Fetcher>,
 }
@@ -80,6 +89,8 @@ pub struct Deliver {
     pub message: MessageId,
     pub channel: ChannelId,
     pub flow: Flow,
+    /// `None`: now.
+    pub not_before: Option<Timestamp>,
     pub work: WorkGuard,
 }
 

@@ -41,6 +41,10 @@ pub struct Env<'a> {
     /// What the run tells of: its trigger's data, or those of a batch.
     pub data: &'a Map<String, Value>,
     pub recipient: &'a Recipient,
+    /// By whose clocks windows and calendar times are found.
+    pub zone: &'a TimeZone,
+    /// The workflow is switched on.
+    pub active: bool,
     /// The recipient was deleted since the run was triggered.
     pub deleted: bool,
     /// The closed batch for which the run goes on, by its number among those of the run.
@@ -141,7 +145,7 @@ pub enum Effect {
     /// Make the step's request and come back with `Event::Fetched`.
     Fetch { step: u16, request: Box<Request> },
     /// Hand the message to its channel.
-    Deliver { message: MessageId, channel: ChannelId },
+    Deliver { message: MessageId, channel: ChannelId, not_before: Option<Timestamp> },
     /// Tell those who watch the recipient's feed on the channel.
     Publish { channel: ChannelId },
     /// Execute the next step.
@@ -178,6 +182,9 @@ pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
         Event::Enter => match run.phase {
             Phase::Waiting { due, .. } | Phase::Batching { due, .. } if due > env.now => Plan::only(Effect::Sleep(due)),
             _ if env.deleted => write(run, env, Next::End(Outcome::RecipientDeleted), None, Vec::new(), Effect::Stop),
+            _ if !env.active => {
+                write(run, env, Next::End(Outcome::Halted(Halt::Inactive)), None, Vec::new(), Effect::Stop)
+            }
             Phase::Waiting { step, .. } => match behind(step, env) {
                 Onward::Step(step) => enter(run, step, env),
                 end => go_on(run, end, env, None, Vec::new()),
@@ -284,7 +291,7 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
                 events.push(delay_skipped(step, env));
                 return go_on(run, current.next, env, None, events);
             }
-            let due = met.and_then(|()| moment.resolve(env.facts.scope, env.now, &env.recipient.zone(), MAX_DAYS));
+            let due = met.and_then(|()| moment.resolve(env.facts.scope, env.now, env.zone, MAX_DAYS));
             match due {
                 Ok(due) => wait(run, step, due, env, None, events),
                 Err(why) => {
@@ -365,7 +372,7 @@ fn error(run: &Run, step: u16, why: String, env: &Env<'_>, mut events: Vec<RunEv
 
 /// What a throttle step lets pass, or why it lets everything pass.
 fn gate(throttle: &Throttle, step: &Step, env: &Env<'_>) -> Result<Gate, String> {
-    let until = throttle.window.resolve(env.facts.scope, env.now, &env.recipient.zone(), throttle_step::MAX_DAYS)?;
+    let until = throttle.window.resolve(env.facts.scope, env.now, env.zone, throttle_step::MAX_DAYS)?;
     let value = match &throttle.key {
         None => String::new(),
         Some(path) => match path.find(env.facts.scope) {
@@ -477,11 +484,11 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
         }
     };
     let current = env.workflow.steps.get(usize::from(draft.step));
-    let Some((step, StepKind::Channel(channel))) = current.map(|step| (step, &step.kind)) else {
+    let Some((current, StepKind::Channel(step))) = current.map(|step| (step, &step.kind)) else {
         return Plan::only(Effect::Continue);
     };
     // Decided again: what it depends on may have changed while the content was rendered.
-    let (mut events, decided) = decide(draft.step, step, channel, env);
+    let (mut events, decided) = decide(draft.step, current, step, env);
     let channel = match decided {
         Ok(channel) => channel,
         Err(why) => {
@@ -498,7 +505,7 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
         trigger: run.trigger,
         workflow: env.workflow.key.clone(),
         categories: env.workflow.categories.clone(),
-        step_ref: step.reference.clone(),
+        step_ref: current.reference.clone(),
         channel: channel.id,
         recipient: run.recipient.clone(),
         tenant: env.trigger.tenant.clone(),
@@ -517,10 +524,17 @@ fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env
             (Some(Effect::Publish { channel: channel.id }), NewMessage::Feed(message, TriggerData::of(env.data)))
         }
         (false, false) => {
-            (Some(Effect::Deliver { message: message.id, channel: channel.id }), NewMessage::Send(message))
+            let opens = step.send_windows.as_ref().map(|windows| windows.opens(env.now, env.zone));
+            let not_before = opens.filter(|opens| *opens > env.now);
+            let deliver = Effect::Deliver { message: message.id, channel: channel.id, not_before };
+            (Some(deliver), NewMessage::Send(message, not_before))
         }
     };
     events.push(RunEvent { message: Some(draft.id), ..event(env, draft.step, RunEventKind::MessageEnqueued) });
+    if let NewMessage::Send(_, Some(opens)) = &message {
+        let told = event(env, draft.step, RunEventKind::MessageHeld { until: *opens });
+        events.push(RunEvent { message: Some(draft.id), ..told });
+    }
     let mut plan = go_on(run, behind(draft.step, env), env, Some(message), events);
     plan.then.splice(0..0, effect);
     plan
@@ -549,7 +563,7 @@ fn go_on(run: &Run, mut onward: Onward, env: &Env<'_>, message: Option<NewMessag
                         return write(run, env, to, message, events, Effect::Continue);
                     }
                     Some(delay) => {
-                        let due = delay.after(env.now, &env.recipient.zone());
+                        let due = delay.after(env.now, env.zone);
                         return wait(run, step, due, env, message, events);
                     }
                     None => {

@@ -30,6 +30,10 @@ use crate::store::{Store, StoreError};
 /// Runs that doze with an actor at once; past this they are parked however short they sleep. At 1.2 KB each, 60 MB.
 const MAX_DOZING: usize = 50_000;
 
+/// Runs that wait for another server's answer and take no place at once; each keeps what its step looked at. Past this
+/// they take a place.
+const MAX_ABROAD: usize = 4_096;
+
 /// An actor that died this often ends its run as failed, and touches no other.
 const MAX_CRASHES: u8 = 3;
 
@@ -40,6 +44,8 @@ pub struct Registry {
     keys: DenseSet<(KeyMark, RunId)>,
     live: HashMap<RunId, Live>,
     dozing: usize,
+    /// Runs that wait for another server's answer: they take no place of those that work.
+    abroad: usize,
     /// Runs to be started when there is room for their actors, and since when each is due.
     ready: Turns<Flow, (RunId, Timestamp)>,
     /// Held while runs are ready or due and have no actor yet.
@@ -75,6 +81,7 @@ struct Live {
     actor: Addr<RunActor>,
     flow: Flow,
     dozing: Option<Timestamp>,
+    is_abroad: bool,
     /// It is due then, and does not know.
     hastened: Option<Timestamp>,
 }
@@ -134,6 +141,7 @@ impl Registry {
             keys: recovered.keys,
             live: HashMap::new(),
             dozing: 0,
+            abroad: 0,
             ready: recovered.ready,
             backlog: None,
             crashes: HashMap::new(),
@@ -151,7 +159,7 @@ impl Registry {
             self.ready.push(flow, (id, due));
         }
         while !self.draining
-            && self.live.len() - self.dozing < self.engine.max_active
+            && self.live.len() - self.dozing - self.abroad < self.engine.max_active
             && let Some((flow, (id, _))) = self.ready.pop()
         {
             self.start(id, flow, ctx);
@@ -184,7 +192,7 @@ impl Registry {
     fn start(&mut self, id: RunId, flow: Flow, ctx: &mut Context<Self>) {
         let work = self.engine.deps.work.begin();
         let actor = RunActor::new(Arc::clone(&self.engine), ctx.address(), id, work).start();
-        self.live.insert(id, Live { actor, flow, dozing: None, hastened: None });
+        self.live.insert(id, Live { actor, flow, dozing: None, is_abroad: false, hastened: None });
     }
 
     /// Goes on with the fan-out of a trigger.
@@ -236,6 +244,7 @@ impl Registry {
     fn remove_live(&mut self, id: RunId) -> Option<Live> {
         let live = self.live.remove(&id)?;
         self.dozing -= usize::from(live.dozing.is_some());
+        self.abroad -= usize::from(live.is_abroad);
         Some(live)
     }
 }
@@ -344,6 +353,31 @@ impl Handler<Rested> for Registry {
         self.crashes.remove(&run);
         self.pump(ctx);
         drop(work);
+    }
+}
+
+/// A run begins or ceases to wait for another server's answer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Abroad {
+    pub run: RunId,
+    pub is_abroad: bool,
+}
+
+impl Handler<Abroad> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Abroad { run, is_abroad }: Abroad, ctx: &mut Self::Context) {
+        let room = self.abroad < MAX_ABROAD;
+        let Some(live) = self.live.get_mut(&run) else { return };
+        if is_abroad && room && !live.is_abroad {
+            live.is_abroad = true;
+            self.abroad += 1;
+            self.pump(ctx);
+        } else if !is_abroad && live.is_abroad {
+            live.is_abroad = false;
+            self.abroad -= 1;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 
 use super::plan::{self, Effect, Event, Nested, NotTriggered, Plan};
-use super::registry::{Died, Registry, Rest, Rested};
+use super::registry::{Abroad, Died, Registry, Rest, Rested};
 use super::scene::{Scene, SceneError};
 use super::trigger::{TriggerError, trigger_nested};
 use super::{Deliver, Engine, Publish};
@@ -39,7 +39,7 @@ impl RunActor {
     }
 
     fn go_on(&mut self, ctx: &mut Context<Self>) {
-        let steps = execute(Arc::clone(&self.engine), self.id);
+        let steps = execute(Arc::clone(&self.engine), self.registry.clone(), self.id);
         ctx.spawn(steps.into_actor(self).map(|(rest, cancel), actor, ctx| {
             actor.cancel = cancel.or(actor.cancel);
             actor.rest(rest, ctx);
@@ -129,7 +129,7 @@ impl Drop for Lifeline {
 }
 
 /// Executes steps of the stored run `id` until it waits or ends; answers its cancellation key with how it rests.
-async fn execute(engine: Arc<Engine>, id: RunId) -> (Rest, Option<CancelHash>) {
+async fn execute(engine: Arc<Engine>, registry: Addr<Registry>, id: RunId) -> (Rest, Option<CancelHash>) {
     let mut cancel = None;
     loop {
         let run = match engine.store.read().and_then(|reader| reader.run(id)) {
@@ -139,7 +139,7 @@ async fn execute(engine: Arc<Engine>, id: RunId) -> (Rest, Option<CancelHash>) {
             Err(error) => return (given_up(id, &error), cancel),
         };
         cancel = run.cancel;
-        match steps(&engine, run).await {
+        match steps(&engine, &registry, run).await {
             Ok(rest) => return (rest, cancel),
             // Someone else wrote the run, which only a cancel does: it ended it, or took its item out of its batch.
             Err(StoreError::Refused(Refused::Stale)) => {}
@@ -154,7 +154,7 @@ fn given_up(id: RunId, error: &StoreError) -> Rest {
     Rest::Ended
 }
 
-async fn steps(engine: &Arc<Engine>, mut run: Run) -> Result<Rest, StoreError> {
+async fn steps(engine: &Arc<Engine>, registry: &Addr<Registry>, mut run: Run) -> Result<Rest, StoreError> {
     let mut event = Event::Enter;
     loop {
         let now = engine.deps.clock.now();
@@ -168,7 +168,7 @@ async fn steps(engine: &Arc<Engine>, mut run: Run) -> Result<Rest, StoreError> {
             }
         };
         let plan = plan::next(&run, event, &scene.env(engine, now));
-        event = match act(engine, &mut run, &scene, plan).await? {
+        event = match act(engine, registry, &mut run, &scene, plan).await? {
             Step::Go(event) => event,
             Step::Rest(rest) => return Ok(rest),
         };
@@ -198,7 +198,7 @@ async fn commit(
     match trigger_nested(engine, *nested, depth, write).await {
         Ok(()) => Ok(None),
         Err(TriggerError::Store(error)) => Err(Uncommitted::Store(error)),
-        Err(error @ TriggerError::UnknownWorkflow { .. }) => {
+        Err(error @ (TriggerError::UnknownWorkflow { .. } | TriggerError::Inactive(_))) => {
             Err(Uncommitted::NotTriggered(NotTriggered::NoWorkflow(error.to_string())))
         }
         Err(error) => Err(Uncommitted::NotTriggered(NotTriggered::Invalid(error.to_string()))),
@@ -206,7 +206,13 @@ async fn commit(
 }
 
 /// Makes the plan's write durable, then does what follows it.
-async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan) -> Result<Step, StoreError> {
+async fn act(
+    engine: &Arc<Engine>,
+    registry: &Addr<Registry>,
+    run: &mut Run,
+    scene: &Arc<Scene>,
+    plan: Plan,
+) -> Result<Step, StoreError> {
     if let Some(write) = plan.write {
         let (to, data) = (write.to.clone(), write.changes.data.clone());
         let closes = matches!(write.gate, Some(Gate::Close(_)));
@@ -251,9 +257,12 @@ async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan
             Effect::Continue => {}
             Effect::Stop => step = Step::Rest(Rest::Ended),
             Effect::Sleep(due) => step = Step::Rest(Rest::Waiting(due)),
-            Effect::Deliver { message, channel } => {
+            Effect::Deliver { message, channel, not_before } => {
                 let work = engine.deps.work.begin();
-                tell_recipient(&engine.deliver, Deliver { run: run.id, message, channel, flow: run.flow, work });
+                tell_recipient(
+                    &engine.deliver,
+                    Deliver { run: run.id, message, channel, flow: run.flow, not_before, work },
+                );
             }
             Effect::Publish { channel } => {
                 tell_recipient(&engine.publish, Publish { channel, user: run.recipient.clone() });
@@ -265,7 +274,9 @@ async fn act(engine: &Arc<Engine>, run: &mut Run, scene: &Arc<Scene>, plan: Plan
                 step = Step::Go(Event::Prepared { step: number, settings });
             }
             Effect::Fetch { step: number, request } => {
+                tell(registry, Abroad { run: run.id, is_abroad: true });
                 step = Step::Go(Event::Fetched { step: number, answer: engine.fetcher.fetch(*request).await });
+                tell(registry, Abroad { run: run.id, is_abroad: false });
             }
             Effect::Render(draft) => {
                 let (scene, ours) = (Arc::clone(scene), Arc::clone(engine));

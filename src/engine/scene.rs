@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::Engine;
@@ -50,6 +51,7 @@ pub struct Scene {
     tenant: Option<Recipient>,
     /// What triggered the run, if no call did.
     schedule: Option<Schedule>,
+    zone: TimeZone,
     vars: Map<String, Value>,
     /// Where one click ends such messages.
     unsubscribe: Option<String>,
@@ -111,6 +113,8 @@ impl Scene {
         let is_commercial = published.workflow.settings.is_commercial;
         let vars = engine.links.vars(&engine.vars, &run.recipient, is_commercial);
         let unsubscribe = is_commercial.then(|| engine.links.unsubscribe(&run.recipient));
+        let zone = recipient.own_zone().or_else(|| tenant.as_ref()?.own_zone());
+        let zone = zone.unwrap_or_else(|| engine.zone.clone());
         let (audiences, facts) = (Vec::new(), Value::Null);
         let mut scene = Self {
             trigger,
@@ -125,6 +129,7 @@ impl Scene {
             actor,
             tenant,
             schedule,
+            zone,
             vars,
             unsubscribe,
             preferences,
@@ -151,6 +156,8 @@ impl Scene {
             version: self.published.version,
             data: &self.activities.data,
             recipient: &self.recipient,
+            zone: &self.zone,
+            active: engine.catalog.is_active(&self.trigger.workflow),
             deleted: self.deleted,
             batch: self.batch,
             moved: self.moved,

@@ -19,7 +19,7 @@ use crate::model::run::{Run, RunEvent, RunEventKind};
 use crate::model::schedule::Schedule;
 use crate::model::subscription::{FanOut, Place, Spared};
 use crate::model::trigger::{
-    CancelHash, CancelRequest, NamedRecipient, Parent, Trigger, TriggerRequest, TriggerSettings,
+    CancelHash, CancelRequest, FieldError, NamedRecipient, Parent, Trigger, TriggerRequest, TriggerSettings,
 };
 use crate::store::StoreError;
 use crate::store::op::{Accept, Accepted, Admission, Advance, Cancelled, Idempotency, Idempotent, Occurrence};
@@ -50,8 +50,20 @@ pub enum TriggerError {
         "the actor `{0}` is not known. Identify it first (PUT /v1/users/{0}), or give it inline as {{\"id\": \"{0}\", ...}}"
     )]
     UnknownActor(RecipientRef),
+    /// The workflow is switched off.
+    #[error(
+        "the workflow `{0}` is switched off. PUT /v1/workflows/{0}/activate?status=true switches it on, or `active` in its file"
+    )]
+    Inactive(String),
+    /// The data does not fit the workflow's schema.
+    #[error("the data does not fit the workflow's trigger_data_json_schema: {}", told(.0))]
+    InvalidData(Vec<FieldError>),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn told(faults: &[FieldError]) -> String {
+    faults.iter().map(|fault| format!("`{}` {}", fault.field, fault.message)).collect::<Vec<_>>().join("; ")
 }
 
 fn known(keys: &[String]) -> String {
@@ -135,17 +147,25 @@ enum Cause {
 /// The workflow `key` as it is triggered now.
 pub fn published(engine: &Engine, key: &str) -> Result<Arc<Published>, TriggerError> {
     let missing = || TriggerError::UnknownWorkflow { key: key.to_owned(), keys: engine.catalog.keys() };
-    engine.catalog.current(key).ok_or_else(missing)
+    let published = engine.catalog.current(key).ok_or_else(missing)?;
+    if engine.catalog.is_active(key) { Ok(published) } else { Err(TriggerError::Inactive(key.to_owned())) }
+}
+
+/// The same, if the data of `request` fits it.
+fn fitting(published: Arc<Published>, request: &TriggerRequest) -> Result<Arc<Published>, TriggerError> {
+    let faults = published.schema.as_ref().map_or_else(Vec::new, |schema| schema.faults(&request.data));
+    if faults.is_empty() { Ok(published) } else { Err(TriggerError::InvalidData(faults)) }
 }
 
 /// The workflow `key`, if a call can trigger it by `request`.
 pub fn admissible(engine: &Engine, key: &str, request: &TriggerRequest) -> Result<Arc<Published>, TriggerError> {
+    let published = fitting(published(engine, key)?, request)?;
     if let Some(actor) = request.actor.as_ref().filter(|actor| actor.inline.is_none())
         && engine.store.read()?.recipient(&actor.reference)?.is_none()
     {
         return Err(TriggerError::UnknownActor(actor.reference.clone()));
     }
-    published(engine, key)
+    Ok(published)
 }
 
 async fn accept(
@@ -157,7 +177,7 @@ async fn accept(
 ) -> Result<Triggered, TriggerError> {
     let published = match cause {
         // A run's own actor may have been deleted since.
-        Cause::Step { .. } => published(engine, key)?,
+        Cause::Step { .. } => fitting(published(engine, key)?, &request)?,
         Cause::Call(_) | Cause::Schedule(_) => admissible(engine, key, &request)?,
     };
     let work = engine.deps.work.begin();

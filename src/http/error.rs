@@ -156,6 +156,10 @@ impl From<TriggerError> for ApiError {
             TriggerError::UnknownActor(_) => {
                 Self { code: "actor_missing", ..Self::invalid(vec![FieldError::new("actor", error.to_string())]) }
             }
+            TriggerError::Inactive(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "workflow_inactive", error.to_string())
+            }
+            TriggerError::InvalidData(faults) => Self::invalid(faults),
             TriggerError::Store(error) => error.into(),
         }
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::engine::Channel;
 use crate::model::engagement::Engagement;
-use crate::model::message::{Content, Message};
+use crate::model::message::{Content, Message, Status};
 use crate::model::recipient::RecipientRef;
 use crate::store::{Reader, StoreError};
 
@@ -21,6 +21,10 @@ pub fn message_json(
     let snapshot = match &message.content {
         Content::Email { to, .. } => json!({"email": to}),
         Content::InApp { .. } => Value::Null,
+    };
+    let scheduled_at = match message.status {
+        Status::Queued => reader.held_until(message)?,
+        _ => None,
     };
     Ok(json!({
         "__typename": "Message",
@@ -46,7 +50,7 @@ pub fn message_json(
         "engagement_statuses": done.statuses().collect::<Vec<_>>(),
         "data": told.map(|told| told.activities.data),
         "metadata": null,
-        "scheduled_at": null,
+        "scheduled_at": scheduled_at,
         "seen_at": done.seen_at,
         "read_at": done.read_at,
         "interacted_at": done.interacted_at,

@@ -38,6 +38,7 @@ pub mod preference_center;
 pub mod preference_page;
 pub mod preferences;
 pub mod providers;
+pub mod publishing;
 pub mod recipient_runs;
 pub mod recipients;
 pub mod run_json;
@@ -193,6 +194,7 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .wrap(cors::cors(origins))
         .route("/v1/workflows/{key}/trigger", web::post().to(workflows::trigger))
         .route("/v1/workflows/{key}/cancel", web::post().to(workflows::cancel))
+        .route("/v1/workflows/{key}/activate", web::put().to(publishing::activate))
         .route("/v1/users", web::get().to(users::list))
         .route("/v1/users/bulk/identify", web::post().to(users::bulk_identify))
         .route("/v1/users/bulk/delete", web::post().to(users::bulk_delete))
@@ -260,6 +262,7 @@ pub fn routes(config: &mut ServiceConfig, origins: &AllowedOrigins) {
         .route("/admin/suppressions", web::post().to(suppressions::add))
         .route("/admin/suppressions/{address}", web::delete().to(suppressions::remove))
         .route("/admin/backup", web::get().to(backup::stream))
+        .route("/admin/workflows/reload", web::post().to(publishing::reload))
         .route("/admin/runs", web::get().to(runs::list))
         .route("/admin/workflows/{key}/explain", web::post().to(explain::post))
         .route("/healthz", web::get().to(health::alive))

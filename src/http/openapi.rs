@@ -14,7 +14,8 @@ use super::wire;
 use super::{
     audiences, backup, bulk, channel_data, explain, feeds, guides, health, integrations, keys, message_activities,
     message_content, message_delivery_logs, message_events, message_list, messages, objects, preference_center,
-    preferences, providers, recipient_runs, runs, schedules, subscriptions, suppressions, tenants, users, workflows,
+    preferences, providers, publishing, recipient_runs, runs, schedules, subscriptions, suppressions, tenants, users,
+    workflows,
 };
 use crate::model::engagement::Action;
 use crate::model::preferences::SECTIONS;
@@ -87,6 +88,8 @@ struct Owned;
         providers::ms_teams,
         providers::revoke,
         providers::slack,
+        publishing::activate,
+        publishing::reload,
         recipient_runs::get,
         recipient_runs::list,
         runs::list,

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use super::channel::ChannelType;
 use super::email_file::read_email;
 use super::json_reader::{Reader, shown_text};
+use super::send_windows::SendWindows;
 use super::step_file::{COMMON_KEYS, Channels};
 use super::template_file::{read_engine, read_in_app};
 use super::tracking::TrackingOverride;
@@ -26,7 +27,8 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepK
     }
     let own = ["channel_key", "channel_group_key", "channel_type", "channel_overrides", "send_windows", "template"];
     step.expect_keys(&[COMMON_KEYS.as_slice(), &own].concat());
-    refuse_send_windows(&step.field("send_windows"));
+    let windows = step.field("send_windows");
+    let send_windows = SendWindows::read(&windows).map(Box::new);
     let tracking = read_tracking(&step.field("channel_overrides"));
     let declared = read_channel_type(&step.field("channel_type"));
     let channel_key = read_channel_key(step, declared, channels);
@@ -40,10 +42,15 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepK
     if tracking != TrackingOverride::default() && declared.or(configured).is_some_and(|kind| kind != "email") {
         step.field("channel_overrides").notice("has no effect: only emails are tracked", "It can be removed.");
     }
-    let template = read_template(step, declared.or(configured)?);
+    let kind = declared.or(configured)?;
+    if kind == ChannelType::InAppFeed.as_str() && !windows.is_blank() {
+        let problem = "send windows are not supported on in-app feeds, which disturb nobody at night";
+        windows.field_fault(problem, "Remove them, or put a delay before the step.");
+    }
+    let template = read_template(step, kind);
     let engine = read_engine(&step.field("template").field("template_engine"));
     let channel_key = channel_key?.to_owned();
-    Some(StepKind::Channel(ChannelStep { channel_key, engine, template: template?, tracking }))
+    Some(StepKind::Channel(ChannelStep { channel_key, send_windows, engine, template: template?, tracking }))
 }
 
 /// The type of a step that this version has no channels for. It is left out of runs, as one whose conditions do not
@@ -61,13 +68,6 @@ fn read_mute(step: &Reader<'_>, channels: &Channels) -> Option<ChannelType> {
     let problem = format!("channels of type \"{kind}\" are not supported by this version, so the step sends nothing");
     culprit.notice(problem, SUPPORTED_CHANNELS);
     Some(kind)
-}
-
-fn refuse_send_windows(windows: &Reader<'_>) {
-    if !windows.is_blank() {
-        let problem = "send windows are not supported by this version: messages would be sent outside them";
-        windows.field_fault(problem, "Remove them.");
-    }
 }
 
 /// What the step says about tracking. The other overrides depend on the type of channel.
@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn what_changes_when_or_to_whom_is_sent_cannot_be_passed_over() {
-        let windows = json!([{"day": "monday", "type": "do_not_send"}]);
-        assert!(fault(&with("/steps/0/send_windows", windows)).contains("send windows are not supported"));
+        let windows = json!([{"day": "monday", "type": "send"}]);
+        assert!(faults(&with("/steps/2/send_windows", windows))[0].contains("supported on in-app feeds"));
         let text = fault(&with("/steps/2/channel_overrides", json!({"to_address": "x@y.z", "cc_address": null})));
         assert!(text.starts_with("steps[2].channel_overrides.to_address: is not an override"), "{text}");
         let overrides = json!({"open_tracking": true, "link_tracking": null, "token_deregistration": true});

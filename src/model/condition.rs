@@ -354,6 +354,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::comparison::parse_instant;
     use super::*;
 
     fn read(value: &Value) -> Result<Conditions, Vec<(String, String)>> {
@@ -402,6 +403,63 @@ mod tests {
                 expected,
                 "{variable} {operator} {argument}"
             );
+        }
+    }
+
+    /// Section 13.1 of the engine's reference: value, operator, argument as a file has it.
+    #[test]
+    fn the_golden_vectors() {
+        let missing = None;
+        let now = "2026-03-06T15:00:00Z";
+        for (value, operator, argument, expected) in [
+            (Some(json!("pro")), "equal_to", "pro", true),
+            (Some(json!(true)), "equal_to", "true", true),
+            (Some(json!("true")), "equal_to", "true", false),
+            (Some(json!(2)), "greater_than", "1", true),
+            (Some(json!("2")), "greater_than", "1", false),
+            (missing.clone(), "equal_to", "null", true),
+            (missing.clone(), "equal_to", "\"\"", true),
+            (missing.clone(), "not_contains", "x", true),
+            (missing.clone(), "less_than", "5", false),
+            (Some(json!("")), "empty", "", true),
+            (Some(Value::Null), "empty", "", true),
+            (Some(json!([])), "empty", "", true),
+            (missing, "empty", "", true),
+            (Some(json!("")), "exists", "", true),
+            (Some(Value::Null), "exists", "", false),
+            (Some(json!("senior engineer")), "contains", "engineer", true),
+            (Some(json!(["vip", "beta"])), "contains", "vip", true),
+            (Some(json!(["a", "b"])), "contains", "[\"b\", \"c\"]", true),
+            (Some(json!(["admin"])), "contains_all", "[\"admin\", \"editor\"]", false),
+            (Some(json!(["admin"])), "not_contains_all", "[\"admin\", \"editor\"]", true),
+            (Some(json!(["trex"])), "not_contains", "data.dino", false),
+            (Some(json!("vip")), "contains", "[\"vip\"]", true),
+            (Some(json!("2026-03-11T15:00:00Z")), "is_timestamp_before", "7_days_from_now", true),
+            (Some(json!("2026-01-05T15:00:00Z")), "is_timestamp_on_or_after", "30_days_ago", false),
+        ] {
+            let mut scope = json!({"data": {"dino": "trex"}});
+            if let Some(value) = &value {
+                scope["data"]["value"] = value.clone();
+            }
+            let facts = Facts { scope: &scope, now: parse_instant(now).unwrap(), audiences: &[] };
+            let read = read(&json!([condition("data.value", operator, argument)])).unwrap();
+            assert_eq!(read.judge(&facts).0, expected, "{value:?} {operator} {argument}");
+        }
+        let [holds, fails] = ["pro", "free"].map(|plan| condition("data.plan", "equal_to", plan));
+        assert!(judge(json!({"any": [{"all": [fails, holds]}, {"all": [holds]}]})).0);
+    }
+
+    /// Each scope that there is for steps is looked up where it lies, on both sides.
+    #[test]
+    fn every_scope_is_looked_up() {
+        let scope: Value = STEP_SCOPES.iter().map(|name| ((*name).to_owned(), json!({"a": {"x": name}}))).collect();
+        let facts = Facts { scope: &scope, now: Timestamp::default(), audiences: &[] };
+        for name in STEP_SCOPES {
+            let path = format!("{name}.a.x");
+            let both = json!([condition(&path, "equal_to", name), condition(&path, "equal_to", &path)]);
+            let mut errors = Vec::new();
+            let read = Conditions::from_json("conditions", &both, STEP_SCOPES, &mut errors);
+            assert!(errors.is_empty() && read.judge(&facts).0, "{name}");
         }
     }
 

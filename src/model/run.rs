@@ -100,6 +100,8 @@ pub enum Halt {
     Throttle,
     /// All items of the batch for which it waited were cancelled.
     EmptyBatch,
+    /// Its workflow was switched off.
+    Inactive,
 }
 
 /// A run that has ended, as history keeps it.
@@ -219,6 +221,8 @@ pub enum RunEventKind {
     BatchClosed { items: u32, actors: u32 },
     /// A cancel call took its own item out of the batch that it opened.
     BatchItemCancelled,
+    /// The message waits for a send window, which opens then.
+    MessageHeld { until: Timestamp },
     /// The run was drawn into a cohort by `key`.
     CohortDrawn { name: String, key: String },
     /// What later steps find was changed: the run's data, or the properties of `of`. `change` is JSON, cut.

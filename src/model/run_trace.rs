@@ -26,6 +26,7 @@ impl RunEventKind {
             Self::BatchJoined { .. } => "batch_joined",
             Self::BatchClosed { .. } => "batch_closed",
             Self::BatchItemCancelled => "batch_item_cancelled",
+            Self::MessageHeld { .. } => "message_held",
             Self::CohortDrawn { .. } => "cohort_drawn",
             Self::Updated { .. } => "updated",
             Self::Triggered { .. } => "workflow_triggered",
@@ -67,6 +68,7 @@ impl RunEventKind {
                 json!({"key": key, "into": into, "total_activities": items, "until": until})
             }
             Self::BatchClosed { items, actors } => json!({"total_activities": items, "total_actors": actors}),
+            Self::MessageHeld { until } => json!({"until": until}),
             Self::CohortDrawn { name, key } => json!({"cohort": name, "key": key}),
             Self::Updated { of, change } => json!({"recipient": of, "change": change}),
             Self::Triggered { workflow, trigger } => json!({"workflow": workflow, "workflow_run_id": trigger}),
@@ -117,6 +119,7 @@ impl fmt::Display for RunEventKind {
             Self::BatchClosed { items, actors } => {
                 write!(f, "the batch is closed with {items} activities of {actors} actors")
             }
+            Self::MessageHeld { until } => write!(f, "the message waits for its send window, which opens at {until}"),
             Self::CohortDrawn { name, key } => write!(f, "drawn into the cohort \"{name}\" by {key}"),
             Self::Updated { of: None, change } => write!(f, "changes the run's data: {change}"),
             Self::Updated { of: Some(of), change } => write!(f, "changes the properties of {of}: {change}"),
@@ -174,6 +177,7 @@ impl Outcome {
             Self::Halted(Halt::Frequency) => "halted_by_frequency",
             Self::Halted(Halt::Throttle) => "halted_by_throttle",
             Self::Halted(Halt::EmptyBatch) => "empty_batch",
+            Self::Halted(Halt::Inactive) => "workflow_inactive",
             Self::Batched(_) => "merged_into_batch",
         }
     }
@@ -193,6 +197,7 @@ impl fmt::Display for Outcome {
             }
             Self::Halted(Halt::Throttle) => f.write_str("the run ended at a throttle, which let enough others pass"),
             Self::Halted(Halt::EmptyBatch) => f.write_str("the run ended, since all of its batch was cancelled"),
+            Self::Halted(Halt::Inactive) => f.write_str("the run ended, since its workflow was switched off"),
             Self::Batched(into) => write!(f, "the run is part of a batch, for which run {into} goes on"),
         }
     }

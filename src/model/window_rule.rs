@@ -99,7 +99,7 @@ impl WindowRule {
 }
 
 /// When clocks in `zone` show `local`.
-fn instant(local: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+pub fn instant(local: DateTime, zone: &TimeZone) -> Option<Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(local);
     let at = match ambiguous.offset() {
         // The later offset reads the time as one before the gap: the clocks change next.

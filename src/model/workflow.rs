@@ -8,6 +8,7 @@ use super::condition::Conditions;
 use super::experiment_step::Experiment;
 use super::fetch_step::Fetch;
 use super::moment::Moment;
+use super::send_windows::SendWindows;
 use super::settings::Settings as StepSettings;
 use super::throttle_step::Throttle;
 use super::tracking::TrackingOverride;
@@ -182,6 +183,8 @@ pub struct Branch {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelStep {
     pub channel_key: String,
+    /// When its messages may go out; `None`: always.
+    pub send_windows: Option<Box<SendWindows>>,
     /// The language of the template, where it is not that of the workflow.
     pub engine: Option<Engine>,
     pub template: Template,

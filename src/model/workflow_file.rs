@@ -145,10 +145,6 @@ fn read_frequency(field: &Reader<'_>) -> Frequency {
 }
 
 fn notice_what_has_no_effect(top: &Reader<'_>, directory: &str) {
-    let schema = top.field("trigger_data_json_schema");
-    if !schema.is_blank() {
-        schema.notice("is kept, but this version does not check a trigger's data", "Check it before triggering.");
-    }
     let goal = top.field("goal_attachment");
     if !goal.is_blank() {
         goal.notice("is kept, but this version does not measure goals", "It can be removed.");
@@ -157,10 +153,7 @@ fn notice_what_has_no_effect(top: &Reader<'_>, directory: &str) {
     if key.value().and_then(Value::as_str).is_some_and(|key| key != directory) {
         key.notice("has no effect: the directory's name is the key", format!("Write {}.", shown_text(directory)));
     }
-    let active = top.field("active");
-    if active.value() == Some(&Value::Bool(false)) {
-        active.notice("has no effect: the workflow is active", "Move its directory away to switch it off.");
-    }
+    top.field("active").flag();
 }
 
 fn read_categories(field: &Reader<'_>) -> Option<Vec<String>> {
@@ -321,10 +314,10 @@ mod tests {
         let once = workflow(&with("/trigger_frequency", json!("once_per_recipient")));
         assert_eq!(once.frequency, Frequency::OncePerRecipient);
         assert!(fault(&with("/trigger_frequency", json!("every_triger"))).contains("Did you mean \"every_trigger\"?"));
-        assert!(notice(&with("/trigger_data_json_schema", json!({"type": "object"}))).contains("does not check"));
         assert!(notice(&with("/goal_attachment", json!({"goal_key": "g"}))).contains("does not measure goals"));
         assert!(notice(&with("/key", json!("other"))).contains("the directory's name is the key"));
-        assert!(notice(&with("/active", json!(false))).contains("the workflow is active"));
+        assert!(read(&with("/active", json!(false))).unwrap().1.is_empty());
+        assert!(fault(&with("/active", json!("no"))).starts_with("active: \"no\" is not true or false"));
     }
 
     #[test]

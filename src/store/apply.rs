@@ -68,6 +68,10 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
             tables.put(TableId::Published, publish.stored.key.as_bytes(), &publish.version)?;
             Ok(Done::Written)
         }
+        Op::SwitchWorkflow(key, active) => {
+            tables.put(TableId::Switches, key.as_bytes(), &active)?;
+            Ok(Done::Written)
+        }
         Op::AddKey(add) => {
             tables.put(TableId::Keys, &add.hash, &add.key)?;
             Ok(Done::Written)
@@ -227,8 +231,8 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
     put_events(tables, advance.run, first_event, &advance.events)?;
     match message {
         None => {}
-        Some(NewMessage::Send(message)) => {
-            tables.put(TableId::Outbox, &outbox_key(message.run, message.id), &pending(&message))?;
+        Some(NewMessage::Send(message, not_before)) => {
+            tables.put(TableId::Outbox, &outbox_key(message.run, message.id), &pending(&message, not_before))?;
             keep_message(tables, &message)?;
         }
         Some(NewMessage::Feed(message, data)) => publish(tables, message, data)?,

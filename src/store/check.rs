@@ -91,6 +91,7 @@ fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
         TableId::IdempotencyAge => is::<()>(value),
         TableId::Versions => is::<StoredVersion>(value),
         TableId::Published => is::<VersionId>(value),
+        TableId::Switches => is::<bool>(value),
         TableId::Keys => is::<StoredKey>(value),
         TableId::Secrets => is::<[u8; 32]>(value),
         TableId::Suppressions => is::<Suppression>(value),

@@ -42,6 +42,8 @@ pub enum Op {
     Trim(Trim),
     Identify(Identify),
     PublishVersion(PublishVersion),
+    /// Whether the workflow of this key is active from now on.
+    SwitchWorkflow(String, bool),
     AddKey(AddKey),
     /// Forgets the API key with this hash.
     RemoveKey([u8; 32]),
@@ -266,8 +268,8 @@ pub enum Next {
 /// A message that a step made.
 #[derive(Clone, Debug)]
 pub enum NewMessage {
-    /// Goes into the outbox.
-    Send(Message),
+    /// Goes into the outbox, and out of it not before then.
+    Send(Message, Option<Timestamp>),
     /// Goes into its recipient's feed, where it is found by the data.
     Feed(Message, TriggerData),
     /// Goes nowhere: the sandbox.
@@ -278,7 +280,7 @@ impl NewMessage {
     /// The message.
     pub fn into_message(self) -> Message {
         match self {
-            Self::Send(message) | Self::Feed(message, _) | Self::Keep(message) => message,
+            Self::Send(message, _) | Self::Feed(message, _) | Self::Keep(message) => message,
         }
     }
 }
@@ -569,14 +571,14 @@ impl Op {
 }
 
 /// The outbox record of a new message.
-pub fn pending(message: &Message) -> Pending {
+pub fn pending(message: &Message, not_before: Option<Timestamp>) -> Pending {
     Pending {
         message: message.id,
         run: message.run,
         flow: Flow::of(&message.workflow, message.tenant.as_deref()),
         channel: message.channel,
         attempts: 0,
-        due: message.inserted_at,
+        due: not_before.unwrap_or(message.inserted_at),
         in_flight: false,
         cancelled: false,
     }

@@ -1,5 +1,6 @@
 //! Typed reads over one snapshot: what was committed when the reader began, whatever is written since.
 
+use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 
 use redb::{Database, Range, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
@@ -10,7 +11,7 @@ use super::bundle::{self, Found};
 use super::codec::decode;
 use super::cohort::{self, Cohort, Waiting};
 use super::op::{Idempotent, StoredKey, StoredVersion};
-use super::tables::{TableId, feed_key, feed_recipient, item_key, storage};
+use super::tables::{TableId, feed_key, feed_recipient, item_key, outbox_key, storage};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{BulkOperationId, ChannelId, MessageId, RunId, TriggerId, VersionId};
 use crate::model::bulk_operation::BulkOperation;
@@ -381,6 +382,24 @@ impl Reader {
     /// A workflow's document as runs know it.
     pub fn version(&self, id: VersionId) -> Result<Option<StoredVersion>, StoreError> {
         self.get(TableId::Versions, id.as_bytes())
+    }
+
+    /// Until when a message that was made waits before it is sent first: for its window to open.
+    pub fn held_until(&self, message: &Message) -> Result<Option<Timestamp>, StoreError> {
+        let pending: Option<Pending> = self.get(TableId::Outbox, &outbox_key(message.run, message.id))?;
+        Ok(pending
+            .filter(|pending| pending.attempts == 0 && pending.due > message.inserted_at)
+            .map(|pending| pending.due))
+    }
+
+    /// The workflows that were switched off or on.
+    pub fn switches(&self) -> Result<BTreeMap<String, bool>, StoreError> {
+        let mut found = BTreeMap::new();
+        self.walk(TableId::Switches, Bound::Unbounded, |key, active| {
+            found.insert(String::from_utf8_lossy(key).into_owned(), decode(active)?);
+            Ok(true)
+        })?;
+        Ok(found)
     }
 
     /// The version of a workflow that was published last.

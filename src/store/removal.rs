@@ -284,7 +284,7 @@ mod tests {
         let bench = Bench::new();
         let run = bench.accept_at(1, "ann", START).await;
         bench.store.remove(vec![RecipientRef::user("ann")], START.plus(DAY)).await.unwrap();
-        let message = Some(NewMessage::Send(Bench::item(1, &run, "ann", START)));
+        let message = Some(NewMessage::Send(Bench::item(1, &run, "ann", START), None));
         let to = Next::Phase(Phase::Ready { step: 1 });
         let advance = Advance {
             run: run.id,

@@ -293,7 +293,7 @@ mod tests {
     async fn a_message_that_is_still_to_be_sent_stays_however_old() {
         let history = History::new();
         let run = history.begin(day(0)).await;
-        let queued = history.advance(&run, waiting(), day(0), NewMessage::Send).await;
+        let queued = history.advance(&run, waiting(), day(0), |message| NewMessage::Send(message, None)).await;
         trim(&history.bench.store, &keep(1), day(1_000)).await.unwrap();
         assert_eq!(history.kept().1, [queued]);
     }

@@ -73,6 +73,8 @@ tables! {
     Versions = "versions",
     /// A workflow's key: the VersionId that was published last.
     Published = "published",
+    /// A workflow's key: whether it was switched on or off.
+    Switches = "switches",
     /// Hash of the API key: StoredKey.
     Keys = "keys",
     /// A name: 32 random bytes that this server keeps to itself.

@@ -245,7 +245,7 @@ fn key(key: u8, request: u8) -> Option<Idempotency> {
 async fn what_was_answered_is_there_after_reopening() {
     let bench = Bench::new();
     bench.accept(1, None, START).await;
-    bench.advance(1, 0, waiting(), Some(NewMessage::Send(message(1, 1, START)))).await.unwrap();
+    bench.advance(1, 0, waiting(), Some(NewMessage::Send(message(1, 1, START), None))).await.unwrap();
     let before = bench.store.read().unwrap().trigger(TriggerId::from([1; 16])).unwrap();
     let bench = bench.reopen();
     let reader = bench.store.read().unwrap();
@@ -260,7 +260,8 @@ async fn a_write_over_another_revision_is_stale_and_changes_nothing() {
     let bench = Bench::new();
     bench.accept(1, None, START).await;
     bench.advance(1, 0, waiting(), None).await.unwrap();
-    let late = bench.advance(1, 0, Next::End(Outcome::Finished), Some(NewMessage::Send(message(1, 1, START)))).await;
+    let late =
+        bench.advance(1, 0, Next::End(Outcome::Finished), Some(NewMessage::Send(message(1, 1, START), None))).await;
     assert_eq!(late, Err(StoreError::Refused(Refused::Stale)));
     assert!(bench.store.read().unwrap().run(RunId::from([1; 16])).unwrap().is_some());
     assert_eq!(bench.outbox(), 0);
@@ -288,7 +289,7 @@ async fn cancel_and_fire_at_the_same_instant_have_one_winner() {
             number,
             0,
             Next::End(Outcome::Finished),
-            Some(NewMessage::Send(message(number, number, START))),
+            Some(NewMessage::Send(message(number, number, START), None)),
         );
         let runs = [number];
         let cancel = bench.cancel(&runs, None);
@@ -331,8 +332,8 @@ async fn a_cancel_spares_the_runs_of_another_key() {
 async fn a_cancel_stops_queued_mail_and_counts_what_is_on_the_wire() {
     let bench = Bench::new();
     bench.accept(1, None, START).await;
-    bench.advance(1, 0, waiting(), Some(NewMessage::Send(message(1, 1, START)))).await.unwrap();
-    bench.advance(1, 1, waiting(), Some(NewMessage::Send(message(2, 1, START)))).await.unwrap();
+    bench.advance(1, 0, waiting(), Some(NewMessage::Send(message(1, 1, START), None))).await.unwrap();
+    bench.advance(1, 1, waiting(), Some(NewMessage::Send(message(2, 1, START), None))).await.unwrap();
     assert!(bench.store.begin_attempt(begin(1, 1)).await.unwrap().is_some());
     assert_eq!(bench.cancel(&[1], None).await, [(RunId::from([1; 16]), 1)]);
     assert_eq!((bench.status(1), bench.status(2), bench.outbox()), (Status::Queued, Status::NotSent, 1));
@@ -347,7 +348,7 @@ async fn an_attempt_that_a_crash_left_on_the_wire_is_made_again_unless_it_was_ca
     let bench = Bench::new();
     for number in [1, 2] {
         bench.accept(number, None, START).await;
-        let send = Some(NewMessage::Send(message(number, number, START)));
+        let send = Some(NewMessage::Send(message(number, number, START), None));
         bench.advance(number, 0, waiting(), send).await.unwrap();
         assert_eq!(bench.store.begin_attempt(begin(number, number)).await.unwrap().unwrap().attempt, 1);
     }

@@ -265,6 +265,11 @@ impl Store {
         }
     }
 
+    /// Switches a workflow off or on.
+    pub async fn switch_workflow(&self, key: &str, active: bool) -> Result<(), StoreError> {
+        self.submit(Op::SwitchWorkflow(key.to_owned(), active)).await.map(drop)
+    }
+
     /// Ends runs.
     pub async fn cancel(&self, cancel: Cancel) -> Result<Vec<Cancelled>, StoreError> {
         match self.submit(Op::Cancel(cancel)).await? {

@@ -18,6 +18,7 @@ fn workflow(templates: Vec<Template>) -> Workflow {
         conditions: Conditions::default(),
         kind: StepKind::Channel(ChannelStep {
             channel_key: "channel".into(),
+            send_windows: None,
             engine: None,
             template,
             tracking: Default::default(),

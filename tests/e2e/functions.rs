@@ -246,3 +246,33 @@ async fn a_fetch_does_not_reach_private_addresses_by_number_or_by_name() {
     assert_eq!(server.mailbox().await.len(), 1);
     assert!(requests.try_recv().is_err(), "a request came to the loopback address");
 }
+
+#[tokio::test]
+async fn a_message_waits_for_its_window_while_its_run_goes_on_also_over_a_crash() {
+    let mut server = Setup::new();
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let now = belfry::base::clock::Clock::system().now().to_jiff();
+    let now = jiff::tz::TimeZone::UTC.to_datetime(now);
+    let open = days[(now.weekday().to_monday_zero_offset() as usize + 2) % 7];
+    let windows: Vec<Value> =
+        days.iter().map(|day| json!({"day": day, "type": if *day == open { "send" } else { "do_not_send" }})).collect();
+    let mut held = email("Held");
+    held["send_windows"] = json!(windows);
+    server = server.workflow("held", &[held, email("At once")]);
+    let mut server = server.start().await;
+    server.trigger("held", json!({"recipients": ["a@x.test"]})).await;
+    server.settle().await;
+    let subjects = |mails: Vec<Value>| mails.iter().map(|mail| mail["subject"].clone()).collect::<Vec<_>>();
+    assert_eq!(subjects(server.mailbox().await), ["At once"]);
+    server.kill_9().await;
+    server.restart().await;
+    server.settle().await;
+    assert_eq!(server.mailbox().await.len(), 1);
+    let messages = server.get("/v1/messages").await.json();
+    let mut shown: Vec<_> = messages["items"].as_array().unwrap().iter().collect();
+    shown.sort_by_key(|message| message["status"].as_str().unwrap().to_owned());
+    assert_eq!((&shown[0]["status"], shown[0]["scheduled_at"].is_string()), (&json!("queued"), true), "{messages}");
+    assert_eq!((&shown[1]["status"], &shown[1]["scheduled_at"]), (&json!("sent"), &Value::Null));
+    server.advance("3d").await;
+    assert_eq!(server.mailbox().await.len(), 2);
+}

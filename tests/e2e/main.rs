@@ -20,6 +20,7 @@ mod keys;
 mod openapi;
 mod operation;
 mod phoenix;
+mod publishing;
 mod recovery;
 mod retention;
 mod routes;

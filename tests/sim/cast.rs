@@ -54,11 +54,17 @@ pub enum Part {
     Guarded(&'static str),
     /// One email for recipients whose `divisor` is 0, another one for the others.
     Either(&'static str, &'static str),
+    /// An email by an experiment, whose other cohort has no share.
+    Drawn(&'static str),
+    /// Keeps what names the call, in the run's data.
+    Keep,
+    /// An email that names the call by what was kept.
+    Kept(&'static str),
     /// Seconds.
     Delay(u64),
 }
 
-use Part::{Delay, Either, Email, Feed, Fragile, Guarded};
+use Part::{Delay, Drawn, Either, Email, Feed, Fragile, Guarded, Keep, Kept};
 
 /// A workflow that the simulation triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +86,7 @@ pub enum Actor {
 
 const DAY: u64 = 86_400;
 
-pub const PLAYS: [Play; 10] = [
+pub const PLAYS: [Play; 11] = [
     Play { key: "invite", parts: &[Email("email_1"), Delay(3 * DAY), Email("email_2")], actor: Actor::Healthy },
     Play {
         key: "doze",
@@ -112,6 +118,11 @@ pub const PLAYS: [Play; 10] = [
     Play {
         key: "branches",
         parts: &[Feed("feed_1"), Delay(5), Either("email_1", "email_2"), Delay(40), Email("email_3")],
+        actor: Actor::Stumbles,
+    },
+    Play {
+        key: "functions",
+        parts: &[Keep, Delay(5), Drawn("email_1"), Delay(40), Kept("email_2")],
         actor: Actor::Stumbles,
     },
     Play { key: "waits", parts: &[Delay(1), Delay(31), Email("email_1"), Delay(7_200)], actor: Actor::Healthy },
@@ -164,6 +175,21 @@ fn step(index: usize, part: Part, revision: u64) -> Value {
                 {"name": "Other", "steps": [email(other, "")]},
             ],
         }),
+        Drawn(name) => json!({
+            "ref": format!("experiment_{index}"), "type": "random_cohort",
+            "cohort_branches": [
+                {"name": "All", "percentage": 100, "steps": [email(name, "")]},
+                {"name": "None", "percentage": 0, "steps": [], "terminates": true},
+            ],
+        }),
+        Keep => json!({
+            "ref": format!("update_{index}"), "type": "update_data", "settings": {"data": {"kept": "{{call}}"}}
+        }),
+        Kept(name) => {
+            let mut step = email(name, "");
+            step["template"]["subject"] = json!(format!("{{{{kept}}}} {name} r{revision}"));
+            step
+        }
         Feed(name) => json!({
             "ref": name, "type": "channel", "channel_key": "in-app",
             "template": {"markdown_body": format!("{{{{call}}}} {name} r{revision}")}
@@ -254,7 +280,8 @@ pub fn expected(play: &Play, who: Who, divisor: u64, skip_delay: bool) -> (Vec<E
                 }
                 continue;
             }
-            Email(name) | Fragile(name) | Guarded(name) => (name, false),
+            Keep => continue,
+            Email(name) | Fragile(name) | Guarded(name) | Drawn(name) | Kept(name) => (name, false),
             Either(zero, other) => (if divisor == 0 { zero } else { other }, false),
             Feed(name) => (name, true),
         };

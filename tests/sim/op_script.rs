@@ -174,7 +174,7 @@ impl Author {
         let message = match self.rng.below(4) {
             0 => None,
             1 => Some(NewMessage::Keep(self.message(run))),
-            2 => Some(NewMessage::Send(self.message(run))),
+            2 => Some(NewMessage::Send(self.message(run), None)),
             _ => Some(NewMessage::Feed(self.message(run), TriggerData::default())),
         };
         let events =

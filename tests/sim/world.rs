@@ -306,6 +306,9 @@ impl World {
             max_active: self.script.max_active,
             deliver: courier.clone().recipient(),
             publish,
+            zone: jiff::tz::TimeZone::UTC,
+            directory: Box::new(|| (Vec::new(), Vec::new())),
+            reloading: tokio::sync::Mutex::default(),
             fetcher: Arc::new(Offline),
         });
         if self.flaw == Some(Flaw::SlowStart) && self.lives.get() > 1 {

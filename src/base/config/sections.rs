@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::choice::choice;
@@ -212,6 +213,29 @@ pub struct Engine {
     /// How late a run or a message may be before the log names it.
     #[serde(serialize_with = "span::serialize")]
     pub overdue_warning: Duration,
+    /// Of recipients who have none, and whose tenant has none.
+    pub timezone: ZoneName,
+}
+
+/// The name of a time zone that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ZoneName(String);
+
+impl ZoneName {
+    /// The zone of that name.
+    pub fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.0).unwrap_or(TimeZone::UTC)
+    }
+}
+
+impl Setting for ZoneName {
+    fn read(value: &super::tree::Value) -> Result<Self, Wrong> {
+        let name = value.text("the name of a time zone")?;
+        TimeZone::get(name).map(|_| Self(name.to_owned())).map_err(|_| {
+            let problem = format!("`{}` is not the name of a time zone", name.escape_debug());
+            Wrong::new(problem, "Write for example \"Europe/Berlin\".")
+        })
+    }
 }
 
 impl Engine {
@@ -220,6 +244,7 @@ impl Engine {
             park_after: section.get_or("park_after", Duration::from_secs(30)),
             max_active_runs: section.get_or("max_active_runs", 4_096),
             overdue_warning: section.get_or("overdue_warning", Duration::from_secs(10)),
+            timezone: section.get_or("timezone", ZoneName("Etc/UTC".to_owned())),
         };
         section.check("overdue_warning", !engine.overdue_warning.is_zero(), || {
             Wrong::new("no time at all: every run would be named", "Write for example \"10s\".")

@@ -9,8 +9,8 @@ use crate::store::op::{Closing, Entering, Gate, Next};
 
 /// How a run comes to the batch step, or why it is left out.
 pub fn entering(batch: &Batch, step: u16, current: &Step, env: &Env<'_>) -> Result<Entering, String> {
-    let zone = env.recipient.zone();
-    let until = batch.window.resolve(env.facts.scope, env.now, &zone, batch_step::MAX_DAYS)?;
+    let zone = env.zone;
+    let until = batch.window.resolve(env.facts.scope, env.now, zone, batch_step::MAX_DAYS)?;
     // Without a value they are of one batch: an event without a page is still to be told.
     let shown_key = match batch.key.as_ref().and_then(|path| path.find(env.facts.scope)) {
         None => String::new(),
@@ -30,7 +30,7 @@ pub fn entering(batch: &Batch, step: u16, current: &Step, env: &Env<'_>) -> Resu
         step_ref: current.reference.clone(),
         mode: batch.mode,
         until,
-        latest: batch.extension.map(|extension| extension.after(env.now, &zone)),
+        latest: batch.extension.map(|extension| extension.after(env.now, zone)),
         max_items: batch.max_items,
         actor: env.trigger.actor.clone(),
     })

@@ -129,6 +129,8 @@ impl World {
             workflow: &self.workflow,
             version: self.trigger.version,
             data: &self.trigger.data,
+            zone: &TimeZone::UTC,
+            active: true,
             batch: None,
             moved: None,
             recipient: &self.recipient,
@@ -149,7 +151,7 @@ impl World {
             event = Event::Enter;
             if let Some(write) = &plan.write {
                 assert_eq!((write.run, write.expect), (self.run.id, self.run.revision));
-                if let Some(NewMessage::Send(message) | NewMessage::Feed(message, _) | NewMessage::Keep(message)) =
+                if let Some(NewMessage::Send(message, _) | NewMessage::Feed(message, _) | NewMessage::Keep(message)) =
                     &write.message
                 {
                     made.push((message.step_ref.clone(), message.inserted_at));
@@ -340,7 +342,13 @@ fn an_update_changes_data_or_people_and_nothing_when_it_cannot() {
 }
 
 fn channel(key: &str, template: Template) -> StepKind {
-    StepKind::Channel(ChannelStep { channel_key: key.into(), engine: None, template, tracking: Default::default() })
+    StepKind::Channel(ChannelStep {
+        channel_key: key.into(),
+        send_windows: None,
+        engine: None,
+        template,
+        tracking: Default::default(),
+    })
 }
 
 fn kinds() -> impl Strategy<Value = Vec<Kind>> {

@@ -109,3 +109,48 @@ pub struct RunFilter {
     pub recipient: Option<String>,
     pub tenant: Option<String>,
 }
+
+/// What a publishing did.
+#[derive(Serialize, ToSchema)]
+pub struct Publication {
+    /// What became current.
+    pub published: Vec<PublishedWorkflow>,
+    /// The keys of what was current already.
+    pub unchanged: Vec<String>,
+    /// The keys of what has gone from the directory.
+    pub removed: Vec<String>,
+    pub faults: Vec<WorkflowFault>,
+}
+
+/// A workflow that became current.
+#[derive(Serialize, ToSchema)]
+pub struct PublishedWorkflow {
+    pub key: String,
+    pub version: String,
+}
+
+/// What is wrong with a workflow.
+#[derive(Serialize, ToSchema)]
+pub struct WorkflowFault {
+    pub file: String,
+    /// Where in the document.
+    pub path: String,
+    pub problem: String,
+    /// The way out.
+    pub fix: String,
+}
+
+/// Whether a workflow is to take triggers.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code)]
+pub struct Activation {
+    pub status: bool,
+}
+
+/// A workflow that was switched.
+#[derive(Serialize, ToSchema)]
+pub struct SwitchedWorkflow {
+    /// Its document, with `key`, `active`, `valid` and `sha`.
+    pub workflow: Value,
+}
