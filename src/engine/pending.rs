@@ -4,6 +4,7 @@ use crate::base::clock::Timestamp;
 use serde_json::Value;
 
 use crate::base::ids::RunId;
+use crate::model::batch::{Closed, State};
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{Phase, Run};
 use crate::model::step_file::ARMS;
@@ -72,7 +73,7 @@ pub fn page(reader: &Reader, filter: &Filter, after: Option<RunId>, size: usize)
         if !filter.fits_run(&run) {
             return true;
         }
-        if shared.as_ref().is_none_or(|shared| shared.trigger.id != run.trigger) {
+        if shared.as_ref().is_none_or(|shared| shared.trigger.id != run.trigger || shared.moved || run.revision > 0) {
             match Shared::load(reader, &run) {
                 Ok(found) => shared = found,
                 Err(error) => failed = Some(error),
@@ -98,15 +99,22 @@ struct Shared {
     /// The names of the workflow's steps in the order of their numbers, and of what follows each, as its document has
     /// them: it need not fit today's configuration.
     steps: Vec<(String, Option<String>)>,
+    /// Behind its batch the run goes on with another version of the workflow.
+    moved: bool,
 }
 
 impl Shared {
     fn load(reader: &Reader, run: &Run) -> Result<Option<Self>, StoreError> {
         let Some(trigger) = reader.trigger(run.trigger)? else { return Ok(None) };
-        let document = reader.version(trigger.version)?.map(|version| version.document).unwrap_or_default();
+        let batch = reader.last_batch(run.id)?.map(|(_, batch)| batch.state);
+        let version = match batch {
+            Some(State::Closed(Closed { version: Some(version), .. })) => version,
+            _ => trigger.version,
+        };
+        let document = reader.version(version)?.map(|version| version.document).unwrap_or_default();
         let mut steps = Vec::new();
         number(&document["steps"], None, &mut steps);
-        Ok(Some(Self { trigger, steps }))
+        Ok(Some(Self { moved: version != trigger.version, trigger, steps }))
     }
 
     fn describe(&self, run: Run) -> PendingRun {

@@ -251,5 +251,9 @@ mod tests {
         }
         let idle = with("batch_window_extension_limit", minutes(5));
         assert!(notice(&batched(idle)).contains("has no effect: the window is fixed"));
+        let mut two = batched(json!({"batch_window": minutes(5)}));
+        two["steps"][2] = two["steps"][1].clone();
+        two["steps"][2]["ref"] = json!("batch_2");
+        assert!(notice(&two).starts_with("steps[2]: comes behind another batch"));
     }
 }

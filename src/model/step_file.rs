@@ -105,6 +105,7 @@ impl Steps<'_> {
         }
         // Each is read before the first failure ends the collecting.
         let nodes: Vec<_> = items.iter().map(|item| self.read_step(item, depth)).collect();
+        notice_second_batches(&items);
         nodes.into_iter().collect()
     }
 
@@ -153,6 +154,14 @@ impl Steps<'_> {
                 None
             }
         }
+    }
+}
+
+fn notice_second_batches(steps: &[Reader<'_>]) {
+    let is_batch = |step: &&Reader<'_>| step.field("type").value().and_then(Value::as_str) == Some("batch");
+    for step in steps.iter().filter(is_batch).skip(1) {
+        let problem = "comes behind another batch, and counts what that made one as one activity";
+        step.notice(problem, "Keep one of them, unless this is meant.");
     }
 }
 

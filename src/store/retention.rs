@@ -17,6 +17,7 @@ use super::{Store, StoreError, bundle};
 use crate::base::clock::Timestamp;
 use crate::base::config::Retention;
 use crate::base::ids::{MessageId, RunId, VersionId};
+use crate::model::batch::{self, Closed, State};
 
 /// Records that are looked at in one snapshot, 3 ms of reading: a run that waited long before it ended lies among older
 /// ones and is passed over.
@@ -140,7 +141,7 @@ fn count(kind: &'static str, gone: u64) {
     metrics::counter!("belfry_trimmed_total", "kind" => kind).increment(gone);
 }
 
-/// Versions that are not published and that no trigger names.
+/// Versions that are not published and that no trigger names, nor a batch that went on with them.
 fn idle_versions(reader: &Reader) -> Result<Vec<VersionId>, StoreError> {
     let mut published = BTreeSet::<VersionId>::new();
     reader.walk(TableId::Published, Bound::Unbounded, |_, version| {
@@ -158,6 +159,12 @@ fn idle_versions(reader: &Reader) -> Result<Vec<VersionId>, StoreError> {
             bundle::each(triggers, |Follows { version }| {
                 idle.remove(&version);
             })?;
+            Ok(!idle.is_empty())
+        })?;
+        reader.walk(TableId::Batches, Bound::Unbounded, |_, batch| {
+            if let State::Closed(Closed { version: Some(version), .. }) = decode::<batch::Batch>(batch)?.state {
+                idle.remove(&version);
+            }
             Ok(!idle.is_empty())
         })?;
     }

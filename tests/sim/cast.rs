@@ -62,9 +62,13 @@ pub enum Part {
     Kept(&'static str),
     /// Seconds.
     Delay(u64),
+    /// Seconds in which a recipient's runs become one.
+    Batch(u64),
+    /// An email that tells of how many.
+    Told(&'static str),
 }
 
-use Part::{Delay, Drawn, Either, Email, Feed, Fragile, Guarded, Keep, Kept};
+use Part::{Batch, Delay, Drawn, Either, Email, Feed, Fragile, Guarded, Keep, Kept, Told};
 
 /// A workflow that the simulation triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +90,7 @@ pub enum Actor {
 
 const DAY: u64 = 86_400;
 
-pub const PLAYS: [Play; 11] = [
+pub const PLAYS: [Play; 12] = [
     Play { key: "invite", parts: &[Email("email_1"), Delay(3 * DAY), Email("email_2")], actor: Actor::Healthy },
     Play {
         key: "doze",
@@ -125,12 +129,18 @@ pub const PLAYS: [Play; 11] = [
         parts: &[Keep, Delay(5), Drawn("email_1"), Delay(40), Kept("email_2")],
         actor: Actor::Stumbles,
     },
+    Play { key: "digest", parts: &[Batch(20), Told("email_1")], actor: Actor::Healthy },
     Play { key: "waits", parts: &[Delay(1), Delay(31), Email("email_1"), Delay(7_200)], actor: Actor::Healthy },
 ];
 
 impl Play {
     pub fn of(key: &str) -> Self {
         *PLAYS.iter().find(|play| play.key == key).unwrap()
+    }
+
+    /// Whether its runs become one. Nothing of it is cancelled: the store's own model knows batches and cancels.
+    pub fn batches(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Batch(_)))
     }
 
     /// The workflow's directory. Another `revision` is another content.
@@ -193,6 +203,15 @@ fn step(index: usize, part: Part, revision: u64) -> Value {
         Feed(name) => json!({
             "ref": name, "type": "channel", "channel_key": "in-app",
             "template": {"markdown_body": format!("{{{{call}}}} {name} r{revision}")}
+        }),
+        Told(name) => {
+            let mut step = email(name, "");
+            step["template"]["subject"] = json!(format!("{{{{total_activities}}}} told r{revision}"));
+            step
+        }
+        Batch(seconds) => json!({
+            "ref": format!("batch_{index}"), "type": "batch",
+            "settings": {"batch_window": {"unit": "seconds", "value": seconds}}
         }),
         Delay(seconds) => json!({
             "ref": format!("delay_{index}"), "type": "delay",
@@ -281,7 +300,11 @@ pub fn expected(play: &Play, who: Who, divisor: u64, skip_delay: bool) -> (Vec<E
                 continue;
             }
             Keep => continue,
-            Email(name) | Fragile(name) | Guarded(name) | Drawn(name) | Kept(name) => (name, false),
+            Batch(seconds) => {
+                after += Duration::from_secs(seconds);
+                continue;
+            }
+            Email(name) | Fragile(name) | Guarded(name) | Drawn(name) | Kept(name) | Told(name) => (name, false),
             Either(zero, other) => (if divisor == 0 { zero } else { other }, false),
             Feed(name) => (name, true),
         };

@@ -168,6 +168,16 @@ impl<'a> Check<'a> {
         messages.sort_by_key(|message| plan.iter().position(|one| one.step == message.step_ref));
         let made: Vec<&str> = messages.iter().map(|message| message.step_ref.as_str()).collect();
         let meant: Vec<&str> = plan.iter().map(|one| one.step).collect();
+        if Play::of(call.workflow).batches() {
+            let is_told = self.batched(ended, &messages);
+            let meant = if is_told { meant } else { Vec::new() };
+            self.expect(meant == made, || format!("P11 run {} made {made:?} instead of {meant:?}", run.id));
+            for message in messages {
+                let one = plan.iter().find(|one| one.step == message.step_ref);
+                self.message(message, one, &calls, *who, &ended.outcome);
+            }
+            return;
+        }
         match &ended.outcome {
             Outcome::Cancelled => {
                 self.expect(meant.starts_with(&made), || format!("P7 run {} made {made:?} of {meant:?}", run.id));
@@ -195,6 +205,31 @@ impl<'a> Check<'a> {
         for message in messages {
             let one = plan.iter().find(|one| one.step == message.step_ref);
             self.message(message, one, &calls, *who, &ended.outcome);
+        }
+    }
+
+    /// P11: a run goes on for those that joined it, and for no others; or it is one of those. Answers whether it goes on.
+    fn batched(&mut self, ended: &EndedRun, messages: &[&Message]) -> bool {
+        let id = ended.run.id;
+        match ended.outcome {
+            Outcome::Finished => {
+                let joined = self.found.ended.iter().filter(|other| other.outcome == Outcome::Batched(id)).count();
+                let told = messages.iter().all(|message| says(message, &format!("{} told", joined + 1)));
+                self.expect(told, || format!("P11 run {id} went on for {joined} others and says {messages:?}"));
+                true
+            }
+            Outcome::Batched(into) => {
+                let goes_on = self.found.ended.iter().find(|other| other.run.id == into);
+                let for_it = goes_on.is_some_and(|other| {
+                    other.outcome == Outcome::Finished && other.run.recipient == ended.run.recipient
+                });
+                self.expect(for_it, || format!("P11 run {id} was batched into {into}, which is {goes_on:?}"));
+                false
+            }
+            _ => {
+                self.wrong.push(format!("P12 run {id} ended {:?}", ended.outcome));
+                false
+            }
         }
     }
 
@@ -256,7 +291,7 @@ impl<'a> Check<'a> {
                 format!("P8 run {} did {event:?}, due at {due}, after {latest:?}", ended.run.id)
             });
             due = match event.kind {
-                RunEventKind::DelayStarted(until) => until,
+                RunEventKind::DelayStarted(until) | RunEventKind::BatchOpened { until, .. } => until,
                 _ => Timestamp::default(),
             };
         }

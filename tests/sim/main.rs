@@ -41,7 +41,7 @@ fn outcome(seed: u64, flaw: Option<Flaw>) -> Outcome {
 }
 
 /// What must have come up somewhere in a full run, by a word of the trace: a fault that never happens proves nothing.
-const SIGHTS: [&str; 30] = [
+const SIGHTS: [&str; 31] = [
     " answer c",
     " cancelled [",
     " send ",
@@ -69,6 +69,7 @@ const SIGHTS: [&str; 30] = [
     " Permanent",
     "Undelivered",
     "NotSent",
+    " Batched(",
     "Cancelled",
     "Failed(\"its actor panicked 3 times\")",
     "cannot divide by zero",

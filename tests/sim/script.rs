@@ -117,7 +117,7 @@ impl Script {
             let play = crate::cast::Play::of(trigger.workflow);
             let mut due = at;
             for part in play.parts {
-                if let Part::Delay(seconds) = part {
+                if let Part::Delay(seconds) | Part::Batch(seconds) = part {
                     due += seconds * SECOND;
                     dues.push(due);
                 }
@@ -188,9 +188,11 @@ fn trigger(content: u64, keys: &[String], rng: &mut Rng) -> Trigger {
         };
         aims.push(Aim { when, recipients: subset(rng) });
     }
+    let play = PLAYS[rng.below(PLAYS.len() as u64) as usize];
+    let (key, aims) = if play.batches() { (None, Vec::new()) } else { (key, aims) };
     Trigger {
         content,
-        workflow: PLAYS[rng.below(PLAYS.len() as u64) as usize].key,
+        workflow: play.key,
         recipients,
         key,
         idempotency: rng.percent(30).then_some(content),
