@@ -310,16 +310,14 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
                 }
             }
         }
-        StepKind::Batch(batch) => {
-            let (mut events, met) = meets_conditions(step, current, env);
-            match met.and_then(|()| batch::entering(batch, step, current, env)) {
-                Ok(entering) => batch::enter(run, entering, current.next, events, env),
-                Err(why) => {
-                    events.push(event(env, step, RunEventKind::StepSkipped(why)));
-                    go_on(run, current.next, env, None, events)
-                }
-            }
-        }
+        StepKind::Batch(_) if current.kind.settings().is_some() => match meets_conditions(step, current, env) {
+            (_, Ok(())) => Plan::only(Effect::Prepare { step }),
+            (events, Err(why)) => skip(run, step, why, env, events),
+        },
+        StepKind::Batch(batch) => match meets_conditions(step, current, env) {
+            (events, Ok(())) => batch::come(run, step, batch, batch::key_of(batch, env), events, env),
+            (events, Err(why)) => skip(run, step, why, env, events),
+        },
         StepKind::Update(_) | StepKind::TriggerWorkflow(_) | StepKind::Fetch(_) => {
             match meets_conditions(step, current, env) {
                 (_, Ok(())) => Plan::only(Effect::Prepare { step }),

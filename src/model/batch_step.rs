@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::duration::Duration;
 use super::json_reader::{Reader, shown_text};
 use super::moment::{Moment, Path, read_duration, read_whole_number};
+use super::settings::Settings;
 use super::step_file::COMMON_KEYS;
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
@@ -25,8 +26,8 @@ pub struct Batch {
     /// A run that joins puts the end off by a whole window, until at most so long after the opening. `None`: the end
     /// stands.
     pub extension: Option<Duration>,
-    /// Runs that find different values there are of different batches.
-    pub key: Option<Path>,
+    /// Runs that find different values are of different batches.
+    pub key: Option<Key>,
     pub order: Order,
     pub mode: Mode,
     /// It closes when it has so many items.
@@ -34,6 +35,15 @@ pub struct Batch {
     /// How many activities templates see.
     pub rendered: u32,
     pub follows: Follows,
+}
+
+/// What tells batches of a step apart.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Key {
+    /// What lies there.
+    Path(Path),
+    /// What the template `batch_key` says.
+    Template(Settings),
 }
 
 /// Which activities templates see when there are more than are rendered; those in the order in which they came.
@@ -61,8 +71,11 @@ pub enum Follows {
     Pinned,
 }
 
+/// The setting that can be a template.
+pub const BATCH_KEY: &str = "batch_key";
+
 const KEYS: [&str; 10] = [
-    "batch_key",
+    BATCH_KEY,
     "batch_window",
     "batch_until_field_path",
     "batch_window_type",
@@ -86,8 +99,7 @@ pub fn read_batch(step: &Reader<'_>) -> Option<Batch> {
     settings.expect_keys(&KEYS);
     let window = Moment::read(&settings, "batch_window", "batch_until_field_path", MAX_DAYS);
     let extension = read_extension(&settings);
-    let key = settings.field("batch_key");
-    let key = if key.is_blank() { Some(None) } else { Path::read(&key).map(Some) };
+    let key = read_key(&settings.field("batch_key"));
     let field = |name| settings.field(name);
     let order = choice(&field("batch_order"), &[("asc", Order::First), ("desc", Order::Last)]);
     let modes = [("accumulate", Mode::Accumulate), ("flush_leading", Mode::FlushLeading)];
@@ -106,6 +118,18 @@ pub fn read_batch(step: &Reader<'_>) -> Option<Batch> {
         rendered: rendered?.unwrap_or(RENDERED_BY_DEFAULT),
         follows: follows?,
     })
+}
+
+/// The key at `field`; `Some(None)`: there is none. None after a fault.
+fn read_key(field: &Reader<'_>) -> Option<Option<Key>> {
+    if field.is_blank() {
+        return Some(None);
+    }
+    let text = field.text()?;
+    if text.contains("{{") || text.contains("{%") {
+        return Some(Some(Key::Template(Settings::default().with(BATCH_KEY, text.into()))));
+    }
+    Path::read(field).map(|path| Some(Key::Path(path)))
 }
 
 /// How long a sliding window can become; `Some(None)`: it is fixed. None after a fault.
@@ -209,10 +233,12 @@ mod tests {
             "workflow_version_mode": "latest",
         }));
         assert!(matches!(batch.window, Moment::At { offset: Some(_), .. }));
-        assert_eq!(batch.key.unwrap().as_str(), "data.page_id");
+        assert!(matches!(batch.key, Some(Key::Path(path)) if path.as_str() == "data.page_id"));
         assert_eq!(batch.extension, Some(Duration { unit: Unit::Minutes, value: 15 }));
         assert_eq!((batch.order, batch.mode, batch.follows), (Order::Last, Mode::FlushLeading, Follows::Latest));
         assert_eq!((batch.max_items, batch.rendered), (Some(50), 100));
+        let batch = read(json!({"batch_window": minutes(5), "batch_key": "{{ data.kind }}-{{ actor.id }}"}));
+        assert!(matches!(batch.key, Some(Key::Template(_))));
     }
 
     #[test]

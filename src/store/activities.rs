@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::StoreError;
 use super::batches::{batch_key, batch_of, item_key};
@@ -34,17 +34,23 @@ impl Reader {
             && let Some(batch) = self.batch(id)?
             && let State::Closed(closed) = &batch.state
         {
-            let activities = self.activities(id, &batch, closed)?;
+            let mut activities = self.activities(id, &batch, closed)?;
+            activities.data.extend(self.own_data(message.run)?);
             return Ok(Some(Told { version: closed.version.unwrap_or(trigger.version), trigger, activities }));
         }
-        let run = match self.ended_run(message.run)? {
-            Some(ended) => Some(ended.run),
-            None => self.run(message.run)?,
-        };
         let mut data = trigger.data.clone();
-        data.extend(run.and_then(|run| run.data).unwrap_or_default());
+        data.extend(self.own_data(message.run)?);
         let activity = Activity { id: trigger.id, actor: trigger.actor.clone(), data, at: trigger.inserted_at };
         Ok(Some(Told { version: trigger.version, trigger, activities: Activities::of_one(activity) }))
+    }
+
+    /// What lies over the data of a run's trigger or batch.
+    fn own_data(&self, id: RunId) -> Result<Map<String, Value>, StoreError> {
+        let run = match self.ended_run(id)? {
+            Some(ended) => Some(ended.run),
+            None => self.run(id)?,
+        };
+        Ok(run.and_then(|run| run.data).unwrap_or_default())
     }
 
     /// The last batch that `run` opened.

@@ -1,31 +1,41 @@
 //! What a batch step does with a run. Whether the run opens a batch or joins one is decided where it is written: two
 //! runs that come at once are told apart there.
 
-use super::{Effect, Env, Plan, gate_key, write};
-use crate::model::batch_step::{self, Batch, Follows, Mode};
+use serde_json::Value;
+
+use super::{Effect, Env, Plan, gate_key, skip, write};
+use crate::model::batch_step::{self, Batch, Follows, Key, Mode};
 use crate::model::run::{Halt, Outcome, Phase, Run, RunEvent};
 use crate::model::workflow::{Onward, Step, StepKind};
 use crate::store::op::{Closing, Entering, Gate, Next};
 
-/// How a run comes to the batch step, or why it is left out.
-pub fn entering(batch: &Batch, step: u16, current: &Step, env: &Env<'_>) -> Result<Entering, String> {
+/// What lies at the path of a batch's key. Without a value runs are of one batch: an event without a page is still to be
+/// told.
+pub fn key_of(batch: &Batch, env: &Env<'_>) -> String {
+    match &batch.key {
+        Some(Key::Path(path)) => match path.find(env.facts.scope) {
+            None => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        },
+        // A template is rendered before.
+        Some(Key::Template(_)) | None => String::new(),
+    }
+}
+
+/// Writes that the run opens the batch of `key` at `step`, or goes on before it; if it is open, the write is diverted.
+pub fn come(run: &Run, step: u16, batch: &Batch, key: String, events: Vec<RunEvent>, env: &Env<'_>) -> Plan {
+    let Some(current) = env.workflow.steps.get(usize::from(step)) else {
+        return onward(run, Onward::Finish, events, env);
+    };
     let zone = env.zone;
-    let until = batch.window.resolve(env.facts.scope, env.now, zone, batch_step::MAX_DAYS)?;
-    // Without a value they are of one batch: an event without a page is still to be told.
-    let shown_key = match batch.key.as_ref().and_then(|path| path.find(env.facts.scope)) {
-        None => String::new(),
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
+    let until = match batch.window.resolve(env.facts.scope, env.now, zone, batch_step::MAX_DAYS) {
+        Ok(until) => until,
+        Err(why) => return skip(run, step, why, env, events),
     };
-    let version = match batch.follows {
-        Follows::Latest => String::new(),
-        Follows::Pinned => env.version.to_string(),
-    };
-    // A message has one tenant: what is of different tenants is never told together.
-    let tenant = env.trigger.tenant.as_deref().map_or_else(String::new, |tenant| format!("t{tenant}"));
-    Ok(Entering {
-        key: gate_key(&["batch", &env.workflow.key, &current.reference, &version, &tenant, &shown_key]),
-        shown_key,
+    let entering = Entering {
+        key: shared_key(batch, current, &key, env),
+        shown_key: key,
         step,
         step_ref: current.reference.clone(),
         mode: batch.mode,
@@ -33,20 +43,26 @@ pub fn entering(batch: &Batch, step: u16, current: &Step, env: &Env<'_>) -> Resu
         latest: batch.extension.map(|extension| extension.after(env.now, zone)),
         max_items: batch.max_items,
         actor: env.trigger.actor.clone(),
-    })
-}
-
-/// Writes that the run opens a batch, or goes on before one; if another one is open, the write is diverted.
-pub fn enter(run: &Run, entering: Entering, next: Onward, events: Vec<RunEvent>, env: &Env<'_>) -> Plan {
-    let plan = match entering.mode {
+    };
+    let plan = match batch.mode {
         Mode::Accumulate => {
-            let due = entering.until;
-            let to = Next::Phase(Phase::Batching { step: entering.step, due });
-            write(run, env, to, None, events, Effect::Sleep(due))
+            let to = Next::Phase(Phase::Batching { step, due: until });
+            write(run, env, to, None, events, Effect::Sleep(until))
         }
-        Mode::FlushLeading => onward(run, next, events, env),
+        Mode::FlushLeading => onward(run, current.next, events, env),
     };
     plan.behind(Gate::Batch(Box::new(entering)))
+}
+
+/// Names what the items of a batch share beside their recipient. A message has one tenant: what is of different ones is
+/// never told together.
+fn shared_key(batch: &Batch, step: &Step, key: &str, env: &Env<'_>) -> [u8; 16] {
+    let version = match batch.follows {
+        Follows::Latest => String::new(),
+        Follows::Pinned => env.version.to_string(),
+    };
+    let tenant = env.trigger.tenant.as_deref().map_or_else(String::new, |tenant| format!("t{tenant}"));
+    gate_key(&["batch", &env.workflow.key, &step.reference, &version, &tenant, key])
 }
 
 /// Closes the batch that the run opened at `step`, and goes on for all of it.

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{Env, Onward, Plan, Run, error, event, fetch, go_on, meets_conditions, skip, trigger_workflow, update};
+use super::{
+    Env, Onward, Plan, Run, batch, error, event, fetch, go_on, meets_conditions, skip, trigger_workflow, update,
+};
+use crate::model::batch_step::BATCH_KEY;
 use crate::model::workflow::StepKind;
 
 /// What a step does by its settings, unless its conditions hold no more or the settings are wrong.
@@ -28,6 +31,10 @@ pub fn act(run: &Run, step: u16, settings: Result<Map<String, Value>, String>, e
             events.push(event(env, step, told));
             go_on(run, current.next, env, None, std::mem::take(&mut events)).changing(changes)
         }),
+        StepKind::Batch(batch) => {
+            let key = text(&settings, BATCH_KEY).unwrap_or_default().to_owned();
+            return batch::come(run, step, batch, key, events, env);
+        }
         StepKind::TriggerWorkflow(_) => trigger_workflow::decide(&settings, current, env).map(|nested| {
             let plan = go_on(run, current.next, env, None, std::mem::take(&mut events));
             Plan { trigger: Some(Box::new(nested)), ..plan }
