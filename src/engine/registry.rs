@@ -101,16 +101,15 @@ impl Recovered {
         let mut found = Self::default();
         let reader = store.read()?;
         found.fan_outs = reader.fan_outs()?;
-        // Collected first: a set that is built at once is built faster.
-        let (mut parked, mut keys) = (Vec::new(), Vec::new());
+        // Collected first, since they come in no order: a set that is built at once is built faster.
+        let mut keys = Vec::new();
         reader.each_waiting(|run| {
             match run.phase.due() {
-                Some(due) => parked.push((due, run.id, run.flow)),
+                Some(due) => found.parked.insert((due, run.id, run.flow)),
                 None => found.ready.push(run.flow, (run.id, run.id.made_at())),
             }
             keys.extend(run.cancel.map(|key| (mark(key), run.id)));
         })?;
-        found.parked = parked.into_iter().collect();
         found.keys = keys.into_iter().collect();
         Ok(found)
     }
