@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::base::config::{Channel, Config, EmailSettings, Provider, Sender};
 use crate::base::ids::ChannelId;
+use crate::base::nearest::nearest;
 use crate::model::channel::ChannelType;
 use crate::model::workflow_file::WorkflowFiles;
 
@@ -23,7 +24,10 @@ pub fn missing(config: &Config, workflows: &[WorkflowFiles]) -> BTreeMap<String,
     }
     // A key that no channel can have is a fault of the workflow.
     let possible = |key: &str| key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
-    named.retain(|key, _| !key.is_empty() && possible(key) && config.channels.iter().all(|other| other.key != *key));
+    // So is one that is a slip of the pen for a channel that there is.
+    let known: Vec<&str> = config.channels.iter().map(|channel| channel.key.as_str()).collect();
+    let meant = |key: &str| known.contains(&key) || nearest(key, known.iter().copied()).is_some();
+    named.retain(|key, _| !key.is_empty() && possible(key) && !meant(key));
     named
 }
 

@@ -61,11 +61,13 @@ pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
     let build = || {
         let Addressing { to: others, cc, bcc, reply_to, headers, .. } = &*mail.content.addressing;
         let sender = sender(from, &mail.content.addressing)?;
+        // What a person gave as their address is one, and nothing is looked for in it.
+        let first = if others.is_empty() { Mailbox::new(None, address(&mail.to)?) } else { mailbox(&mail.to)? };
         let domain = sender.email.domain().to_owned();
         let micros = u64::try_from(mail.at.as_micros()).unwrap_or(0);
         let mut message = Message::builder()
             .from(sender)
-            .to(mailbox(&mail.to)?)
+            .to(first)
             .subject(one_line(&mail.content.subject))
             .date(SystemTime::UNIX_EPOCH + Duration::from_micros(micros))
             .message_id(Some(format!("<{}@{domain}>", mail.message)))

@@ -215,9 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_when_or_to_whom_is_sent_cannot_be_passed_over() {
-        let windows = json!([{"day": "monday", "type": "send"}]);
-        assert!(faults(&with("/steps/2/send_windows", windows))[0].contains("supported on in-app feeds"));
+    fn what_changes_to_whom_is_sent_cannot_be_passed_over() {
         let text = fault(&with("/steps/2/channel_overrides", json!({"to_address": "x@y.z", "cc_address": null})));
         assert!(text.starts_with("steps[2].channel_overrides.to_address: is not an override"), "{text}");
         let overrides = json!({"open_tracking": true, "link_tracking": null, "token_deregistration": true});

@@ -248,9 +248,8 @@ async fn no_name_or_data_adds_a_header_to_a_mail() {
     for mail in mails {
         let mut names: Vec<String> = mail.headers().into_iter().map(|(name, _)| name).collect();
         names.sort();
-        let expected =
-            ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"];
-        assert_eq!(names, expected, "{:?}", String::from_utf8_lossy(&mail.bytes));
+        let expected = "Auto-Submitted Content-Type Date Feedback-ID From MIME-Version Message-ID Subject To";
+        assert_eq!(names.join(" "), expected, "{:?}", String::from_utf8_lossy(&mail.bytes));
         let head = String::from_utf8_lossy(&mail.bytes).split("\r\n\r\n").next().unwrap().replace("\r\n", "");
         assert!(!head.contains(char::is_control), "{head:?}");
     }
@@ -267,7 +266,7 @@ async fn data_is_never_a_template_and_html_in_it_is_text() {
     server.settle().await;
     let mail = &server.mailbox().await[0];
     assert_eq!(mail["subject"], format!("Hi {name}"));
-    assert_eq!(mail["text"].as_str().unwrap().trim(), text);
+    assert!(mail["text"].as_str().unwrap().starts_with(&format!("{text}\n")), "{mail}");
     let html = mail["html"].as_str().unwrap();
     assert!(html.contains("&lt;img src") && !html.contains("<img src=x"), "{html}");
 }

@@ -129,7 +129,7 @@ impl World {
             workflow: &self.workflow,
             version: self.trigger.version,
             data: &self.trigger.data,
-            zone: &TimeZone::UTC,
+            zone: &self.recipient.own_zone().unwrap_or(TimeZone::UTC),
             active: true,
             batch: None,
             moved: None,
