@@ -16,7 +16,7 @@
 //!
 //! Last measured on 2 cores that others used too, ratio (least to greatest of 4 rounds) to BullMQ behind HTTP, and direct:
 //!
-//!   parked     234 bytes of memory a run, 212 when found again, of which the store's cache is 67; the process takes
+//!   parked     (before what follows) 234 bytes of memory a run, 212 when found again, of which the store's cache is 67; the process takes
 //!              248 MB; 1,141 bytes on disk; 7,500 cancels a second; ready after 2.56 s (2.18 to 2.86)
 //!   rounds     triggers for one      17,500 a second     3.19 (2.90 to 4.24)       1.83 (1.58 to 2.77)
 //!              runs, 100 a trigger  402,000 a second    47.75 (22.91 to 47.94)    48.92 (25.68 to 60.51)
@@ -26,14 +26,13 @@
 //!              a delayed job takes 1,085 bytes of Redis's memory
 //!   late       1.0 ms (p50), 14.3 ms (p99), 50.6 ms (max), none early; BullMQ 71 ms, 411 ms, 442 ms
 //!
-//! The aims that are missed: 160 bytes a run, and ready within 2 s. What a run takes as it is parked is two entries of
-//! B-trees, one of them in random order, which fills its nodes to two thirds; 40 MB beside the store's cache do not grow
-//! with the runs. A start reads the pages of all pending runs, decodes them, and inserts them one by one. Of what an item
-//! costs (250 us of processor time) rendering takes 40 %, actors 36 %, the writer 24 %.
+//! Of what an item costs (250 us of processor time) rendering took 40 %, actors 36 %, the writer 24 %.
 //!
-//! Last measured on 2 quiet cores, the first part, a million triggers for one recipient: 240 bytes a run, of which the
-//! store's cache may be 67 (aim 160, missed), 256 MB for the process (aim 300); 10,977 cancels a second; ready 1.20 s (1.17
-//! to 1.21) after a SIGKILL (aim 2). It was 2.56 s, on a busy machine, before the recovered indexes were built at once.
+//! Last measured on 2 cores of which others used much (5,300 triggers a second), the first part, a million triggers for
+//! one recipient: 147 bytes a run, of which the store's cache may be 34, and 162 when found again (aim 160); 166 MB for
+//! the process (aim 300); ready 1.72 s (1.36 to 2.36) after a SIGKILL (aim 2), 1.20 s on quiet cores before that. With
+//! two B-trees, and a cache of 64 MiB instead of 32, it was 240 bytes. Since then what is parked is found again without
+//! being collected first, which is not measured.
 //!
 //! `BENCH_PARTS` (`parked,late`), `BENCH_RUNS`, `BENCH_RECIPIENTS` (of each trigger that parks them), `BENCH_CLIENTS`,
 //! `BENCH_DATA` (bytes of a trigger), `BENCH_ROUNDS`, `BENCH_RATE` and `BENCH_SECONDS` choose, `BENCH_QUICK=1` (or

@@ -87,7 +87,8 @@ impl Actor for RunActor {
     }
 }
 
-/// The run was cancelled, or is to be parked after all: the actor ends. What it was about to write is stale.
+/// The run was cancelled, or is to be parked after all: an actor that sleeps ends. One that is at work finds its run gone
+/// by itself: it may have committed an item just before, and be about to tell whoever watches the feed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Stop;
@@ -96,7 +97,9 @@ impl Handler<Stop> for RunActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.stop(ctx);
+        if self.timer.is_some() {
+            self.stop(ctx);
+        }
     }
 }
 
