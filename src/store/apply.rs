@@ -15,7 +15,7 @@ use super::{
     Refused, StoreError, audiences, batches, gate, profiles, removal, schedules, subscriptions, suppressions, trim,
 };
 use crate::base::clock::Timestamp;
-use crate::base::ids::{MessageId, RunId};
+use crate::base::ids::{MessageId, RunId, TriggerId};
 use crate::model::batch::Item;
 use crate::model::engagement::Engagement;
 use crate::model::feed::FeedEntry;
@@ -289,15 +289,13 @@ pub fn keep_message(tables: &mut Tables<'_>, message: &Message) -> Result<(), St
 fn cancel(tables: &mut Tables<'_>, cancel: &Cancel) -> Result<Done, StoreError> {
     let mut cancelled = Vec::new();
     subscriptions::spare(tables, &cancel.spreading, cancel.recipients.as_deref())?;
+    let means = |trigger: TriggerId, recipient: &RecipientRef| {
+        cancel.of.as_ref().is_none_or(|triggers| triggers.contains(&trigger))
+            && cancel.recipients.as_ref().is_none_or(|named| named.contains(recipient))
+    };
     for id in &cancel.runs {
         let Some(mut stored) = Stored::load(tables, *id)? else { continue };
-        if stored.run.cancel != Some(cancel.key) {
-            continue;
-        }
-        if cancel.of.as_ref().is_some_and(|triggers| !triggers.contains(&stored.run.trigger)) {
-            continue;
-        }
-        if cancel.recipients.as_ref().is_some_and(|named| !named.contains(&stored.run.recipient)) {
+        if stored.run.cancel != Some(cancel.key) || !means(stored.run.trigger, &stored.run.recipient) {
             continue;
         }
         let (phase, flow) = (stored.run.phase, stored.run.flow);
@@ -315,10 +313,7 @@ fn cancel(tables: &mut Tables<'_>, cancel: &Cancel) -> Result<Done, StoreError> 
         let in_flight = tell_cancelled(tables, *id, revision, RunEventKind::Cancelled, cancel.at)?;
         cancelled.push(Cancelled { run: *id, stood: Some((phase, flow)), in_flight });
     }
-    let named = |item: &Item, recipient: &RecipientRef| {
-        cancel.of.as_ref().is_none_or(|triggers| triggers.contains(&item.trigger))
-            && cancel.recipients.as_ref().is_none_or(|named| named.contains(recipient))
-    };
+    let named = |item: &Item, recipient: &RecipientRef| means(item.trigger, recipient);
     for run in batches::cancel_joined(tables, cancel.key, named)? {
         let Some(revision) = batches::end_as_cancelled(tables, run, cancel.at)? else { continue };
         let in_flight = tell_cancelled(tables, run, revision, RunEventKind::Cancelled, cancel.at)?;
