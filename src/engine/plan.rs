@@ -1,11 +1,19 @@
 //! What a run does next: a pure function from the run, what happened, and what surrounds it, to what is written and
 //! what is done once that is durable. No I/O, no clock, no actors.
 
+mod batch;
+mod beginning;
+mod channel;
 mod cohort;
 mod fetch;
 mod function;
+#[cfg(test)]
+mod tests;
+mod throttle;
 mod trigger_workflow;
 mod update;
+
+pub use beginning::{Beginning, begin};
 
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
@@ -15,17 +23,13 @@ use super::fetch::{Answer, Failure, Request};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, VersionId};
 use crate::model::condition::Facts;
-use crate::model::consent::{Consent, Preferences, Subject};
+use crate::model::consent::Preferences;
 use crate::model::delay_step::MAX_DAYS;
-use crate::model::duration::Unit;
-use crate::model::message::{Content, Message, Status};
-use crate::model::moment::Moment;
-use crate::model::recipient::{Recipient, RecipientRef};
+use crate::model::message::Content;
+use crate::model::recipient::Recipient;
 use crate::model::run::{BranchJudged, Halt, Outcome, Phase, Run, RunEvent, RunEventKind};
-use crate::model::throttle_step::{self, Throttle};
-use crate::model::trigger::{Trigger, TriggerRequest, TriggerSettings};
-use crate::model::trigger_data::TriggerData;
-use crate::model::workflow::{Branch, ChannelStep, Frequency, Onward, Step, StepKind, Template, Workflow};
+use crate::model::trigger::{Trigger, TriggerRequest};
+use crate::model::workflow::{Branch, Onward, Step, StepKind, Workflow};
 use crate::store::op::{Advance, Changes, Gate, NewMessage, Next};
 
 /// One write tells no more of delays that are skipped: the store numbers the events of a write.
@@ -86,13 +90,6 @@ pub struct Draft {
     pub id: MessageId,
     pub step: u16,
     pub at: Timestamp,
-}
-
-/// The beginning that all runs of a trigger share.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Beginning {
-    pub phase: Phase,
-    pub begun: Option<RunEvent>,
 }
 
 /// What to write, and what to do after it is durable.
@@ -156,26 +153,6 @@ pub enum Effect {
     Stop,
 }
 
-/// Where new runs of a trigger begin. A delay before everything else begins with the runs: what accepts them puts them
-/// to sleep, and no actor is started only to write that. A delay in months is left to the run, since the months are
-/// those of its recipient's zone; and so is what depends on conditions.
-pub fn begin(workflow: &Workflow, settings: TriggerSettings, now: Timestamp) -> Beginning {
-    match workflow.steps.first() {
-        Some(Step { reference, kind: StepKind::Delay(Moment::After(delay)), conditions, .. })
-            if delay.unit != Unit::Months
-                && !settings.skip_delay
-                && conditions.is_empty()
-                && !begins_by_asking(workflow) =>
-        {
-            let due = delay.after(now, &TimeZone::UTC);
-            let kind = RunEventKind::DelayStarted(due);
-            let event = RunEvent::of_step(kind, reference.clone(), now);
-            Beginning { phase: Phase::Waiting { step: 0, due }, begun: Some(event) }
-        }
-        _ => Beginning { phase: Phase::Ready { step: 0 }, begun: None },
-    }
-}
-
 /// What `run` does on `event`.
 pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
     match event {
@@ -190,13 +167,15 @@ pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
                 end => go_on(run, end, env, None, Vec::new()),
             },
             Phase::Batching { step, .. } => batch::close(run, step, env),
-            Phase::Ready { .. } if run.revision == 0 && begins_by_asking(env.workflow) => start(run, env),
+            Phase::Ready { .. } if run.revision == 0 && beginning::begins_by_asking(env.workflow) => {
+                beginning::start(run, env)
+            }
             Phase::Fetching { retry_at: Some(due), .. } if due > env.now => Plan::only(Effect::Sleep(due)),
             Phase::Fetching { step, .. } => Plan::only(Effect::Prepare { step }),
             Phase::Ready { step } => enter(run, step, env),
         },
         Event::Fetched { step, answer } => fetch::answered(run, step, answer, env),
-        Event::Rendered { draft, content } => rendered(run, draft, content, env),
+        Event::Rendered { draft, content } => channel::rendered(run, draft, content, env),
         Event::Prepared { step, settings } => function::act(run, step, settings, env),
         Event::NotTriggered { step, why: NotTriggered::NoWorkflow(why) } => skip(run, step, why, env, Vec::new()),
         Event::NotTriggered { step, why: NotTriggered::Invalid(why) } => error(run, step, why, env, Vec::new()),
@@ -219,36 +198,6 @@ pub fn fail(run: &Run, now: Timestamp, why: String) -> Advance {
     }
 }
 
-/// Whether it depends on anything that a run begins.
-fn begins_by_asking(workflow: &Workflow) -> bool {
-    !workflow.conditions.is_empty() || workflow.frequency != Frequency::EveryTrigger
-}
-
-/// Begins a run, if the trigger's conditions hold and it is not one too many: it goes on with its first step.
-fn start(run: &Run, env: &Env<'_>) -> Plan {
-    let mut events = Vec::new();
-    if !env.workflow.conditions.is_empty() {
-        let (hold, conditions) = env.workflow.conditions.judge(&env.facts);
-        events.push(RunEvent::of_run(RunEventKind::ConditionsEvaluated { hold, conditions }, env.now));
-        if !hold {
-            return write(run, env, Next::End(Outcome::Halted(Halt::Conditions)), None, events, Effect::Stop);
-        }
-    }
-    let plan = write(run, env, Next::Phase(Phase::Ready { step: 0 }), None, events, Effect::Continue);
-    let tenant = env.trigger.tenant.as_deref();
-    match env.workflow.frequency {
-        Frequency::EveryTrigger => plan,
-        Frequency::OncePerRecipient => plan.behind(Gate::Once { key: gate_key(&[&env.workflow.key]) }),
-        Frequency::OncePerRecipientPerTenant => {
-            let key = match tenant {
-                Some(tenant) => gate_key(&[&env.workflow.key, tenant]),
-                None => gate_key(&[&env.workflow.key, "", ""]),
-            };
-            plan.behind(Gate::Once { key })
-        }
-    }
-}
-
 /// Names a gate: 128 bits, so that no two share one by accident.
 fn gate_key(parts: &[&str]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new_derive_key("belfry gate v1");
@@ -268,7 +217,7 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
     };
     match &current.kind {
         StepKind::Channel(channel) => {
-            let (mut events, decided) = decide(step, current, channel, env);
+            let (mut events, decided) = channel::decide(step, current, channel, env);
             match decided {
                 Ok(_) => {
                     let id = MessageId::derive(env.now, run.id, &current.reference);
@@ -302,7 +251,7 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
         }
         StepKind::Throttle(throttle) => {
             let (mut events, met) = meets_conditions(step, current, env);
-            match met.and_then(|()| gate(throttle, current, env)) {
+            match met.and_then(|()| throttle::gate(throttle, current, env)) {
                 Ok(gate) => go_on(run, current.next, env, None, events).behind(gate),
                 Err(why) => {
                     events.push(event(env, step, RunEventKind::StepSkipped(why)));
@@ -368,21 +317,6 @@ fn error(run: &Run, step: u16, why: String, env: &Env<'_>, mut events: Vec<RunEv
     write(run, env, Next::End(Outcome::Failed(why)), None, events, Effect::Stop)
 }
 
-/// What a throttle step lets pass, or why it lets everything pass.
-fn gate(throttle: &Throttle, step: &Step, env: &Env<'_>) -> Result<Gate, String> {
-    let until = throttle.window.resolve(env.facts.scope, env.now, env.zone, throttle_step::MAX_DAYS)?;
-    let value = match &throttle.key {
-        None => String::new(),
-        Some(path) => match path.find(env.facts.scope) {
-            Some(value) => value.to_string(),
-            None => return Err(format!("there is nothing at `{}`, its key", path.as_str())),
-        },
-    };
-    let RecipientRef { collection, id } = &env.recipient.reference;
-    let key = gate_key(&[&env.workflow.key, &step.reference, collection, id, &value]);
-    Ok(Gate::Throttle { key, until, limit: throttle.limit, step_ref: step.reference.clone() })
-}
-
 /// Where the first branch leads whose conditions hold, and what came of those that were looked at.
 fn take_branch(branches: &[Branch], env: &Env<'_>) -> (Onward, Vec<BranchJudged>) {
     let mut looked_at = Vec::new();
@@ -409,133 +343,6 @@ fn meets_conditions(step: u16, current: &Step, env: &Env<'_>) -> (Vec<RunEvent>,
     let why = failed.map_or_else(String::new, |judged| format!(": {judged}"));
     let told = event(env, step, RunEventKind::ConditionsEvaluated { hold, conditions });
     (vec![told], if hold { Ok(()) } else { Err(format!("its conditions{why}")) })
-}
-
-/// The channel on which a channel step is to send its message, or why it is left out; and what is told of that.
-fn decide<'a>(
-    step: u16,
-    current: &Step,
-    channel: &ChannelStep,
-    env: &Env<'a>,
-) -> (Vec<RunEvent>, Result<&'a Channel, String>) {
-    let (mut events, met) = meets_conditions(step, current, env);
-    let channel = match met.and_then(|()| reach(channel, env)) {
-        Ok(channel) => channel,
-        Err(why) => return (events, Err(why)),
-    };
-    let Consent { given, settings } = consent(channel, env);
-    let by = settings.last().map_or_else(String::new, |setting| format!(": {setting}"));
-    if !settings.is_empty() {
-        events.push(event(env, step, RunEventKind::PreferencesEvaluated(settings)));
-    }
-    (events, if given { Ok(channel) } else { Err(format!("the recipient's preferences{by}")) })
-}
-
-/// The channel on which a channel step reaches its recipient, or why it cannot.
-fn reach<'a>(step: &ChannelStep, env: &Env<'a>) -> Result<&'a Channel, String> {
-    let Some(channel) = env.channels.iter().find(|channel| channel.key == step.channel_key) else {
-        return Err(format!("channel `{}` is not configured", step.channel_key));
-    };
-    if channel.kind != step.template.channel_type() {
-        return Err(format!(
-            "channel `{}` is now of type {}, the step is for {}",
-            channel.key,
-            channel.kind,
-            step.template.channel_type()
-        ));
-    }
-    match &step.template {
-        Template::Email(email) if email.overrides.to.is_none() && env.recipient.email().is_none() => {
-            Err("the recipient has no email address".into())
-        }
-        Template::InAppFeed(_) if !env.recipient.reference.is_user() => {
-            Err("only users have an in-app feed, and the recipient is an object".into())
-        }
-        _ => Ok(channel),
-    }
-}
-
-/// Whether the recipient wants the workflow's messages on `channel`.
-fn consent(channel: &Channel, env: &Env<'_>) -> Consent {
-    let settings = env.workflow.settings;
-    let subject = Subject {
-        workflow: &env.workflow.key,
-        categories: &env.workflow.categories,
-        channel_type: channel.kind,
-        channel: channel.id,
-        is_commercial: settings.is_commercial,
-        overrides: settings.override_preferences,
-    };
-    env.preferences.consent(&subject, &env.facts)
-}
-
-fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env<'_>) -> Plan {
-    let content = match content {
-        Ok(content) => content,
-        Err(why) => {
-            // Rendering is a function of what is stored: trying again would fail again.
-            let events = match env.workflow.steps.get(usize::from(draft.step)).map(|step| (step, &step.kind)) {
-                Some((step, StepKind::Channel(channel))) => decide(draft.step, step, channel, env).0,
-                _ => Vec::new(),
-            };
-            return error(run, draft.step, why, env, events);
-        }
-    };
-    let current = env.workflow.steps.get(usize::from(draft.step));
-    let Some((current, StepKind::Channel(step))) = current.map(|step| (step, &step.kind)) else {
-        return Plan::only(Effect::Continue);
-    };
-    // Decided again: what it depends on may have changed while the content was rendered.
-    let (mut events, decided) = decide(draft.step, current, step, env);
-    let channel = match decided {
-        Ok(channel) => channel,
-        Err(why) => {
-            events.push(event(env, draft.step, RunEventKind::StepSkipped(why)));
-            return go_on(run, behind(draft.step, env), env, None, events);
-        }
-    };
-    let in_app = matches!(content, Content::InApp { .. });
-    let sandbox = env.trigger.settings.sandbox_mode;
-    let message = Message {
-        id: draft.id,
-        run: run.id,
-        batch: env.batch,
-        trigger: run.trigger,
-        workflow: env.workflow.key.clone(),
-        categories: env.workflow.categories.clone(),
-        step_ref: current.reference.clone(),
-        channel: channel.id,
-        recipient: run.recipient.clone(),
-        tenant: env.trigger.tenant.clone(),
-        content,
-        status: match (sandbox, in_app) {
-            (true, _) => Status::NotSent,
-            (false, true) => Status::Delivered,
-            (false, false) => Status::Queued,
-        },
-        inserted_at: draft.at,
-        updated_at: draft.at,
-    };
-    let (effect, message) = match (sandbox, in_app) {
-        (true, _) => (None, NewMessage::Keep(message)),
-        (false, true) => {
-            (Some(Effect::Publish { channel: channel.id }), NewMessage::Feed(message, TriggerData::of(env.data)))
-        }
-        (false, false) => {
-            let opens = step.send_windows.as_ref().map(|windows| windows.opens(env.now, env.zone));
-            let not_before = opens.filter(|opens| *opens > env.now);
-            let deliver = Effect::Deliver { message: message.id, channel: channel.id, not_before };
-            (Some(deliver), NewMessage::Send(message, not_before))
-        }
-    };
-    events.push(RunEvent { message: Some(draft.id), ..event(env, draft.step, RunEventKind::MessageEnqueued) });
-    if let NewMessage::Send(_, Some(opens)) = &message {
-        let told = event(env, draft.step, RunEventKind::MessageHeld { until: *opens });
-        events.push(RunEvent { message: Some(draft.id), ..told });
-    }
-    let mut plan = go_on(run, behind(draft.step, env), env, Some(message), events);
-    plan.then.splice(0..0, effect);
-    plan
 }
 
 /// Writes what was done so far and goes on: a delay there begins now, unless it depends on conditions, which are
@@ -610,7 +417,3 @@ fn event(env: &Env<'_>, step: u16, kind: RunEventKind) -> RunEvent {
     let step_ref = env.workflow.steps.get(usize::from(step)).map_or("", |step| step.reference.as_str());
     RunEvent::of_step(kind, step_ref, env.now)
 }
-
-mod batch;
-#[cfg(test)]
-mod tests;
