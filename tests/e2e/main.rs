@@ -20,6 +20,7 @@ mod keys;
 mod openapi;
 mod operation;
 mod phoenix;
+mod published_workflows;
 mod publishing;
 mod recovery;
 mod retention;

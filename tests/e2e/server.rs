@@ -166,6 +166,17 @@ impl Setup {
         self
     }
 
+    /// Adds a channel that is as `like` is, but for its key and id.
+    pub fn channel(mut self, key: &str, like: &str, id: &str) -> Self {
+        let channels = self.config["channels"].as_array_mut().unwrap();
+        let mut channel = channels.iter().find(|channel| channel["key"].as_str() == Some(like)).unwrap().clone();
+        for (name, value) in [("key", key), ("id", id)] {
+            channel.as_table_mut().unwrap().insert(name.into(), value.into());
+        }
+        channels.push(channel);
+        self
+    }
+
     /// Sets `section.key`.
     pub fn set(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         let (section, key) = key.split_once('.').unwrap();
