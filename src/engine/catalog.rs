@@ -107,6 +107,7 @@ impl Catalog {
             let stored = StoredVersion {
                 key: workflow.key.clone(),
                 document: workflow.source.clone(),
+                engine: Some(workflow.settings.engine),
                 library: library.clone(),
             };
             store.publish_version(PublishVersion { version, stored }).await?;
@@ -165,7 +166,8 @@ impl Catalog {
             return Ok(Arc::clone(found));
         }
         let stored = store.read()?.version(id)?.ok_or(VersionError::Missing)?;
-        let parsed = workflow_file::parse_source(&stored.key, stored.document, &self.channels, self.engine);
+        let engine = stored.engine.unwrap_or(self.engine);
+        let parsed = workflow_file::parse_source(&stored.key, stored.document, &self.channels, engine);
         let (parts, _) = Parts::new(&stored.library);
         let compiled = parsed.and_then(|(workflow, _)| self.compile(workflow, stored.library, &parts));
         let published = compiled.map_err(|faults| {
@@ -195,11 +197,12 @@ fn schema_of(workflow: &Workflow) -> Result<Option<DataSchema>, Fault> {
     })
 }
 
-/// The key is part of the content: two workflows with equal documents are two versions. So are layouts and partials: runs
-/// keep those that they started with.
+/// The key is part of the content: two workflows with equal documents are two versions. So are layouts, partials and the
+/// language of templates: runs keep those that they started with.
 fn version_of(workflow: &Workflow, library: &Library) -> VersionId {
     let shared = if library.is_empty() { String::new() } else { format!("\n{}", serde_json::json!(library)) };
-    VersionId::of(format!("{}\n{}{shared}", workflow.key, workflow.source).as_bytes())
+    let language = if workflow.settings.engine == TemplateEngine::Liquid { "\nliquid" } else { "" };
+    VersionId::of(format!("{}\n{}{shared}{language}", workflow.key, workflow.source).as_bytes())
 }
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {

@@ -25,6 +25,7 @@ use crate::model::subscription::{FanOut, Subscription};
 use crate::model::suppression::Suppression;
 use crate::model::trigger::{CancelHash, Trigger};
 use crate::model::trigger_data::TriggerData;
+use crate::model::workflow::Engine;
 
 /// A write.
 #[derive(Clone, Debug)]
@@ -519,6 +520,10 @@ pub struct PublishVersion {
 pub struct StoredVersion {
     pub key: String,
     pub document: Value,
+    /// The language of the templates that name none, as it was configured then. Not known of what was stored before this
+    /// was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
     /// The layouts and partials that the document names.
     #[serde(default, skip_serializing_if = "Library::is_empty")]
     pub library: Library,

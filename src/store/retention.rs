@@ -334,8 +334,12 @@ mod tests {
         let history = History::new();
         let store = &history.bench.store;
         let publish = async |version: u8| {
-            let stored =
-                StoredVersion { key: "w".into(), document: json!({"number": version}), library: Default::default() };
+            let stored = StoredVersion {
+                key: "w".into(),
+                document: json!({"number": version}),
+                engine: None,
+                library: Default::default(),
+            };
             store.publish_version(PublishVersion { version: VersionId::from([version; 16]), stored }).await.unwrap();
         };
         // The bench's triggers name this one.

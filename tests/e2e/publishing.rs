@@ -60,6 +60,30 @@ async fn a_reload_counts_for_later_triggers_and_a_run_keeps_the_version_with_whi
 }
 
 #[tokio::test]
+async fn a_waiting_run_reads_its_templates_in_the_language_in_which_it_began() {
+    let mut server = Setup::new().start().await;
+    let trigger = |to: &str| json!({"recipients": [to], "data": {"n": 1, "text": "<i>"}});
+    server.trigger("reminder", trigger("old@x.test")).await;
+    for engine in ["liquid", "handlebars"] {
+        server.settle().await;
+        server.kill_9().await;
+        server.setup = server.setup.set("workflows.template_engine", engine);
+        server.restart().await;
+        server.trigger("reminder", trigger(&format!("{engine}@x.test"))).await;
+    }
+    server.advance("3d").await;
+    let mails = server.mailbox().await;
+    // Only Handlebars escapes by itself.
+    let escaped = |to: &str| -> Vec<bool> {
+        let of = mails.iter().filter(|mail| mail["to"] == format!("{to}@x.test"));
+        of.map(|mail| mail["html"].as_str().unwrap().contains(">&lt;i&gt;</p>")).collect()
+    };
+    assert_eq!(escaped("old"), [true, true]);
+    assert_eq!(escaped("liquid"), [false, false]);
+    assert_eq!(escaped("handlebars"), [true, true]);
+}
+
+#[tokio::test]
 async fn the_command_line_and_a_hangup_publish_too() {
     let server = Setup::new().workflow("w", &[email("Old")]).start().await;
     let arguments = ["workflow", "reload", "--url", &server.url, "--api-key", SECRET];

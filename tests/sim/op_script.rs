@@ -278,7 +278,7 @@ impl Author {
         let version = VersionId::of(document.to_string().as_bytes());
         Op::PublishVersion(PublishVersion {
             version,
-            stored: StoredVersion { key: "w".into(), document, library: Default::default() },
+            stored: StoredVersion { key: "w".into(), document, engine: None, library: Default::default() },
         })
     }
 
