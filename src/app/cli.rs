@@ -19,7 +19,7 @@ use super::preview::{self, Occasion};
 use super::runs_command::{self, RunsCommand};
 use super::suppressions_command::{self, SuppressionsCommand};
 use super::timeline::{person, timeline};
-use super::{demo, dkim, logging, serve, server, stand_in, workflow_dir};
+use super::{channels, demo, dkim, logging, serve, server, stand_in, workflow_dir};
 use crate::base::config::{Config, LogLevel, Overrides};
 use crate::model::fault::Fault;
 
@@ -300,6 +300,7 @@ pub fn run() -> Result<()> {
         Command::Config(ConfigCommand::Check(args)) => {
             let config = load(&args)?;
             let records = dkim::records(&config)?;
+            channels::as_engine_sees(&config)?;
             print!("{}{records}", config.to_redacted_toml());
             Ok(())
         }

@@ -16,6 +16,7 @@ use super::place::Folder;
 use super::{dkim, open_files, server};
 use crate::base::clock::{Clock, Stopwatch, Timestamp, sleep};
 use crate::base::config::{Channel, Config, Provider, SmtpSettings, Tls};
+use crate::delivery::dkim::Signers;
 use crate::delivery::email::{Limits, Smtp};
 use crate::store::backup::{self, require_room};
 use crate::store::{OpenError, file};
@@ -312,12 +313,15 @@ fn workflows(config: &Config) -> Vec<Finding> {
     valid.into_iter().chain(faults).collect()
 }
 
-/// Whether the mail of an email channel can be signed. Whether the record is in DNS is not looked at.
+/// Whether the mail of an email channel can be signed. Whether the records are in DNS is not looked at.
 fn signing(channel: &Channel) -> Option<Finding> {
-    let found = match dkim::signer(channel) {
-        Ok(None) => return None,
-        Ok(Some(signer)) => {
-            ok("dkim", format!("channel `{}` signs with the key of {}", channel.key, signer.record().0))
+    let found = match dkim::signers(channel) {
+        Ok(signers) => {
+            let names: Vec<String> = signers.iter().map(|signer| signer.record().0).collect();
+            if names.is_empty() {
+                return None;
+            }
+            ok("dkim", format!("channel `{}` signs with the key of {}", channel.key, names.join(", ")))
         }
         Err(error) => {
             fail("dkim", format!("{error:#}"), "Name a readable private key; `openssl genrsa 2048` makes one.")
@@ -333,7 +337,7 @@ async fn mail_server(key: &str, settings: &SmtpSettings, config: &Config, no_net
         return ok("mail", format!("{server} was not tried"));
     }
     let limits = Limits { connect_timeout: config.delivery.connect_timeout, timeout: config.delivery.timeout };
-    let entered = match Smtp::new(settings, None, limits) {
+    let entered = match Smtp::new(settings, Signers::default(), limits) {
         Ok(smtp) => smtp.try_login().await,
         Err(problem) => Err(problem),
     };

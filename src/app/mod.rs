@@ -2,6 +2,7 @@
 //! names it.
 
 pub mod backup_command;
+mod channels;
 pub mod cli;
 pub mod client;
 pub mod demo;

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 
-use super::{server, workflow_dir};
+use super::{channels, server, workflow_dir};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::config::Config;
 use crate::base::ids::{MessageId, TriggerId};
@@ -34,6 +35,7 @@ pub struct Occasion {
 /// the first is shown by the program that this machine shows HTML with.
 pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasion, open: bool) -> Result<Value> {
     let published = published(config, key)?;
+    let channels = channels::as_engine_sees(config)?;
     let now = Clock::system().now();
     let scope = scope(config, &published, occasion, now)?;
     let mut messages = Map::new();
@@ -46,7 +48,9 @@ pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasio
         }
         let (message, html) = match &channel.template {
             Template::Email(_) => {
-                let email = published.templates.email(name, scope.clone())?;
+                let known = channels.iter().find(|known| known.key == channel.channel_key);
+                let addressing = known.map(|known| Arc::clone(&known.addressing)).unwrap_or_default();
+                let email = published.templates.email_on(&addressing, name, scope.clone())?;
                 let mut message = json!({"subject": email.subject, "html": email.html, "text": email.text});
                 if !email.addressing.is_empty() {
                     message["addressing"] = json!(email.addressing);

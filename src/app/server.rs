@@ -19,9 +19,9 @@ use tokio::sync::Semaphore;
 use super::housekeeping::keep_trimming;
 use super::keys::{self, Shown};
 use super::watchdog::Watchdog;
-use super::{dkim, link_key, open_files, workflow_dir};
+use super::{channels, dkim, link_key, open_files, workflow_dir};
 use crate::base::clock::{Clock, sleep};
-use crate::base::config::{Channel, ChannelKind, Config, Provider, TemplateEngine};
+use crate::base::config::{Config, Provider, TemplateEngine};
 use crate::base::deps::{Deps, Offload};
 use crate::base::ids::{Entropy, IdSource};
 use crate::base::mail::tell;
@@ -31,23 +31,21 @@ use crate::delivery::courier::{Courier, Drain};
 use crate::delivery::email::{Limits, Smtp};
 use crate::delivery::fetcher::HttpFetcher;
 use crate::delivery::mailbox::Mailbox;
+use crate::engine::Engine;
 use crate::engine::catalog::{Catalog, Checked};
 use crate::engine::publishing::{self, Directory};
 use crate::engine::registry::{DrainRuns, Recovered, Registry};
 use crate::engine::scheduler::{DrainSchedules, Scheduler};
 use crate::engine::trigger::Intake;
-use crate::engine::{self, Engine};
 use crate::feed::hub::{DismissAll, Hub};
 use crate::http::cors::AllowedOrigins;
 use crate::http::user_token::Verifier;
 use crate::http::{self, State, access_log, socket, upgrade};
-use crate::model::channel::ChannelType;
 use crate::model::fault::Fault;
 use crate::model::library::Library;
 use crate::model::link::Links;
 use crate::model::notice::Notice;
 use crate::model::preferences::PreferenceSet;
-use crate::model::tracking::Tracking;
 use crate::model::translation::Translations;
 use crate::model::workflow::Engine as TemplateLanguage;
 use crate::store::{self, OpenError, Store, StoreError};
@@ -102,7 +100,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let (keys, shown) = keys::accepted(config, &store, deps.clock.now()).await?;
     let (catalog, Furnished { notices, faults }) = match workflows {
         Workflows::Directory => catalog(config),
-        Workflows::Starters => (Catalog::new(channel_types(config), language(config)), Furnished::default()),
+        Workflows::Starters => (Catalog::new(channels::types(config), language(config)), Furnished::default()),
     };
     notices.iter().for_each(|notice| tracing::warn!("{notice}"));
     faults.iter().for_each(|fault| tracing::error!("{fault}"));
@@ -131,7 +129,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         deps: Arc::clone(&deps),
         store: store.clone(),
         catalog,
-        channels: config.channels.iter().map(engine_channel).collect(),
+        channels: channels::as_engine_sees(config)?,
         vars: config.vars.clone(),
         links: Links::new(config.server.public_url(address), &link_key::of(&store).await?),
         preferences: preferences(config)?,
@@ -343,41 +341,11 @@ fn metrics_recorder() -> PrometheusHandle {
     handle
 }
 
-/// The channels by key, as workflows are checked against them.
-pub fn channel_types(config: &Config) -> std::collections::BTreeMap<String, ChannelType> {
-    config.channels.iter().map(|channel| (channel.key.clone(), channel_type(channel.kind()))).collect()
-}
-
 /// The language of templates that do not say theirs.
 pub fn language(config: &Config) -> TemplateLanguage {
     match config.workflows.template_engine {
         TemplateEngine::Handlebars => TemplateLanguage::Handlebars,
         TemplateEngine::Liquid => TemplateLanguage::Liquid,
-    }
-}
-
-fn channel_type(kind: ChannelKind) -> ChannelType {
-    match kind {
-        ChannelKind::Email => ChannelType::Email,
-        ChannelKind::InAppFeed => ChannelType::InAppFeed,
-        ChannelKind::Sms => ChannelType::Sms,
-        ChannelKind::Push => ChannelType::Push,
-        ChannelKind::Chat => ChannelType::Chat,
-        ChannelKind::Http => ChannelType::Http,
-    }
-}
-
-fn engine_channel(channel: &Channel) -> engine::Channel {
-    engine::Channel {
-        key: channel.key.clone(),
-        id: channel.id,
-        kind: channel_type(channel.kind()),
-        provider: channel.provider.name(),
-        from: channel.provider.email().map(|email| email.from.to_string()),
-        tracking: channel.provider.email().map_or_else(Tracking::default, |email| Tracking {
-            opens: email.tracking.opens,
-            links: email.tracking.links,
-        }),
     }
 }
 
@@ -387,14 +355,14 @@ fn providers(config: &Config) -> Result<Providers> {
     let limits = Limits { connect_timeout: config.delivery.connect_timeout, timeout: config.delivery.timeout };
     let mut providers: Providers = Vec::new();
     for channel in &config.channels {
-        let signer = dkim::signer(channel)?;
+        let signers = dkim::signers(channel)?;
         let provider: Arc<dyn EmailProvider> = match &channel.provider {
             Provider::Smtp(settings) => Arc::new(
-                Smtp::new(settings, signer, limits)
+                Smtp::new(settings, signers, limits)
                     .map_err(|why| anyhow::anyhow!("channel `{}` cannot use TLS: {why}", channel.key))?,
             ),
-            Provider::Mailbox(email) => Arc::new(Mailbox { from: email.from.clone(), signer }),
-            Provider::InAppFeed => continue,
+            Provider::Mailbox(email) => Arc::new(Mailbox { from: email.from.clone(), signers }),
+            Provider::InAppFeed(_) => continue,
         };
         providers.push((channel.id, provider));
     }
@@ -411,7 +379,7 @@ pub struct Furnished {
 /// A catalog without workflows, which knows the layouts, partials and translations on disk. What is faulty is left out,
 /// and keeps nothing else from running.
 pub fn catalog(config: &Config) -> (Catalog, Furnished) {
-    let mut catalog = Catalog::new(channel_types(config), language(config));
+    let mut catalog = Catalog::new(channels::types(config), language(config));
     let (files, mut faults) = workflow_dir::read_library(config);
     let (library, notices, faulty) = Library::read(&files);
     faults.extend(faulty);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::base::config::{Channel, Config, EmailSettings, Provider, Sender};
+use crate::base::config::{Channel, Config, EmailSettings, FeedSettings, Provider, Sender};
 use crate::base::ids::ChannelId;
 use crate::base::nearest::nearest;
 use crate::model::channel::ChannelType;
@@ -67,7 +67,7 @@ pub fn make_up(config: &mut Config, workflows: &[WorkflowFiles]) {
     let Some(from) = configured.or_else(|| Sender::parse(SENDER).ok()) else { return };
     for (key, kind) in missing(config, workflows) {
         let provider = match kind {
-            ChannelType::InAppFeed => Provider::InAppFeed,
+            ChannelType::InAppFeed => Provider::InAppFeed(FeedSettings::default()),
             _ => Provider::Mailbox(EmailSettings::plain(from.clone())),
         };
         config.channels.push(Channel { id: ChannelId::of_key(&key), key, provider });

@@ -85,15 +85,12 @@ fn message(message: &Value) -> Vec<String> {
     let blocks = list(&content["blocks"]).iter().filter_map(|block| block["content"].as_str());
     let said = content["text_body"].as_str().into_iter().chain(blocks);
     lines.extend(said.flat_map(str::lines).map(|line| format!("| {line}")));
-    lines.extend(list(&message["attempts"]).iter().map(|attempt| {
-        let number = &attempt["number"];
-        format!(
-            "attempt {number} at {} {}: {}",
-            time(&attempt["at"]).trim_end(),
-            text(&attempt["result"]),
-            text(&attempt["reply"])
-        )
-    }));
+    for attempt in list(&message["attempts"]) {
+        let (number, at) = (&attempt["number"], time(&attempt["at"]));
+        let (result, reply) = (text(&attempt["result"]), text(&attempt["reply"]));
+        lines.push(format!("attempt {number} at {} {result}: {reply}", at.trim_end()));
+        lines.extend(list(&attempt["notes"]).iter().map(|note| format!("  {}", text(note))));
+    }
     lines
 }
 
@@ -178,7 +175,7 @@ mod tests {
             ],
             "messages": [{"id": "m1", "step_ref": "one", "channel_type": "email", "to": "r@x.test", "subject": "Hi",
                 "status": "sent", "attempts": [{"number": 1, "at": "2026-01-31T17:13:00.000000Z", "result": "accepted",
-                "reply": "250 OK"}]}],
+                "reply": "250 OK", "notes": ["left out: b@x.test"]}]}],
             "steps": [channel("one", "executed"), channel("two", "skipped"), channel("three", "not_reached")],
             "outcome_reason": "the run was cancelled", "updated_at": "2026-01-31T17:14:00.000000Z",
         });
@@ -201,6 +198,7 @@ Run r1 of invite for teams/red
                           email to r@x.test m1: sent
                           subject: Hi
                           attempt 1 at 2026-01-31T17:13:00Z accepted: 250 OK
+                            left out: b@x.test
 2026-01-31T17:12:59Z  two (channel)
                         skipped: the recipient has no email address
 2026-01-31T17:14:00Z  the run was cancelled

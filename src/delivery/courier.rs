@@ -18,7 +18,7 @@ use crate::base::work::WorkGuard;
 use crate::engine::Deliver;
 use crate::model::attachment::{self, Attachment};
 use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message as StoredMessage, Pending};
-use crate::store::op::{BeginAttempt, Begun, EndAttempt};
+use crate::store::op::{BeginAttempt, EndAttempt};
 use crate::store::{Refused, Store, StoreError};
 
 /// The longest text kept of what a server said, in bytes.
@@ -146,8 +146,9 @@ async fn attempt(
         Err(error) => return lost(message, &error),
     };
     let number = begun.attempt;
+    let left_out: Vec<String> = begun.left_out.iter().map(|one| format!("left out: {one}")).collect();
     let sent = match attachments(&store, run, &begun.message) {
-        Ok(attachments) => hand_over(provider, *begun, attachments).await,
+        Ok(attachments) => hand_over(provider, begun.message, attachments).await,
         Err((result, reply)) => Sent::new(result, reply),
     };
     let at = deps.clock.now();
@@ -156,8 +157,12 @@ async fn attempt(
         AttemptResult::Accepted | AttemptResult::Permanent | AttemptResult::Bounced => None,
     };
     let reply = clean(&sent.reply);
+    for note in &sent.notes {
+        tracing::warn!(%message, note, "a mail is not as it should be");
+    }
     log(message, number, sent.result, &reply, retry_at);
-    let attempt = Attempt { number, at, result: sent.result, reply };
+    let notes = [left_out, sent.notes].concat();
+    let attempt = Attempt { number, at, result: sent.result, reply, notes };
     match store.end_attempt(EndAttempt { run, message, attempt, retry_at, captured: sent.captured }).await {
         Ok(()) => retry_at,
         Err(StoreError::Refused(Refused::Gone)) => None,
@@ -184,8 +189,7 @@ fn attachments(store: &Store, run: RunId, message: &StoredMessage) -> Result<Vec
     attachment::read(&found).map_err(|problem| (AttemptResult::Permanent, format!("its attachment {problem}")))
 }
 
-async fn hand_over(provider: Arc<dyn EmailProvider>, begun: Begun, attachments: Vec<Attachment>) -> Sent {
-    let message = begun.message;
+async fn hand_over(provider: Arc<dyn EmailProvider>, message: StoredMessage, attachments: Vec<Attachment>) -> Sent {
     let Content::Email { to, email } = message.content else {
         return Sent::new(AttemptResult::Permanent, "the message is not an email");
     };

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::base::clock::Timestamp;
+use crate::base::config::is_aligned;
 
 /// What is signed if it is there.
 const SIGNED: [&str; 15] = [
@@ -39,6 +40,33 @@ const SHORTEST_RSA: usize = 1_024;
 /// Characters of a line of the signature, and of a string in a DNS record.
 const LINE: usize = 72;
 const RECORD_STRING: usize = 255;
+
+/// The keys of a channel.
+#[derive(Default)]
+pub struct Signers(Vec<Signer>);
+
+impl Signers {
+    /// Signs with these.
+    pub fn new(signers: Vec<Signer>) -> Self {
+        Self(signers)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Signer> {
+        self.0.iter()
+    }
+
+    /// Those that sign mail from `domain`, so that DMARC counts their signatures: all of that very domain, or else all of
+    /// one that is above or below it. `None`: there are keys, but none for it.
+    pub fn of(&self, domain: &str) -> Option<Vec<&Signer>> {
+        let exact = self.iter().find(|signer| signer.domain.eq_ignore_ascii_case(domain));
+        let best = exact.or_else(|| self.iter().find(|signer| is_aligned(&signer.domain, domain)));
+        match best {
+            Some(best) => Some(self.iter().filter(|signer| signer.domain.eq_ignore_ascii_case(&best.domain)).collect()),
+            None => self.0.is_empty().then(Vec::new),
+        }
+    }
+}
 
 /// Signs for one domain with one key.
 pub struct Signer {
@@ -254,6 +282,20 @@ mod tests {
         let (name, text) = signer.record();
         assert_eq!(name, "brisbane._domainkey.football.example.com");
         assert_eq!(text, "\"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"");
+    }
+
+    #[test]
+    fn the_very_domain_signs_before_one_above_it_and_no_other_does() {
+        let signers = ["acme.test", "news.acme.test", "b.test", "News.acme.test"];
+        let signers = Signers::new(signers.map(|domain| Signer::new(domain, "s", &of_rfc_8463()).unwrap()).into());
+        let signing = |domain: &str| {
+            let chosen = signers.of(domain)?;
+            Some(chosen.iter().map(|signer| signer.domain.as_str()).collect::<Vec<_>>())
+        };
+        assert_eq!(signing("news.acme.test").unwrap(), ["news.acme.test", "News.acme.test"]);
+        assert_eq!(signing("shop.acme.test").unwrap(), ["acme.test"]);
+        assert_eq!(signing("evilb.test"), None);
+        assert_eq!(Signers::default().of("a.test").map(|chosen| chosen.len()), Some(0));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 use lettre::transport::smtp::response::Response;
 use lettre::{Address, Message};
 
-use super::dkim::Signer;
+use super::dkim::Signers;
 use super::header::{feedback_id, list_unsubscribe, one_line};
 use super::{EmailProvider, Mail, Sent};
 use crate::base::clock::{Stopwatch, Timestamp};
@@ -30,17 +30,24 @@ pub struct Composed {
     envelope: Envelope,
     /// The whole message, with CRLF line ends.
     pub bytes: Vec<u8>,
+    /// What else is to be known of it.
+    pub notes: Vec<String>,
+    /// Of the address that it is from.
+    domain: String,
     at: Timestamp,
 }
 
 impl Composed {
-    /// The same with a DKIM signature, if there is a key to sign with.
-    pub fn signed(mut self, signer: Option<&Signer>) -> Result<Self, ComposeError> {
-        if let Some(signer) = signer {
-            let mut bytes = signer.sign(&self.bytes, self.at).ok_or(ComposeError::Sign)?;
-            bytes.append(&mut self.bytes);
-            self.bytes = bytes;
-        }
+    /// The same with the signatures that count for whom it is from.
+    pub fn signed(mut self, signers: &Signers) -> Result<Self, ComposeError> {
+        let Some(chosen) = signers.of(&self.domain) else {
+            self.notes.push(format!("not signed: the channel has no DKIM key for mail from {}", self.domain));
+            return Ok(self);
+        };
+        let signatures = chosen.into_iter().map(|signer| signer.sign(&self.bytes, self.at).ok_or(ComposeError::Sign));
+        let mut bytes = signatures.collect::<Result<Vec<_>, _>>()?.concat();
+        bytes.append(&mut self.bytes);
+        self.bytes = bytes;
         Ok(self)
     }
 }
@@ -96,7 +103,8 @@ pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
             message = message.raw_header(HeaderValue::new(name, one_line(value)));
         }
         let message = message.multipart(parts(mail)?).map_err(|error| ComposeError::Build(error.to_string()))?;
-        Ok(Composed { envelope: message.envelope().clone(), bytes: message.formatted(), at: mail.at })
+        let envelope = message.envelope().clone();
+        Ok(Composed { envelope, bytes: message.formatted(), notes: Vec::new(), domain, at: mail.at })
     };
     // lettre has panicked on header text before; such a mail is undeliverable, and nothing else may suffer from it.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(build))
@@ -182,7 +190,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// An SMTP server, and the connections to it that wait for their next mail.
 pub struct Smtp {
     from: Sender,
-    signer: Option<Signer>,
+    signers: Signers,
     host: String,
     port: u16,
     encryption: Encryption,
@@ -213,12 +221,12 @@ pub struct Limits {
 
 impl Smtp {
     /// A provider for `settings`. Nothing is connected yet: a server that is down is found by the first attempt.
-    pub fn new(settings: &SmtpSettings, signer: Option<Signer>, limits: Limits) -> Result<Self, String> {
+    pub fn new(settings: &SmtpSettings, signers: Signers, limits: Limits) -> Result<Self, String> {
         let parameters = || TlsParameters::new(settings.host.clone()).map_err(|error| error.to_string());
         let login = settings.credentials.as_ref();
         Ok(Self {
             from: settings.email.from.clone(),
-            signer,
+            signers,
             host: settings.host.clone(),
             port: settings.port,
             encryption: match settings.tls {
@@ -233,12 +241,12 @@ impl Smtp {
     }
 
     async fn attempt(&self, mail: &Mail) -> Sent {
-        let composed = compose(&self.from, mail).and_then(|mail| mail.signed(self.signer.as_ref()));
+        let composed = compose(&self.from, mail).and_then(|mail| mail.signed(&self.signers));
         let composed = match composed {
             Ok(composed) => composed,
             Err(error) => return Sent::new(AttemptResult::Permanent, error.to_string()),
         };
-        match tokio::time::timeout(self.limits.timeout, self.hand_over(&composed)).await {
+        let sent = match tokio::time::timeout(self.limits.timeout, self.hand_over(&composed)).await {
             Ok(Ok(response)) => {
                 let words: Vec<&str> = response.message().collect();
                 Sent::new(AttemptResult::Accepted, format!("{} {}", response.code(), words.join(" ")))
@@ -246,7 +254,8 @@ impl Smtp {
             Ok(Err(failure)) => Sent::new(failure.result, failure.said),
             // After DATA the server may have accepted it: the next attempt has the same Message-ID.
             Err(_) => Sent::new(AttemptResult::Transient, format!("no answer within {:?}", self.limits.timeout)),
-        }
+        };
+        Sent { notes: composed.notes, ..sent }
     }
 
     async fn hand_over(&self, composed: &Composed) -> Result<Response, Failure> {

@@ -3,7 +3,7 @@
 use std::future::{Future, ready};
 use std::pin::Pin;
 
-use super::dkim::Signer;
+use super::dkim::Signers;
 use super::email::compose;
 use super::{EmailProvider, Mail, Sent};
 use crate::base::config::Sender;
@@ -12,17 +12,18 @@ use crate::model::message::{AttemptResult, Captured};
 /// A provider that keeps what it is given.
 pub struct Mailbox {
     pub from: Sender,
-    pub signer: Option<Signer>,
+    pub signers: Signers,
 }
 
 impl EmailProvider for Mailbox {
     fn send<'a>(&'a self, mail: &'a Mail) -> Pin<Box<dyn Future<Output = Sent> + Send + 'a>> {
-        let composed = compose(&self.from, mail).and_then(|mail| mail.signed(self.signer.as_ref()));
+        let composed = compose(&self.from, mail).and_then(|mail| mail.signed(&self.signers));
         Box::pin(ready(match composed {
             Err(error) => Sent::new(AttemptResult::Permanent, error.to_string()),
             Ok(composed) => Sent {
                 result: AttemptResult::Accepted,
                 reply: "captured".into(),
+                notes: composed.notes,
                 captured: Some(Captured {
                     message: mail.message,
                     from: self.from.to_string(),

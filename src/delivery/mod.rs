@@ -38,6 +38,8 @@ pub struct Sent {
     pub result: AttemptResult,
     /// The server's own words; cleaned by the courier.
     pub reply: String,
+    /// What else is to be known, such as that the mail is not signed.
+    pub notes: Vec<String>,
     /// Set by the provider that captures instead of sending.
     pub captured: Option<Captured>,
 }
@@ -45,7 +47,7 @@ pub struct Sent {
 impl Sent {
     /// A result with what was said.
     pub fn new(result: AttemptResult, reply: impl Into<String>) -> Self {
-        Self { result, reply: reply.into(), captured: None }
+        Self { result, reply: reply.into(), notes: Vec::new(), captured: None }
     }
 }
 

@@ -37,6 +37,7 @@ use crate::model::preferences::PreferenceSet;
 use crate::model::recipient::RecipientRef;
 use crate::model::tracking::Tracking;
 use crate::store::Store;
+use crate::template::ChannelAddressing;
 use catalog::Catalog;
 use fetch::Fetcher;
 use publishing::Directory;
@@ -69,7 +70,7 @@ pub struct Engine {
 }
 
 /// A channel as steps refer to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Channel {
     pub key: String,
     pub id: ChannelId,
@@ -77,7 +78,9 @@ pub struct Channel {
     pub provider: ProviderName,
     /// Who its emails are from.
     pub from: Option<String>,
-    /// What is told of their readers.
+    /// Who else gets them, and what headers they have.
+    pub addressing: Arc<ChannelAddressing>,
+    /// What is told of the readers of its messages.
     pub tracking: Tracking,
 }
 

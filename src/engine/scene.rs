@@ -16,13 +16,14 @@ use crate::model::batch::{Activities, Activity, Batch, State};
 use crate::model::batch_step::Follows;
 use crate::model::condition::{Conditions, Facts, REFS, STANDING_SCOPES};
 use crate::model::consent::Preferences;
-use crate::model::message::Content;
+use crate::model::message::{Block, Content};
 use crate::model::message_status;
 use crate::model::preferences::DEFAULT_SET;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::run::{Phase, Run};
 use crate::model::schedule::Schedule;
 use crate::model::subscription::Subscription;
+use crate::model::tracking::Tracking;
 use crate::model::trigger::Trigger;
 use crate::model::workflow::{Step, StepKind, Template};
 use crate::store::removal::is_before;
@@ -230,20 +231,29 @@ impl Scene {
         let StepKind::Channel(channel) = &step.kind else { return Err("the step has no content".into()) };
         let scope = self.scope(draft.id, draft.at);
         let templates = &self.published.templates;
+        let known = engine.channels.iter().find(|known| known.key == channel.channel_key);
+        let tracking = known.map(|known| known.tracking).unwrap_or_default().under(channel.tracking);
         match &channel.template {
             Template::Email(_) => {
-                let mut email = templates.email(&step.reference, scope).map_err(|error| error.to_string())?;
+                let addressing = known.map(|known| Arc::clone(&known.addressing)).unwrap_or_default();
+                let email = templates.email_on(&addressing, &step.reference, scope);
+                let mut email = email.map_err(|error| error.to_string())?;
                 let own = || self.recipient.email().map(str::to_owned);
                 let to = email.addressing.to.first().cloned().or_else(own);
                 let to = to.ok_or("the recipient has no email address")?;
-                let known = engine.channels.iter().find(|known| known.key == channel.channel_key);
-                let tracking = known.map(|known| known.tracking).unwrap_or_default().under(channel.tracking);
                 email.html = track(email.html, draft.id, &engine.links, tracking);
                 email.unsubscribe.clone_from(&self.unsubscribe);
                 Ok(Content::Email { to, email })
             }
             Template::InAppFeed(_) => {
-                let blocks = templates.in_app(&step.reference, scope).map_err(|error| error.to_string())?;
+                let mut blocks = templates.in_app(&step.reference, scope).map_err(|error| error.to_string())?;
+                for block in &mut blocks {
+                    // An item is opened where it is read, which its reader's client tells.
+                    if let Block::Markdown { rendered, .. } = block {
+                        let tracking = Tracking { opens: false, ..tracking };
+                        *rendered = track(std::mem::take(rendered), draft.id, &engine.links, tracking);
+                    }
+                }
                 Ok(Content::InApp { blocks })
             }
         }

@@ -9,7 +9,7 @@ use super::error::{ApiError, require_valid};
 use super::messages::find;
 use super::wire::message;
 use crate::engine::Channel;
-use crate::model::message::{Content, Message};
+use crate::model::message::{Addressing, Content, Message};
 use crate::model::message_filter::message_ids;
 use crate::model::query::Query;
 use crate::model::trigger::FieldError;
@@ -57,13 +57,11 @@ pub(super) fn content_json(message: &Message, channels: &[Channel]) -> Value {
     let data = match &message.content {
         Content::Email { to, email } => json!({
             "__typename": "MessageEmailContent",
-            // Of the channel as it is configured now; none when it is no more.
-            "from": channels.iter().find(|channel| channel.id == message.channel).and_then(|channel| channel.from.as_deref())
-                .unwrap_or_default(),
+            "from": sender(&email.addressing, message, channels),
             "to": to,
-            "cc": null,
-            "bcc": null,
-            "reply_to": null,
+            "cc": listed(&email.addressing.cc),
+            "bcc": listed(&email.addressing.bcc),
+            "reply_to": listed(&email.addressing.reply_to),
             "subject_line": email.subject,
             "html_body": email.html,
             "text_body": email.text,
@@ -76,4 +74,16 @@ pub(super) fn content_json(message: &Message, channels: &[Channel]) -> Value {
         "data": data,
         "inserted_at": message.inserted_at,
     })
+}
+
+/// Who the mail is from: of the channel as it is configured now, where the step does not say otherwise.
+fn sender(addressing: &Addressing, message: &Message, channels: &[Channel]) -> String {
+    let channel = channels.iter().find(|channel| channel.id == message.channel);
+    let from = addressing.from_address.as_deref().or_else(|| channel?.from.as_deref()).unwrap_or_default();
+    let address = from.rsplit_once('<').map_or(from, |(_, address)| address.trim_end_matches('>'));
+    addressing.from_name.as_ref().map_or_else(|| from.to_owned(), |name| format!("{name} <{address}>"))
+}
+
+fn listed(addresses: &[String]) -> Option<String> {
+    (!addresses.is_empty()).then(|| addresses.join(", "))
 }

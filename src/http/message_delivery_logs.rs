@@ -51,7 +51,7 @@ pub async fn list(
 /// An attempt in the terms of HTTP, which is all that the API's form has: to hand a mail over is to post it.
 fn log_json(message: &Message, attempt: &Attempt, channel: Option<&Channel>, cursor: &str) -> Value {
     let body = match &message.content {
-        Content::Email { to, email } => json!({"to": to, "subject": email.subject}),
+        Content::Email { to, email } => json!({"to": to, "subject": email.subject, "notes": attempt.notes}),
         Content::InApp { .. } => Value::Null,
     };
     json!({

@@ -188,6 +188,7 @@ mod tests {
             at: START,
             result: *result,
             reply: String::new(),
+            notes: Vec::new(),
         };
         (1..).zip(results).map(attempt).collect()
     }

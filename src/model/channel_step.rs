@@ -39,8 +39,9 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepK
         let problem = format!("{declared:?} is not the type of channel {}", shown_text(key));
         step.field("channel_type").fault(problem, format!("Write {configured:?}, or name another channel."));
     }
-    if tracking != TrackingOverride::default() && declared.or(configured).is_some_and(|kind| kind != "email") {
-        step.field("channel_overrides").notice("has no effect: only emails are tracked", "It can be removed.");
+    if tracking.opens.is_some() && declared.or(configured).is_some_and(|kind| kind != "email") {
+        let opens = step.field("channel_overrides").field("open_tracking");
+        opens.notice("has no effect: only the opening of emails is tracked", "It can be removed.");
     }
     let kind = declared.or(configured)?;
     if kind == ChannelType::InAppFeed.as_str() && !windows.is_blank() {
@@ -223,6 +224,8 @@ mod tests {
         assert!(notice(&document).contains("no push messages"));
         let StepKind::Channel(step) = &workflow(&document).steps[0].kind else { panic!("{document}") };
         assert_eq!(step.tracking, TrackingOverride { opens: Some(true), links: None });
+        let document = with("/steps/2/channel_overrides", json!({"open_tracking": true, "link_tracking": true}));
+        assert!(notice(&document).starts_with("steps[2].channel_overrides.open_tracking: has no effect"));
         let text = fault(&with("/steps/0/channel_overrides", json!({"link_tracking": "yes"})));
         assert!(text.starts_with("steps[0].channel_overrides.link_tracking: "), "{text}");
         assert!(read(&with("/steps/0/channel_overrides", json!(null))).unwrap().1.is_empty());

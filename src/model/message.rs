@@ -87,6 +87,9 @@ pub struct Attempt {
     pub result: AttemptResult,
     /// The server's own words, or what went wrong before it could speak; cleaned and at most 1 KiB.
     pub reply: String,
+    /// What was done to the mail before it was handed over, such as an address that it went without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// How an attempt ended.

@@ -362,7 +362,7 @@ fn begin_attempt(tables: &mut Tables<'_>, begin: BeginAttempt) -> Result<Done, S
     let key = outbox_key(begin.run, begin.message);
     let pending: Option<Pending> = tables.get(TableId::Outbox, &key)?;
     let message: Option<Message> = tables.get(TableId::Messages, begin.message.as_bytes())?;
-    let (Some(mut pending), Some(message)) = (pending, message) else { return Ok(Done::Begun(None)) };
+    let (Some(mut pending), Some(mut message)) = (pending, message) else { return Ok(Done::Begun(None)) };
     if pending.cancelled {
         // It was on the wire when the process ended, and a cancel had come: whether it arrived is not known.
         tables.remove(TableId::Outbox, &key)?;
@@ -372,7 +372,13 @@ fn begin_attempt(tables: &mut Tables<'_>, begin: BeginAttempt) -> Result<Done, S
     pending.attempts += 1;
     if let Some(suppression) = suppressions::of_message(tables, &message)? {
         let reply = suppression.to_string();
-        let attempt = Attempt { number: pending.attempts, at: begin.at, result: AttemptResult::Permanent, reply };
+        let attempt = Attempt {
+            number: pending.attempts,
+            at: begin.at,
+            result: AttemptResult::Permanent,
+            reply,
+            notes: Vec::new(),
+        };
         tables.put(TableId::Attempts, &numbered(begin.message.as_bytes(), attempt.number), &attempt)?;
         tables.remove(TableId::Outbox, &key)?;
         set_status(tables, begin.message, Status::Undelivered, begin.at)?;
@@ -380,7 +386,8 @@ fn begin_attempt(tables: &mut Tables<'_>, begin: BeginAttempt) -> Result<Done, S
     }
     pending.in_flight = true;
     tables.put(TableId::Outbox, &key, &pending)?;
-    Ok(Done::Begun(Some(Box::new(Begun { message, attempt: pending.attempts }))))
+    let left_out = suppressions::leave_out(tables, &mut message)?;
+    Ok(Done::Begun(Some(Box::new(Begun { message, attempt: pending.attempts, left_out }))))
 }
 
 fn end_attempt(tables: &mut Tables<'_>, end: EndAttempt) -> Result<Done, StoreError> {

@@ -322,8 +322,11 @@ pub struct BeginAttempt {
 /// What to send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Begun {
+    /// Without the addresses that are on the suppression list.
     pub message: Message,
     pub attempt: u32,
+    /// Which those are, and why they are listed.
+    pub left_out: Vec<Suppression>,
 }
 
 /// What came of an attempt.

@@ -4,7 +4,7 @@
 use super::op::EndAttempt;
 use super::tables::{TableId, Tables};
 use super::{Reader, StoreError};
-use crate::model::message::{Content, Message};
+use crate::model::message::{Addressing, Content, Message};
 use crate::model::page::{Page, PageRequest};
 use crate::model::suppression::{Suppression, address_key};
 
@@ -26,6 +26,24 @@ pub fn remove(tables: &mut Tables<'_>, address: &str) -> Result<(), StoreError> 
 pub fn of_message(tables: &mut Tables<'_>, message: &Message) -> Result<Option<Suppression>, StoreError> {
     let Content::Email { to, .. } = &message.content else { return Ok(None) };
     tables.get(TableId::Suppressions, address_key(to).as_bytes())
+}
+
+/// Takes the addresses that are on the list out of those that `message` goes to beside its recipient.
+pub fn leave_out(tables: &mut Tables<'_>, message: &mut Message) -> Result<Vec<Suppression>, StoreError> {
+    let mut left_out = Vec::new();
+    let Content::Email { email, .. } = &mut message.content else { return Ok(left_out) };
+    let Addressing { to, cc, bcc, .. } = &mut *email.addressing;
+    // The first of `to` is the recipient: without that one there is no mail.
+    for (list, kept) in [(to, 1), (cc, 0), (bcc, 0)] {
+        let kept = kept.min(list.len());
+        for address in list.split_off(kept) {
+            match tables.get(TableId::Suppressions, address_key(&address).as_bytes())? {
+                Some(suppression) => left_out.push(suppression),
+                None => list.push(address),
+            }
+        }
+    }
+    Ok(left_out)
 }
 
 /// Lists the address that an attempt found not to be there.

@@ -231,7 +231,7 @@ fn end(number: u8, run: u8, result: AttemptResult, retry_at: Option<Timestamp>) 
     EndAttempt {
         run: RunId::from([run; 16]),
         message: MessageId::from([number; 16]),
-        attempt: Attempt { number: 1, at: START, result, reply: "250 ok".into() },
+        attempt: Attempt { number: 1, at: START, result, reply: "250 ok".into(), notes: Vec::new() },
         retry_at,
         captured: None,
     }

@@ -8,6 +8,7 @@ use super::handlebars::Escape;
 use super::language::Source;
 use super::line;
 use super::partial::Partials;
+use crate::base::config::AddressingSettings;
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 use crate::model::message::Addressing;
 use crate::model::workflow::{EmailOverrides, Engine};
@@ -54,6 +55,40 @@ pub(super) struct Overrides {
     json: Option<Source>,
 }
 
+/// What a channel says of all its mail where a step does not say otherwise, parsed.
+#[derive(Debug, Default)]
+pub struct ChannelAddressing {
+    cc: Option<Source>,
+    bcc: Option<Source>,
+    reply_to: Option<Source>,
+    headers: Vec<(String, Source)>,
+}
+
+impl ChannelAddressing {
+    /// Parses the settings. The error names the one at fault.
+    pub fn parse(settings: &AddressingSettings) -> Result<Self, String> {
+        let parse = |name: &str, text: &str| {
+            let parsed = Source::parse(text, Engine::Liquid, Escape::None, &Partials::default());
+            parsed.map_err(|complaints| {
+                let complaints =
+                    complaints.into_iter().map(|complaint| complaint.into_fault(name.to_owned(), String::new()));
+                complaints.map(|fault| fault.to_string()).collect::<Vec<_>>().join("; ")
+            })
+        };
+        let one = |name: &str, text: &Option<String>| text.as_deref().map(|text| parse(name, text)).transpose();
+        let header = |(name, text): (&String, &String)| {
+            check_header(name).map_err(|problem| format!("headers: {problem}"))?;
+            Ok((name.clone(), parse(&format!("headers.{name}"), text)?))
+        };
+        Ok(Self {
+            cc: one("cc", &settings.cc)?,
+            bcc: one("bcc", &settings.bcc)?,
+            reply_to: one("reply_to", &settings.reply_to)?,
+            headers: settings.headers.iter().map(header).collect::<Result<_, String>>()?,
+        })
+    }
+}
+
 impl Overrides {
     /// Parses all of them; `complain` takes each complaint and the field that it is about.
     pub(super) fn parse(
@@ -84,26 +119,39 @@ impl Overrides {
         sound.then_some(overrides)
     }
 
-    /// Renders them; `name` is the step's. What renders to nothing overrides nothing. Answers another subject too, if
-    /// there is one.
-    pub(super) fn render(&self, name: &str, context: &Context) -> Result<(Addressing, Option<String>), RenderError> {
+    /// Renders them over those of the channel; `name` is the step's. What renders to nothing overrides nothing. Answers
+    /// another subject too, if there is one.
+    pub(super) fn render(
+        &self,
+        name: &str,
+        context: &Context,
+        channel: &ChannelAddressing,
+    ) -> Result<(Addressing, Option<String>), RenderError> {
         let text = |field: &str, source: &Option<Source>| -> Result<Option<String>, RenderError> {
             let Some(source) = source else { return Ok(None) };
             let text = source.render(&label(name, field), context, EMAIL_BYTES)?;
             Ok(Some(line::one(&text)).filter(|text| !text.is_empty()))
         };
-        let list = |field: &str, source: &Option<Source>| -> Result<Vec<String>, RenderError> {
-            Ok(text(field, source)?.map(|text| addresses(&text)).unwrap_or_default())
+        let list = |field: &str, own: &Option<Source>, channels: &Option<Source>| -> Result<Vec<String>, RenderError> {
+            let text = match text(field, own)? {
+                Some(own) => Some(own),
+                None => text(field, channels)?,
+            };
+            Ok(text.map(|text| addresses(&text)).unwrap_or_default())
+        };
+        let header = |(header, source): &(String, Source)| {
+            let value = source.render(&label(name, header), context, EMAIL_BYTES)?;
+            Ok((header.clone(), line::one(&value)))
         };
         let mut addressing = Addressing {
             from_address: text("from_address", &self.from_address)?,
             from_name: text("from_name", &self.from_name)?,
             // One: a comma in what a recipient may have written does not add another.
             to: text("to_address", &self.to)?.into_iter().collect(),
-            cc: list("cc_address", &self.cc)?,
-            bcc: list("bcc_address", &self.bcc)?,
-            reply_to: list("reply_to_address", &self.reply_to)?,
-            headers: Vec::new(),
+            cc: list("cc_address", &self.cc, &channel.cc)?,
+            bcc: list("bcc_address", &self.bcc, &channel.bcc)?,
+            reply_to: list("reply_to_address", &self.reply_to, &channel.reply_to)?,
+            headers: channel.headers.iter().map(header).collect::<Result<_, _>>()?,
         };
         let mut subject = None;
         if let Some(source) = &self.json {
@@ -183,17 +231,23 @@ fn headers(value: Value) -> Result<Vec<(String, String)>, String> {
         return Err(format!("`headers` has {} fields; at most {MOST} are allowed", fields.len()));
     }
     let header = |(name, value): (String, Value)| {
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if name.is_empty() || name.len() > 76 || !name.bytes().all(token) {
-            return Err("a name in `headers` is none: use letters, digits and -".to_owned());
-        }
-        if OURS.contains(&name.to_ascii_lowercase().as_str()) {
-            return Err(format!("the header `{name}` is not for templates to write"));
-        }
+        check_header(&name)?;
         let value = line::one(&text(&name, value)?);
         Ok((name, value))
     };
     fields.into_iter().map(header).collect()
+}
+
+/// Refuses names that are none, and those of headers that nobody but this server writes.
+fn check_header(name: &str) -> Result<(), String> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > 76 || !name.bytes().all(token) {
+        return Err("a name in `headers` is none: use letters, digits and -".to_owned());
+    }
+    if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(format!("the header `{name}` is not for templates to write"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

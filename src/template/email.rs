@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use handlebars::Context;
 use serde_json::{Map, Value, json};
 
-use super::addressing::Overrides;
+use super::addressing::{ChannelAddressing, Overrides};
 use super::budget::EMAIL_BYTES;
 use super::error::{Cause, Complaint, RenderError};
 use super::handlebars::Escape;
@@ -93,13 +93,18 @@ impl Email {
     }
 
     /// Renders the email with a scope; `name` is the step's, for errors.
-    pub(super) fn render(&self, name: &str, mut scope: Value) -> Result<EmailContent, RenderError> {
+    pub(super) fn render(
+        &self,
+        name: &str,
+        channel: &ChannelAddressing,
+        mut scope: Value,
+    ) -> Result<EmailContent, RenderError> {
         let none = Map::new();
         branding::apply(&mut scope, self.layout.as_ref().map_or(&none, |layout| &layout.branding));
         let context = Context::from(scope);
         let label = |field: &str| format!("{name}.{field}");
         let subject = line::one(&self.subject.render(&label("subject"), &context, EMAIL_BYTES)?);
-        let (addressing, other_subject) = self.overrides.render(name, &context)?;
+        let (addressing, other_subject) = self.overrides.render(name, &context, channel)?;
         let subject = other_subject.unwrap_or(subject);
         let has_attachments = self.check_attachments(name, context.data())?;
 

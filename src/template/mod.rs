@@ -53,6 +53,7 @@ use self::email::Email;
 use self::error::{Cause, Complaint};
 use self::feed::InApp;
 
+pub use self::addressing::ChannelAddressing;
 pub use self::error::RenderError;
 pub use self::parts::Parts;
 pub use self::phrases::Phrases;
@@ -113,12 +114,22 @@ impl Compiled {
         Self { phrases, ..self }
     }
 
-    /// Renders the email of a step with a scope (see `Scope::to_value`).
+    /// Renders the email of a step with a scope (see `Scope::to_value`), as if its channel said nothing of its own.
     pub fn email(&self, step_ref: &str, scope: Value) -> Result<EmailContent, RenderError> {
+        self.email_on(&ChannelAddressing::default(), step_ref, scope)
+    }
+
+    /// The same on a channel.
+    pub fn email_on(
+        &self,
+        channel: &ChannelAddressing,
+        step_ref: &str,
+        scope: Value,
+    ) -> Result<EmailContent, RenderError> {
         let _spoken = speech::to(&self.phrases, &scope);
         let name = format!("steps.{step_ref}");
         match self.emails.get(step_ref) {
-            Some(email) => email.render(&name, scope),
+            Some(email) => email.render(&name, channel, scope),
             None => Err(RenderError::new(&name, Cause::UnknownStep { channel: "email" })),
         }
     }

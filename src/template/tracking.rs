@@ -53,7 +53,9 @@ fn rewrite(html: &str, change: impl Fn(&str) -> Option<String>) -> String {
     while let Some(at) = rest.find('<') {
         written.push_str(&rest[..at]);
         rest = &rest[at..];
-        let end = if let Some(tag) = Tag::read(rest) {
+        let end = if !rest.as_bytes().get(1).is_some_and(u8::is_ascii_alphabetic) {
+            if rest.starts_with("<!--") { rest.find("-->").map_or(rest.len(), |end| end + 3) } else { 1 }
+        } else if let Some(tag) = Tag::read(rest) {
             if tag.name.eq_ignore_ascii_case("a") {
                 tag.write_anchor(rest, &mut written, &change);
                 rest = &rest[tag.end..];
@@ -63,10 +65,9 @@ fn rewrite(html: &str, change: impl Fn(&str) -> Option<String>) -> String {
                 Some(raw) => tag.end + end_of_raw(&rest[tag.end..], raw),
                 None => tag.end,
             }
-        } else if rest.starts_with("<!--") {
-            rest.find("-->").map_or(rest.len(), |end| end + 3)
         } else {
-            1
+            // All the rest is in a tag that nothing ends.
+            rest.len()
         };
         written.push_str(&rest[..end]);
         rest = &rest[end..];
@@ -77,7 +78,10 @@ fn rewrite(html: &str, change: impl Fn(&str) -> Option<String>) -> String {
 
 /// Where the text of a raw element ends.
 fn end_of_raw(text: &str, name: &str) -> usize {
-    text.to_ascii_lowercase().find(&format!("</{name}")).unwrap_or(text.len())
+    let ends = |at: &usize| {
+        text.as_bytes()[at + 2..].get(..name.len()).is_some_and(|is| is.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    text.match_indices("</").map(|(at, _)| at).find(ends).unwrap_or(text.len())
 }
 
 /// A start tag at the beginning of some text.
@@ -98,10 +102,9 @@ struct Attribute {
 }
 
 impl<'a> Tag<'a> {
-    /// Reads a start tag as browsers do; `None` where there is none, or no end of it.
+    /// Reads a start tag as browsers do; `None` if nothing ends it.
     fn read(text: &'a str) -> Option<Self> {
         let bytes = text.as_bytes();
-        bytes.get(1).filter(|byte| byte.is_ascii_alphabetic())?;
         let skip = |from: usize, while_is: &dyn Fn(u8) -> bool| {
             bytes[from..].iter().position(|byte| !while_is(*byte)).map(|count| from + count)
         };
@@ -276,6 +279,23 @@ mod tests {
         assert!(picture("<html><body><p>x</p></BODY></html>").ends_with("height:1px\"></BODY></html>"));
         let html = picture("<p>x</p>");
         assert!(html.starts_with("<p>x</p><img src=\"https://belfry.test/t/o/"), "{html}");
+    }
+
+    #[test]
+    fn hostile_html_is_tracked_at_once() {
+        for (piece, count) in [
+            ("<a b=c ", 140_000),
+            ("<a b='", 170_000),
+            ("<a href=https://a.test", 45_000),
+            ("<style></style>", 70_000),
+            ("<style>", 140_000),
+            ("<title></", 110_000),
+            ("<!--", 250_000),
+            ("<", 1_000_000),
+        ] {
+            let html = piece.repeat(count);
+            assert_eq!(tracked(&html).len(), html.len(), "{piece}");
+        }
     }
 
     proptest! {

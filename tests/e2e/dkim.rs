@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::server::{Setup, belfry, run};
+use crate::server::{Setup, belfry, email, run};
 use crate::smtp::SmtpServer;
 
 /// An Ed25519 key as openssl writes it.
@@ -56,4 +56,43 @@ async fn a_key_that_cannot_be_used_is_named_before_anything_starts() {
     drop(setup.command());
     let (code, _, complaint) = run(belfry(&setup.path(""), &["config", "check"])).await;
     assert!(code == 1 && complaint.contains("dkim_domain: not the domain of `from`"), "{complaint}");
+}
+
+#[tokio::test]
+async fn mail_from_another_domain_is_signed_with_its_key_or_not_at_all() {
+    let smtp = SmtpServer::start();
+    let mut elsewhere = email("Elsewhere");
+    elsewhere["channel_overrides"] = json!({"from_address": "{{sender}}"});
+    let others: toml::Value = toml::from_str::<toml::Table>(
+        "x = [{domain = \"other.test\", selector = \"two\", private_key = \"dkim.pem\"}]",
+    )
+    .unwrap()["x"]
+        .clone();
+    let setup = signing(Setup::new().smtp(&smtp)).set_email("dkim_others", others).workflow("elsewhere", &[elsewhere]);
+    fs::write(setup.path("dkim.pem"), KEY).unwrap();
+    let server = setup.start().await;
+    let mut signed = Vec::new();
+    for sender in ["a@other.test", "a@News.Other.test", "a@acme.test", "a@mail.acme.test", "a@third.test"] {
+        let data = json!({"recipients": ["ann@x.test"], "data": {"sender": sender}});
+        let run = server.trigger("elsewhere", data).await;
+        server.settle().await;
+        let mail = smtp.mails().pop().unwrap();
+        assert_eq!(mail.header("From"), sender);
+        let signature = mail.headers().into_iter().find(|(name, _)| name == "DKIM-Signature");
+        let by = signature.map(|(_, value)| {
+            let tags = value.split("; ").filter(|tag| tag.starts_with("d=") || tag.starts_with("s="));
+            tags.collect::<Vec<_>>().join(" ")
+        });
+        signed.push(by.unwrap_or_default());
+        let message = server.get(&format!("/v1/messages?workflow_run_id={run}")).await.json()["items"][0].clone();
+        let path = format!("/v1/messages/{}/delivery_logs", message["id"].as_str().unwrap());
+        let told =
+            server.get(&path).await.text.contains("not signed: the channel has no DKIM key for mail from third.test");
+        assert_eq!(told, sender == "a@third.test");
+    }
+    let [own, other] = ["d=acme.test s=belfry", "d=other.test s=two"];
+    assert_eq!(signed, [other, other, own, own, ""]);
+    let (code, printed, _) = run(belfry(&server.setup.path(""), &["config", "check"])).await;
+    assert!(code == 0 && printed.contains("# two._domainkey.other.test. IN TXT"), "{printed}");
+    assert!(server.process.stderr().contains("no DKIM key for mail from third.test"));
 }

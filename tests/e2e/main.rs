@@ -4,6 +4,7 @@
 mod backup;
 mod bad_input;
 mod batch;
+mod channel_settings;
 mod cli;
 mod cors;
 mod demo;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{SECRET, Setup, TestServer, belfry, run};
+use crate::server::{SECRET, Setup, TestServer, belfry, email, run};
 use crate::smtp::{Answer, SmtpServer, Step};
 
 /// Sends a note; answers its message.
@@ -97,4 +97,28 @@ async fn a_server_without_smtputf8_is_not_asked_to_take_such_an_address_and_the_
     assert!(logs(&server, &message).await.contains("SMTPUTF8"));
     assert_eq!(note(&server, "ann@bücher.test").await["status"], "sent", "a domain has a form in ASCII");
     assert_eq!(smtp.mails()[0].to, "ann@xn--bcher-kva.test");
+}
+
+#[tokio::test]
+async fn a_listed_address_gets_no_copy_and_the_log_says_so() {
+    let smtp = SmtpServer::start();
+    let mut copied = email("Copied");
+    copied["channel_overrides"] =
+        json!({"cc_address": "Bob <BOB@x.test>, carl@x.test", "bcc_address": "dora@x.test, emil@x.test"});
+    let server = Setup::new().smtp(&smtp).workflow("copied", &[copied]).start().await;
+    for address in ["bob@x.test", "dora@x.test"] {
+        assert_eq!(server.post("/admin/suppressions", json!({ "address": address })).await.status, 200);
+    }
+    let run = server.trigger("copied", json!({"recipients": ["ann@x.test"]})).await;
+    server.settle().await;
+    let message = server.get(&format!("/v1/messages?workflow_run_id={run}")).await.json()["items"][0].clone();
+    assert_eq!(message["status"], "sent");
+    let mail = smtp.mails().pop().unwrap();
+    assert_eq!([mail.header("To"), mail.header("Cc")], ["ann@x.test", "carl@x.test"]);
+    let asked = ["ann", "bob", "carl", "dora", "emil"].map(|name| smtp.attempts(&format!("{name}@x.test")));
+    assert_eq!(asked, [1, 0, 1, 0, 1]);
+    let logs = logs(&server, &message).await;
+    for listed in ["bob@x.test", "dora@x.test"] {
+        assert!(logs.contains(&format!("left out: {listed} is on the suppression list")), "{logs}");
+    }
 }

@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { dkimVerify } from "mailauth/lib/dkim/verify.js";
+import { dmarc } from "mailauth/lib/dmarc/index.js";
 import { BINARY, Belfry, SECRET_KEY } from "./server.js";
 
 /** Keys as openssl writes them. */
@@ -79,3 +80,78 @@ for (const [algorithm, generate] of Object.entries(KEYS)) {
     });
   });
 }
+
+describe("DKIM, a sender of a step's own", { timeout: 120_000 }, () => {
+  const POLICY = "v=DMARC1; p=reject; adkim=r";
+  let belfry, folder, records;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "belfry-dkim-"));
+    const key = async (name, kind) => {
+      const file = join(folder, `${name}.pem`);
+      await writeFile(file, KEYS[kind]().privateKey.export({ type: "pkcs8", format: "pem" }));
+      return file;
+    };
+    const [own, rsa, ed25519] = [
+      await key("own", "rsa-sha256"),
+      await key("rsa", "rsa-sha256"),
+      await key("ed25519", "ed25519-sha256"),
+    ];
+    await mkdir(join(folder, "workflows/sender"), { recursive: true });
+    const step = {
+      ref: "email_1", type: "channel", channel_type: "email", channel_key: "email",
+      channel_overrides: { from_address: "{{sender}}" },
+      template: { subject: "Hi", html_body: "<p>Hi</p>", settings: { layout_key: null } },
+    };
+    await writeFile(join(folder, "workflows/sender/workflow.json"), JSON.stringify({ name: "Sender", steps: [step] }));
+    const other = (selector, file) => `{ domain = "other.test", selector = "${selector}", private_key = "${file}" }`;
+    const env = {
+      BELFRY__WORKFLOWS__DIR: join(folder, "workflows"),
+      BELFRY__CHANNELS__EMAIL__DKIM_SELECTOR: "belfry",
+      BELFRY__CHANNELS__EMAIL__DKIM_PRIVATE_KEY: own,
+      BELFRY__CHANNELS__EMAIL__DKIM_OTHERS: `[${other("rsa", rsa)}, ${other("ed", ed25519)}]`,
+    };
+    belfry = await Belfry.start({ env });
+    const config = { cwd: belfry.dir, env: { ...process.env, ...env }, encoding: "utf8" };
+    const checked = execFileSync(BINARY, ["config", "check", "--config", join(belfry.dir, "belfry.toml")], config);
+    const found = checked.matchAll(/^# (\S+)\. IN TXT (.*)$/gm);
+    records = new Map([...found].map(([, name, strings]) => [name, [...strings.matchAll(/"([^"]*)"/g)].map(([, string]) => string)]));
+  });
+  after(async () => {
+    await belfry?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** What a receiver makes of a mail from `sender`, whose domain and all others reject what is not aligned. */
+  async function received(sender) {
+    const id = sender.replace(/\W/g, "-");
+    const answer = await fetch(`${belfry.url}/v1/workflows/sender/trigger`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${SECRET_KEY}`, "content-type": "application/json" },
+      body: JSON.stringify({ recipients: [{ id, email: `${id}@x.test` }], data: { sender } }),
+    });
+    assert.equal(answer.status, 200);
+    const { raw } = await belfry.post.wait((mail) => mail.to === `${id}@x.test`);
+    const resolver = async (name) => {
+      if (name.startsWith("_dmarc.")) return [[POLICY]];
+      const record = records.get(name);
+      if (record) return [record];
+      throw Object.assign(new Error(`no ${name}`), { code: "ENOTFOUND" });
+    };
+    const { results, headerFrom } = await dkimVerify(Buffer.from(raw, "latin1"), { resolver });
+    const passed = results.filter(({ status }) => status.result === "pass");
+    const dkimDomains = passed.map(({ id, signingDomain }) => ({ id, domain: signingDomain }));
+    const { status } = await dmarc({ headerFrom, spfDomains: [], dkimDomains, resolver });
+    return { signed: passed.map(({ signingDomain, algo }) => `${signingDomain} ${algo}`).sort(), dmarc: status.result };
+  }
+
+  test("mail passes DMARC by the keys of the domain that it is from, of either kind", async () => {
+    const both = ["other.test ed25519-sha256", "other.test rsa-sha256"];
+    assert.deepEqual(await received("a@other.test"), { signed: both, dmarc: "pass" });
+    assert.deepEqual(await received("a@news.other.test"), { signed: both, dmarc: "pass" });
+    assert.deepEqual(await received("a@acme.test"), { signed: ["acme.test rsa-sha256"], dmarc: "pass" });
+  });
+
+  test("mail from a domain without a key goes out unsigned rather than signed for another", async () => {
+    assert.deepEqual(await received("a@third.test"), { signed: [], dmarc: "fail" });
+  });
+});

@@ -30,6 +30,7 @@ pub fn channels() -> Vec<Channel> {
             kind: ChannelType::Email,
             provider: ProviderName::Mailbox,
             from: None,
+            addressing: Default::default(),
             tracking: Tracking::default(),
         },
         Channel {
@@ -38,6 +39,7 @@ pub fn channels() -> Vec<Channel> {
             kind: ChannelType::InAppFeed,
             provider: ProviderName::InAppFeed,
             from: None,
+            addressing: Default::default(),
             tracking: Tracking::default(),
         },
     ]

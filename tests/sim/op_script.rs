@@ -241,7 +241,7 @@ impl Author {
     fn end_attempt(&mut self) -> Op {
         let (message, run) = self.item();
         let result = self.rng.pick(&[AttemptResult::Accepted, AttemptResult::Transient, AttemptResult::Permanent]);
-        let attempt = Attempt { number: 1, at: self.at, result, reply: "said".into() };
+        let attempt = Attempt { number: 1, at: self.at, result, reply: "said".into(), notes: Vec::new() };
         let retry_at = (result == AttemptResult::Transient).then(|| self.at.plus(Duration::from_secs(14)));
         Op::EndAttempt(Box::new(EndAttempt { run, message, attempt, retry_at, captured: None }))
     }

@@ -90,7 +90,14 @@ pub enum Provider {
     /// Captures mail instead of sending it, for development.
     Mailbox(EmailSettings),
     /// Belfry's own feed.
-    InAppFeed,
+    InAppFeed(FeedSettings),
+}
+
+/// The settings of a feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedSettings {
+    /// Whether links in its items lead through this server, where a step does not say otherwise.
+    pub link_tracking: bool,
 }
 
 impl Provider {
@@ -99,7 +106,7 @@ impl Provider {
         match self {
             Self::Smtp(_) => ProviderName::Smtp,
             Self::Mailbox(_) => ProviderName::Mailbox,
-            Self::InAppFeed => ProviderName::InAppFeed,
+            Self::InAppFeed(_) => ProviderName::InAppFeed,
         }
     }
 
@@ -108,7 +115,7 @@ impl Provider {
         match self {
             Self::Smtp(smtp) => Some(&smtp.email),
             Self::Mailbox(email) => Some(email),
-            Self::InAppFeed => None,
+            Self::InAppFeed(_) => None,
         }
     }
 }
@@ -158,7 +165,8 @@ impl Serialize for Channel {
                     map.serialize_entry("password", password)?;
                 }
             }
-            Provider::Mailbox(_) | Provider::InAppFeed => {}
+            Provider::InAppFeed(feed) => map.serialize_entry("link_tracking", &feed.link_tracking)?,
+            Provider::Mailbox(_) => {}
         }
         map.end()
     }
@@ -268,7 +276,9 @@ fn provider_of(kind: ChannelKind, name: &str) -> Result<ProviderName, (&'static 
 
 fn read_provider(section: &mut Section<'_>, name: ProviderName) -> Option<Provider> {
     match name {
-        ProviderName::InAppFeed => Some(Provider::InAppFeed),
+        ProviderName::InAppFeed => {
+            Some(Provider::InAppFeed(FeedSettings { link_tracking: section.get_or("link_tracking", false) }))
+        }
         ProviderName::Mailbox => EmailSettings::read(section).map(Provider::Mailbox),
         ProviderName::Smtp => {
             // All are read before the first `?`, so that all their faults are reported.

@@ -1,23 +1,53 @@
 //! What every email channel has, whatever takes its mail: who it is from, whether it is signed, and what is tracked.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
+use super::dkim::{DkimSettings, is_aligned, is_name};
 use super::fault::Wrong;
 use super::section::Section;
 use super::sender::Sender;
+use super::setting::Setting;
+use super::tree::Value;
 
 /// The settings of an email channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailSettings {
     /// The sender of every mail.
     pub from: Sender,
+    /// Who else gets it, and what else it says.
+    pub addressing: AddressingSettings,
     /// How mail is signed, if it is.
     pub dkim: Option<DkimSettings>,
+    /// How mail from other domains than that of `from` is, which steps may send.
+    pub dkim_others: Vec<DkimSettings>,
     /// What is told of its readers, where a step does not say otherwise.
     pub tracking: TrackingSettings,
+}
+
+/// Who gets every mail besides its recipient, and what headers it has, where a step does not say otherwise. Templates in
+/// Liquid, each for a list with commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressingSettings {
+    pub cc: Option<String>,
+    pub bcc: Option<String>,
+    pub reply_to: Option<String>,
+    pub headers: Headers,
+}
+
+/// Headers by name.
+pub type Headers = BTreeMap<String, String>;
+
+impl Setting for Headers {
+    fn read(value: &Value) -> Result<Self, Wrong> {
+        let Value::Table(table) = &*value.typed() else {
+            return Err(value.is_not("a table, such as { \"X-Environment\" = \"production\" }"));
+        };
+        table.iter().map(|(name, node)| Ok((name.clone(), node.value.text("a string")?.to_owned()))).collect()
+    }
 }
 
 /// What is told of readers.
@@ -29,21 +59,16 @@ pub struct TrackingSettings {
     pub links: bool,
 }
 
-/// How mail is signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DkimSettings {
-    /// The domain that answers for it.
-    pub domain: String,
-    /// Under which name the public key is published.
-    pub selector: String,
-    /// The PEM file with the private key, RSA or Ed25519.
-    pub private_key: PathBuf,
-}
-
 impl EmailSettings {
     /// Neither signed nor tracked.
     pub fn plain(from: Sender) -> Self {
-        Self { from, dkim: None, tracking: TrackingSettings::default() }
+        Self {
+            from,
+            addressing: AddressingSettings::default(),
+            dkim: None,
+            dkim_others: Vec::new(),
+            tracking: TrackingSettings::default(),
+        }
     }
 
     /// Reads all of them before it gives up, so that all faults are reported.
@@ -52,6 +77,12 @@ impl EmailSettings {
         let tracking = TrackingSettings {
             opens: section.get_or("open_tracking", false),
             links: section.get_or("link_tracking", false),
+        };
+        let addressing = AddressingSettings {
+            cc: section.get("cc"),
+            bcc: section.get("bcc"),
+            reply_to: section.get("reply_to"),
+            headers: section.get_or("headers", Headers::new()),
         };
         let (domain, selector) = (section.get::<String>("dkim_domain"), section.get::<String>("dkim_selector"));
         let private_key = section.get::<PathBuf>("dkim_private_key");
@@ -85,7 +116,8 @@ impl EmailSettings {
                 None
             }
         };
-        Some(Self { from: from?, dkim, tracking })
+        let dkim_others = section.get_or("dkim_others", Vec::new());
+        Some(Self { from: from?, addressing, dkim, dkim_others, tracking })
     }
 
     /// As the file writes them.
@@ -96,40 +128,21 @@ impl EmailSettings {
         entry(map, "from", &self.from)?;
         entry(map, "open_tracking", &self.tracking.opens)?;
         entry(map, "link_tracking", &self.tracking.links)?;
+        let AddressingSettings { cc, bcc, reply_to, headers } = &self.addressing;
+        for (key, value) in [("cc", cc), ("bcc", bcc), ("reply_to", reply_to)] {
+            value.iter().try_for_each(|value| entry(map, key, value))?;
+        }
+        if !headers.is_empty() {
+            entry(map, "headers", headers)?;
+        }
         if let Some(DkimSettings { domain, selector, private_key }) = &self.dkim {
             entry(map, "dkim_domain", domain)?;
             entry(map, "dkim_selector", selector)?;
             entry(map, "dkim_private_key", private_key)?;
         }
+        if !self.dkim_others.is_empty() {
+            entry(map, "dkim_others", &self.dkim_others)?;
+        }
         Ok(())
-    }
-}
-
-fn is_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    text.len() <= 200 && text.split('.').all(is_label)
-}
-
-/// Whether a signature of `domain` counts for mail from `own`: relaxed alignment of DMARC, but for the list of public
-/// suffixes.
-fn is_aligned(domain: &str, own: &str) -> bool {
-    let (domain, own) = (domain.to_ascii_lowercase(), own.to_ascii_lowercase());
-    let below = |lower: &str, upper: &str| lower.strip_suffix(upper).is_some_and(|rest| rest.ends_with('.'));
-    domain == own || below(&domain, &own) || below(&own, &domain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signature_counts_for_its_domain_and_those_above_and_below() {
-        assert!(is_aligned("acme.test", "mail.ACME.test") && is_aligned("mail.acme.test", "acme.test"));
-        assert!(is_aligned("acme.test", "acme.test"));
-        assert!(!is_aligned("acme.test", "evilacme.test") && !is_aligned("a.test", "b.test"));
     }
 }

@@ -5,6 +5,7 @@
 
 mod channel;
 mod choice;
+mod dkim;
 mod email;
 mod environment;
 mod fault;
@@ -23,8 +24,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-pub use channel::{Channel, ChannelKind, Credentials, Provider, ProviderName, SmtpSettings, Tls};
-pub use email::{DkimSettings, EmailSettings, TrackingSettings};
+pub use channel::{Channel, ChannelKind, Credentials, FeedSettings, Provider, ProviderName, SmtpSettings, Tls};
+pub use dkim::{DkimSettings, is_aligned};
+pub use email::{AddressingSettings, EmailSettings, TrackingSettings};
 pub use fault::{ConfigError, ConfigErrors, Origin, Wrong};
 pub use keep::Keep;
 pub use overrides::Overrides;

@@ -109,7 +109,15 @@ impl World {
         ]
         .map(|(key, kind, provider)| {
             let id = ChannelId::from([key.len() as u8; 16]);
-            Channel { key: key.into(), id, kind, provider, from: None, tracking: Default::default() }
+            Channel {
+                key: key.into(),
+                id,
+                kind,
+                provider,
+                from: None,
+                addressing: Default::default(),
+                tracking: Default::default(),
+            }
         })
         .to_vec();
         let recipient = Recipient::stub(reference, START);

@@ -138,10 +138,12 @@ pub struct RunMessage {
 pub struct RunAttempt {
     pub number: u32,
     pub at: Instant,
-    #[schema(pattern = "^(accepted|transient|permanent)$")]
+    #[schema(pattern = "^(accepted|transient|permanent|bounced)$")]
     pub result: String,
     /// The mail server's.
     pub reply: String,
+    /// What was done to the mail before, such as an address that it went without.
+    pub notes: Option<Vec<String>>,
 }
 
 /// What a trigger would do.
