@@ -19,6 +19,7 @@ use crate::model::message::Block;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::workflow::{StepKind, Template};
 use crate::template::Scope;
+use crate::template::records::{self, Records};
 
 /// The flag whose record lies among the tenants.
 const TENANT: &str = "--tenant";
@@ -37,7 +38,8 @@ pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasio
     let published = published(config, key)?;
     let channels = channels::as_engine_sees(config)?;
     let now = Clock::system().now();
-    let scope = scope(config, &published, occasion, now)?;
+    let (scope, present) = scope(config, &published, occasion, now)?;
+    let _found = records::open(present);
     let mut messages = Map::new();
     let mut page = None;
     for channel_step in &published.workflow.steps {
@@ -92,8 +94,21 @@ fn published(config: &Config, key: &str) -> Result<Published> {
     Err(anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
 
-fn scope(config: &Config, published: &Published, occasion: Occasion, now: Timestamp) -> Result<Value> {
-    let person = |flag: &str, value: Value| -> Result<Value> {
+/// Whom templates find when they look up who is stored: those that were named, and nobody else.
+struct Present(Vec<(RecipientRef, Value)>);
+
+impl Records for Present {
+    fn recipient(&self, reference: &RecipientRef) -> Result<Option<Value>, String> {
+        Ok(self.0.iter().find(|(known, _)| known == reference).map(|(_, value)| value.clone()))
+    }
+
+    fn subscriptions(&self, _: &RecipientRef) -> Result<Vec<Value>, String> {
+        Ok(Vec::new())
+    }
+}
+
+fn scope(config: &Config, published: &Published, occasion: Occasion, now: Timestamp) -> Result<(Value, Present)> {
+    let person = |flag: &str, value: Value| -> Result<Recipient> {
         let mut reference = RecipientRef::from_json(&value).map_err(|why| anyhow!("{flag}: {why}"))?;
         if flag == TENANT {
             reference = RecipientRef::tenant(reference.id);
@@ -102,32 +117,33 @@ fn scope(config: &Config, published: &Published, occasion: Occasion, now: Timest
         if let Value::Object(properties) = &value {
             recipient.merge(properties, now);
         }
-        Ok(recipient.to_scope())
+        Ok(recipient)
     };
-    let reference = RecipientRef::from_json(&occasion.recipient).map_err(|why| anyhow!("--to: {why}"))?;
     let recipient = person("--to", occasion.recipient)?;
     let actor = occasion.actor.map(|actor| person("--actor", actor)).transpose()?;
     let tenant = occasion.tenant.map(|tenant| person(TENANT, tenant)).transpose()?;
     // Signed by no server's key: the links of a preview look right and do nothing.
     let links = Links::new(config.server.public_url(config.server.listen), &[0; 32]);
-    let vars = links.vars(&config.vars, &reference, published.workflow.settings.is_commercial);
-    let acted = actor.as_ref().and_then(|actor| Some(RecipientRef::user(actor.get("id")?.as_str()?)));
-    let activity = Activity { id: TriggerId::from([0; 16]), actor: acted.clone(), data: occasion.data, at: now };
+    let vars = links.vars(&config.vars, &recipient.reference, published.workflow.settings.is_commercial);
+    let acted = actor.as_ref().map(|actor| actor.reference.clone());
+    let activity = Activity { id: TriggerId::from([0; 16]), actor: acted, data: occasion.data, at: now };
     let activities = Activities::of_one(activity);
+    let seen = |person: &Recipient| (person.reference.clone(), person.to_scope());
     let scope = Scope {
-        recipient: &recipient,
-        actor: actor.as_ref(),
-        tenant: tenant.as_ref(),
+        recipient: &recipient.to_scope(),
+        actor: actor.as_ref().map(Recipient::to_scope).as_ref(),
+        tenant: tenant.as_ref().map(Recipient::to_scope).as_ref(),
         activities: &activities,
-        actors: &acted.into_iter().zip(actor.clone()).collect(),
+        actors: &actor.iter().map(seen).collect(),
         vars: &vars,
         workflow: &published.workflow,
         version: published.version,
         cancellation_key: None,
         message: MessageId::from([0; 16]),
         at: now,
-    };
-    Ok(scope.to_value())
+    }
+    .to_value();
+    Ok((scope, Present([Some(&recipient), actor.as_ref(), tenant.as_ref()].into_iter().flatten().map(seen).collect())))
 }
 
 fn no_message(published: &Published, step: Option<&str>) -> String {

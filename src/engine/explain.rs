@@ -139,7 +139,7 @@ impl Play<'_> {
                         event = Event::Rendered { draft, content: scene.render(self.engine, draft) }
                     }
                     Effect::Prepare { step } => {
-                        event = Event::Prepared { step, settings: scene.prepare(step, self.now) };
+                        event = Event::Prepared { step, settings: scene.prepare(self.engine, step, self.now) };
                     }
                     Effect::Fetch { step, .. } => {
                         event = Event::Fetched { step, answer: Ok(Answer { status: 204, body: Vec::new() }) };

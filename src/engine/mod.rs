@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod pending;
 pub mod plan;
 pub mod publishing;
+mod records;
 pub mod registry;
 pub mod run;
 pub mod scene;

@@ -271,8 +271,8 @@ async fn act(
                 tell_recipient(&engine.publish, Publish { channel, user: run.recipient.clone() });
             }
             Effect::Prepare { step: number } => {
-                let (scene, now) = (Arc::clone(scene), engine.deps.clock.now());
-                let prepared = engine.deps.offload.run(move || scene.prepare(number, now)).await;
+                let (scene, ours, now) = (Arc::clone(scene), Arc::clone(engine), engine.deps.clock.now());
+                let prepared = engine.deps.offload.run(move || scene.prepare(&ours, number, now)).await;
                 let settings = prepared.unwrap_or_else(|panic| Err(format!("rendering {panic}")));
                 step = Step::Go(Event::Prepared { step: number, settings });
             }

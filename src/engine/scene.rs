@@ -10,6 +10,7 @@ use super::Engine;
 use super::cast::Cast;
 use super::catalog::{Published, VersionError};
 use super::plan::{Draft, Env};
+use super::records::Stored;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, VersionId};
 use crate::model::batch::{Activities, Activity, Batch, State};
@@ -28,6 +29,7 @@ use crate::model::trigger::Trigger;
 use crate::model::workflow::{Step, StepKind, Template};
 use crate::store::removal::is_before;
 use crate::store::{Reader, StoreError};
+use crate::template::records;
 use crate::template::scope::Scope;
 use crate::template::tracking::track;
 
@@ -217,7 +219,8 @@ impl Scene {
     }
 
     /// Renders the settings of a step. May take milliseconds; the error is for people.
-    pub fn prepare(&self, step: u16, at: Timestamp) -> Result<Map<String, Value>, String> {
+    pub fn prepare(&self, engine: &Engine, step: u16, at: Timestamp) -> Result<Map<String, Value>, String> {
+        let _found = records::open(Stored::new(&engine.store, at));
         let workflow = &self.published.workflow;
         let step = workflow.steps.get(usize::from(step)).ok_or("the step is gone")?;
         let scope = self.scope(MessageId::from([0; 16]), at);
@@ -226,6 +229,7 @@ impl Scene {
 
     /// Renders the content of `draft`. May take milliseconds; the error is for people.
     pub fn render(&self, engine: &Engine, draft: Draft) -> Result<Content, String> {
+        let _found = records::open(Stored::new(&engine.store, draft.at));
         let workflow = &self.published.workflow;
         let step = workflow.steps.get(usize::from(draft.step)).ok_or("the step is gone")?;
         let StepKind::Channel(channel) = &step.kind else { return Err("the step has no content".into()) };

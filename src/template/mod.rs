@@ -1,6 +1,6 @@
-//! Rendering: a workflow's templates, parsed once, and what they become for one recipient. Pure: no I/O, no clock. It may
-//! name `base` and `model`, and only here are the template, Markdown and HTML crates named. It does not know where data
-//! comes from, nor what becomes of a message.
+//! Rendering: a workflow's templates, parsed once, and what they become for one recipient. Pure: no I/O, no clock; what a
+//! template looks up is answered by the `records` that it is given. It may name `base` and `model`, and only here are the
+//! template, Markdown and HTML crates named. It does not know where data comes from, nor what becomes of a message.
 //!
 //! Data is never read as a template, and no template can make a rendering panic, hang or grow without end: see `budget`.
 
@@ -29,6 +29,7 @@ mod parts;
 mod patchwork;
 mod phrases;
 mod plain;
+pub mod records;
 pub mod scope;
 mod settings;
 mod source;

@@ -18,6 +18,7 @@ mod hosted;
 mod idempotency;
 mod import;
 mod keys;
+mod lookups;
 mod openapi;
 mod operation;
 mod phoenix;

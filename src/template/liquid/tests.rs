@@ -30,6 +30,30 @@ fn complaint(template: &str) -> String {
     format!("{at}{}. {}", complaint.problem, complaint.fix)
 }
 
+/// Every tag that templates may expect (`knock-engine.md` section 6.2, and Liquid's own documentation).
+#[test]
+fn every_tag_that_templates_may_expect_is_there() {
+    for template in [
+        "{% if a %}{% elsif b %}{% else %}{% endif %}",
+        "{% unless a %}{% elsif b %}{% else %}{% endunless %}",
+        "{% case a %}{% when 1, 2 %}{% when 3 or 4 %}{% else %}{% endcase %}",
+        "{% for a in b limit:1 offset:2 reversed %}{% break %}{% continue %}{% else %}{% endfor %}",
+        "{% for a in (1..b) offset:continue %}{{ forloop.index }}{% endfor %}",
+        "{% tablerow a in b cols:2 limit:1 offset:1 %}{% endtablerow %}",
+        "{% cycle 'a', 'b' %}{% cycle 'group': 1, 2 %}",
+        "{% assign a = b | upcase %}{% capture c %}{% endcapture %}",
+        "{% increment a %}{% decrement a %}",
+        "{% raw %}{% nothing %}{% endraw %}{% comment %}{% nothing %}{% endcomment %}{% # a note %}",
+        "{% echo a %}{% liquid assign a = 1 \n echo a %}",
+        "{% t %}Hello {{ name }}{% endt %}{% t count: n %}tasks{% endt %}",
+        "{%- if a -%}{{- b -}}{%- endif -%}",
+    ] {
+        assert!(Template::parse(template, &Default::default()).is_ok(), "{template}: {}", complaint(template));
+    }
+    assert!(complaint("{% include 'card' %}").contains("Use {% render \"card\""));
+    assert!(complaint("{% render 'card' %}").contains("there is no partial"));
+}
+
 #[test]
 fn names_lead_into_the_scope_and_nothing_is_missing() {
     let scope = json!({

@@ -2,15 +2,10 @@
 
 use aws_lc_rs::{digest, hmac};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 
-pub(super) fn base64(text: &str) -> String {
-    STANDARD.encode(text)
-}
-
-pub(super) fn from_base64(text: &str) -> Result<String, String> {
-    let bytes = STANDARD.decode(text.trim()).map_err(|_| "the text is not base64".to_owned())?;
+pub(super) fn from_base64(alphabet: &impl Engine, text: &str) -> Result<String, String> {
+    let bytes = alphabet.decode(text.trim()).map_err(|_| "the text is not base64".to_owned())?;
     String::from_utf8(bytes).map_err(|_| "what the base64 holds is not text".to_owned())
 }
 

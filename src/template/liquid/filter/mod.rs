@@ -1,8 +1,9 @@
-//! The filters, in one table: pure functions over values.
+//! The filters, in one table: functions over values, pure but for those that look up what is stored.
 
 mod digest;
 mod list;
 mod number;
+mod record;
 mod text;
 mod time;
 
@@ -10,6 +11,8 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::Value;
 
 use super::value::{ITEM_BYTES, Val, items};
@@ -145,8 +148,16 @@ pub(super) static ALL: &[Filter] = &[
         call.made(wording::url_encode(&call.text()?).replace("%20", "+"))
     }),
     filter("url_decode", "{{ text | url_decode }}", 0, 0, |call| call.made(text::url_decode(&call.text()?))),
-    filter("base64_encode", "{{ text | base64_encode }}", 0, 0, |call| call.made(digest::base64(&call.text()?))),
-    filter("base64_decode", "{{ text | base64_decode }}", 0, 0, |call| call.made(digest::from_base64(&call.text()?)?)),
+    filter("base64_encode", "{{ text | base64_encode }}", 0, 0, |call| call.made(STANDARD.encode(&*call.text()?))),
+    filter("base64_decode", "{{ text | base64_decode }}", 0, 0, |call| {
+        call.made(digest::from_base64(&STANDARD, &call.text()?)?)
+    }),
+    filter("base64_url_safe_encode", "{{ text | base64_url_safe_encode }}", 0, 0, |call| {
+        call.made(URL_SAFE.encode(&*call.text()?))
+    }),
+    filter("base64_url_safe_decode", "{{ text | base64_url_safe_decode }}", 0, 0, |call| {
+        call.made(digest::from_base64(&URL_SAFE, &call.text()?)?)
+    }),
     filter("md5", "{{ email | md5 }}", 0, 0, |call| call.made(digest::md5(&call.text()?))),
     filter("sha256", "{{ email | sha256 }}", 0, 0, |call| call.made(digest::sha256(&call.text()?))),
     filter("hmac_sha256", "{{ recipient.id | hmac_sha256: vars.secret }}", 1, 1, |call| {
@@ -261,6 +272,11 @@ pub(super) static ALL: &[Filter] = &[
         call.list([call.arg(0)].into_iter().chain(call.items()?))
     }),
     filter("intersect", "{{ tags | intersect: others | size }}", 1, 1, list::intersect),
+    // What is stored.
+    filter("user", "{% assign owner = data.owner_id | user %}", 0, 0, record::user),
+    filter("object", "{% assign project = data.project_id | object: \"projects\" %}", 1, 1, record::object),
+    filter("tenant", "{% assign company = data.company_id | tenant %}", 0, 0, record::tenant),
+    filter("subscriptions", "{% assign all = recipient.id | subscriptions %}", 0, 0, record::subscriptions),
     // Times.
     filter("date", "{{ due | date: \"%b %-d, %Y\", \"Europe/Berlin\" }}", 0, 2, time::date),
     filter("timezone", "{{ timestamp | timezone: \"Europe/Berlin\" | date: \"%H:%M\" }}", 1, 1, time::timezone),

@@ -1,13 +1,15 @@
 //! What each filter makes of its values.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Template;
 use super::super::tests::{budget, check, render};
 use super::ALL;
+use crate::model::recipient::RecipientRef;
 use crate::template::budget::EMAIL_BYTES;
 use crate::template::error::Cause;
+use crate::template::records::{self, Records};
 use crate::template::tests::any_json;
 
 #[test]
@@ -77,6 +79,7 @@ fn filters_of_texts() {
                 "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
             ),
             ("{{ 'a?é' | base64_encode }} {{ 'YT/DqQ==' | base64_decode }}", "YT/DqQ== a?é"),
+            ("{{ 'a?é' | base64_url_safe_encode }} {{ 'YT_DqQ==' | base64_url_safe_decode }}", "YT_DqQ== a?é"),
             (
                 "{{ '**a** <script>b</script>' | from_markdown }}",
                 "<p><strong>a</strong> &lt;script&gt;b&lt;/script&gt;</p>",
@@ -219,6 +222,140 @@ fn a_filter_says_what_it_cannot_read() {
         assert_eq!((error.template.as_str(), error.at.map(|at| at.line)), ("body", Some(2)));
     }
     assert!(render("{{ day | date: '%!' }}", &json!({"day": "2026-03-06"})).is_err());
+}
+
+/// Every filter of Liquid's own documentation, and those that Knock adds (`knock-engine.md` section 6.3).
+const EXPECTED: &[&str] = &[
+    "abs",
+    "append",
+    "at_least",
+    "at_most",
+    "base64_decode",
+    "base64_encode",
+    "base64_url_safe_decode",
+    "base64_url_safe_encode",
+    "capitalize",
+    "ceil",
+    "compact",
+    "concat",
+    "date",
+    "default",
+    "divided_by",
+    "downcase",
+    "escape",
+    "escape_once",
+    "find",
+    "find_index",
+    "first",
+    "floor",
+    "has",
+    "join",
+    "last",
+    "lstrip",
+    "map",
+    "minus",
+    "modulo",
+    "newline_to_br",
+    "plus",
+    "prepend",
+    "reject",
+    "remove",
+    "remove_first",
+    "remove_last",
+    "replace",
+    "replace_first",
+    "replace_last",
+    "reverse",
+    "round",
+    "rstrip",
+    "size",
+    "slice",
+    "sort",
+    "sort_natural",
+    "split",
+    "strip",
+    "strip_html",
+    "strip_newlines",
+    "sum",
+    "times",
+    "truncate",
+    "truncatewords",
+    "uniq",
+    "upcase",
+    "url_decode",
+    "url_encode",
+    "where",
+    // Knock's.
+    "compare_versions",
+    "currency",
+    "equals",
+    "format_date_in_locale",
+    "format_datetime_in_locale",
+    "format_number",
+    "from_json",
+    "from_markdown",
+    "hmac_sha256",
+    "intersect",
+    "json",
+    "md5",
+    "object",
+    "pluralize",
+    "rounded_currency",
+    "sha256",
+    "subscriptions",
+    "t",
+    "tenant",
+    "timezone",
+    "titlecase",
+    "user",
+];
+
+#[test]
+fn every_filter_that_templates_may_expect_is_there_and_its_usage_is_a_template() {
+    for name in EXPECTED {
+        assert!(super::find(name).is_some(), "there is no filter `{name}`");
+    }
+    for (index, filter) in ALL.iter().enumerate() {
+        assert!(ALL[..index].iter().all(|other| other.name != filter.name), "{} is there twice", filter.name);
+        let closed = if filter.usage.starts_with("{% if") { "{% endif %}" } else { "" };
+        let usage = format!("{}{closed}", filter.usage);
+        let parsed = Template::parse(&usage, &Default::default());
+        assert!(usage.contains(filter.name) && parsed.is_ok(), "{usage}: {parsed:?}");
+    }
+}
+
+/// A store of one user, who subscribes to something.
+struct Ada;
+
+impl Records for Ada {
+    fn recipient(&self, reference: &RecipientRef) -> Result<Option<Value>, String> {
+        let known = ["$users/ada", "$tenants/acme", "teams/red"];
+        let key = format!("{}/{}", reference.collection, reference.id);
+        Ok(known.contains(&key.as_str()).then(|| json!({"id": reference.id, "of": key})))
+    }
+
+    fn subscriptions(&self, _: &RecipientRef) -> Result<Vec<Value>, String> {
+        Ok(vec![json!({"object": {"id": "red"}, "properties": {"role": "lead"}})])
+    }
+}
+
+#[test]
+fn filters_of_what_is_stored() {
+    let template = "{{ id | user | json }}{{ 'acme' | tenant | json }}{{ 'red' | object: 'teams' | json }}\
+        {{ 'bo' | user | json }}{{ none | user | json }}{% assign all = id | subscriptions %}{{ all[0].properties.role }}\
+        {{ 'bo' | subscriptions | json }}";
+    let scope = json!({"id": "ada"});
+    let nothing = "nullnullnullnullnullnull";
+    assert_eq!(render(template, &scope).as_deref(), Ok(nothing), "without a store");
+    let expected = "{\"id\":\"ada\",\"of\":\"$users/ada\"}{\"id\":\"acme\",\"of\":\"$tenants/acme\"}\
+        {\"id\":\"red\",\"of\":\"teams/red\"}nullnullleadnull";
+    {
+        let _found = records::open(Ada);
+        assert_eq!(render(template, &scope).as_deref(), Ok(expected));
+        let many = "{% for n in (1..2000) %}{% assign x = id | user %}{% endfor %}";
+        assert!(matches!(render(many, &scope).unwrap_err().cause, Cause::Budget(_)), "it reads without end");
+    }
+    assert_eq!(render(template, &scope).as_deref(), Ok(nothing), "it is closed again");
 }
 
 /// A call of `filter` with the names `b`, `c` and `d` as its arguments.
