@@ -134,6 +134,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         links: Links::new(config.server.public_url(address), &link_key::of(&store).await?),
         preferences: preferences(config)?,
         park_after: config.engine.park_after,
+        missed_after: config.engine.missed_after,
         max_active: config.engine.max_active_runs,
         deliver: courier.clone().recipient(),
         publish: hub.clone().recipient(),

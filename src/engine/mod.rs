@@ -57,6 +57,8 @@ pub struct Engine {
     pub preferences: PreferenceSet,
     /// A run that will sleep longer than this is parked: it has no actor until it is due.
     pub park_after: Duration,
+    /// An occurrence of a schedule that is later than this triggers nothing.
+    pub missed_after: Duration,
     /// Run actors that may be at work at once. A live one takes about 1.2 KB; what waits for a place is an id.
     pub max_active: usize,
     pub deliver: Destination<Deliver>,

@@ -15,8 +15,6 @@ use crate::store::{Refused, StoreError};
 
 /// Schedules that are fired together: one commit takes them all.
 const TOGETHER: usize = 256;
-/// An occurrence that is later than this is missed: nothing is triggered, and the schedule goes on with the next one.
-const MISSED: Duration = Duration::from_secs(3_600);
 /// How often the store is looked at when nothing is due: for schedules that come earlier than was known.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long after a failure the store is asked again.
@@ -88,7 +86,7 @@ async fn fire_all(intake: &Intake, now: Timestamp) -> Result<(), StoreError> {
 async fn fire(intake: &Intake, schedule: &Schedule, now: Timestamp) -> Result<(), StoreError> {
     let Some(due) = schedule.next_at else { return Ok(()) };
     let occurrence = Occurrence { schedule: schedule.id, due, at: now };
-    let why = if now.since(due) > MISSED {
+    let why = if now.since(due) > intake.engine.missed_after {
         "the server did not run at that time".to_owned()
     } else {
         match intake.trigger_scheduled(schedule, occurrence).await {

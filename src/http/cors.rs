@@ -1,10 +1,13 @@
 //! Which web pages may call: the API's answers to browsers that ask on behalf of a page of another origin. Credentials
 //! are never allowed: a caller is known by the key and token that it sends itself, not by a cookie.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_cors::Cors;
+use actix_web::http::Uri;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::uri::Authority;
 
 use super::State;
 
@@ -56,6 +59,20 @@ pub fn own_page(headers: &HeaderMap) -> bool {
             ["http://", "https://"].iter().find_map(|scheme| origin.as_bytes().strip_prefix(scheme.as_bytes()));
         authority.is_some() && authority == host
     })
+}
+
+/// Whether `host`, with or without a port, is a name that no page of somebody else's can go by: an address, a name on
+/// this machine or network, or the one of `public_url`. A page can give its own name this machine's address, and is then
+/// of one origin with it; the system of public names has none without a dot.
+pub fn is_own_host(host: &HeaderValue, public_url: &str) -> bool {
+    let Some(host) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else { return false };
+    let name = host.host().trim_end_matches('.').to_ascii_lowercase();
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+    let public = public_url.parse::<Uri>().ok().and_then(|url| url.host().map(str::to_ascii_lowercase));
+    !name.contains('.')
+        || name.ends_with(".localhost")
+        || address.parse::<IpAddr>().is_ok()
+        || public.is_some_and(|public| public == name)
 }
 
 /// The middleware; it answers preflights before any route is looked for.
@@ -127,6 +144,20 @@ mod tests {
             ["null", "", "belfry.test:8650", "http://belfry.test", "http://belfry.test:86500", "ftp://belfry.test:8650"]
         {
             assert!(!own(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_anybody_can_register_is_not_this_servers() {
+        let own = |host: &str| is_own_host(&HeaderValue::from_str(host).unwrap(), "https://Belfry.example:8650/x");
+        for host in
+            ["localhost", "localhost:8650", "127.0.0.1:8650", "[::1]:8650", "10.1.2.3", "belfry:8650", "a.localhost"]
+        {
+            assert!(own(host), "{host}");
+        }
+        assert!(own("belfry.example") && own("BELFRY.example.:80"));
+        for host in ["evil.test:8650", "127.0.0.1.evil.test", "belfry.example.evil.test", "localhost.evil.test", ""] {
+            assert!(!own(host), "{host}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::State;
 use super::advance;
 use super::body;
-use super::cors::own_page;
+use super::cors::{is_own_host, own_page};
 use super::error::ApiError;
 use super::workflows;
 use crate::base::ids::MessageId;
@@ -29,6 +29,15 @@ pub async fn own_pages(
     let refused = if !state.dev {
         let message = "the dev endpoints are off; `belfry dev` has them on, and so has server.dev = true";
         ApiError::missing("resource_missing", message)
+    } else if let Some(host) = request.headers().get(header::HOST).filter(|host| !is_own_host(host, state.public_url()))
+    {
+        let host = String::from_utf8_lossy(host.as_bytes());
+        let message = format!(
+            "the dev endpoints are not served under the name `{}`, which may be somebody else's page; call them by address, or set \
+             server.public_url to the name",
+            host.escape_debug()
+        );
+        ApiError::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
     } else if !own_page(request.headers()) {
         let message = "the dev endpoints serve no web page of another origin; open /demo on this server instead";
         ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)

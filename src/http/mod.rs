@@ -112,6 +112,11 @@ impl State {
         self.intake.engine.deps.clock.now()
     }
 
+    /// Under which recipients and browsers reach the server, without a slash at its end.
+    pub fn public_url(&self) -> &str {
+        self.intake.engine.links.base()
+    }
+
     /// Whether new work is taken.
     pub fn is_accepting(&self) -> bool {
         self.accepting.load(Ordering::SeqCst) && self.intake.engine.store.failure().is_none()

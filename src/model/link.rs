@@ -34,6 +34,11 @@ impl Links {
         Self { base: base.into(), key: blake3::derive_key("belfry links v1", key) }
     }
 
+    /// The public URL, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Ends commercial messages to `recipient`.
     pub fn unsubscribe(&self, recipient: &RecipientRef) -> String {
         self.url(UNSUBSCRIBE, &recipient.key())

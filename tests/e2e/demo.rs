@@ -176,6 +176,23 @@ async fn a_page_of_another_origin_drives_nothing_and_reads_nothing() {
     assert_eq!(behind_tls.status, 200);
 }
 
+/// The name of a foreign page can lead here: for its browser it is of one origin with this server then.
+#[tokio::test]
+async fn under_the_name_of_somebody_elses_page_nothing_is_driven_and_nothing_read() {
+    let server = Setup::new().set("server.public_url", "https://belfry.example").start().await;
+    let port = server.url.rsplit(':').next().unwrap().to_owned();
+    let call = async |host: &str, path: &str| {
+        let headers = [("host", host), ("origin", &format!("http://{host}"))];
+        server.send(Method::GET, path, "", &headers, None).await.unwrap()
+    };
+    for path in ["/dev/mailbox", "/demo", "/demo/config.json"] {
+        call(&format!("evil.test:{port}"), path).await.assert_error(403, "host_not_allowed");
+        for host in [format!("localhost:{port}"), format!("belfry:{port}"), "belfry.example".into()] {
+            assert_eq!(call(&host, path).await.status, 200, "{host}{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_page_is_a_client_also_of_a_server_that_lists_other_pages_only() {
     let server = Setup::new().set("http.allowed_origins", vec!["https://app.example".to_owned()]).start().await;

@@ -28,6 +28,7 @@ mod recovery;
 mod retention;
 mod routes;
 mod runs;
+mod schedules;
 mod server;
 mod smtp;
 mod smtp_faults;

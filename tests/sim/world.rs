@@ -303,6 +303,7 @@ impl World {
             links: Links::new("https://belfry.test", &[7; 32]),
             preferences: PreferenceSet::default(),
             park_after: self.script.park_after,
+            missed_after: Duration::from_secs(3_600),
             max_active: self.script.max_active,
             deliver: courier.clone().recipient(),
             publish,

@@ -213,6 +213,10 @@ pub struct Engine {
     /// How late a run or a message may be before the log names it.
     #[serde(serialize_with = "span::serialize")]
     pub overdue_warning: Duration,
+    /// An occurrence of a schedule that is later than this is missed: nothing is triggered, and the schedule goes on with
+    /// the next one.
+    #[serde(serialize_with = "span::serialize")]
+    pub missed_after: Duration,
     /// Of recipients who have none, and whose tenant has none.
     pub timezone: ZoneName,
 }
@@ -244,10 +248,14 @@ impl Engine {
             park_after: section.get_or("park_after", Duration::from_secs(30)),
             max_active_runs: section.get_or("max_active_runs", 4_096),
             overdue_warning: section.get_or("overdue_warning", Duration::from_secs(10)),
+            missed_after: section.get_or("missed_after", Duration::from_secs(3_600)),
             timezone: section.get_or("timezone", ZoneName("Etc/UTC".to_owned())),
         };
         section.check("overdue_warning", !engine.overdue_warning.is_zero(), || {
             Wrong::new("no time at all: every run would be named", "Write for example \"10s\".")
+        });
+        section.check("missed_after", !engine.missed_after.is_zero(), || {
+            Wrong::new("no time at all: every occurrence would be missed", "Write for example \"1h\".")
         });
         within(section, "max_active_runs", engine.max_active_runs, 1, 1_000_000);
         engine
