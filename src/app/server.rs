@@ -23,11 +23,10 @@ use super::{channels, dkim, link_key, open_files, workflow_dir};
 use crate::base::clock::{Clock, sleep};
 use crate::base::config::{Config, Provider, TemplateEngine};
 use crate::base::deps::{Deps, Offload};
-use crate::base::ids::{Entropy, IdSource};
+use crate::base::ids::{ChannelId, Entropy, IdSource};
 use crate::base::mail::tell;
 use crate::base::work::Work;
-use crate::delivery::EmailProvider;
-use crate::delivery::courier::{Courier, Drain};
+use crate::delivery::courier::{Courier, Drain, Way};
 use crate::delivery::email::{Limits, Smtp};
 use crate::delivery::fetcher::HttpFetcher;
 use crate::delivery::mailbox::Mailbox;
@@ -116,14 +115,14 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let waiting = recovered.len();
 
     let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
-    let providers = providers(config)?;
-    let courier = {
-        let (deps, store, concurrency) = (Arc::clone(&deps), store.clone(), config.delivery.concurrency);
-        Courier::start_in_arbiter(&arbiters[0].handle(), move |_| Courier::new(deps, store, providers, concurrency))
-    };
     let hub = {
         let (deps, store, most) = (Arc::clone(&deps), store.clone(), config.http.max_feeds_per_user);
         Hub::start_in_arbiter(&arbiters[2].handle(), move |_| Hub::new(deps, store, most))
+    };
+    let ways = ways(config, &hub)?;
+    let courier = {
+        let (deps, store, concurrency) = (Arc::clone(&deps), store.clone(), config.delivery.concurrency);
+        Courier::start_in_arbiter(&arbiters[0].handle(), move |_| Courier::new(deps, store, ways, concurrency))
     };
     let engine = Arc::new(Engine {
         deps: Arc::clone(&deps),
@@ -350,24 +349,22 @@ pub fn language(config: &Config) -> TemplateLanguage {
     }
 }
 
-type Providers = Vec<(crate::base::ids::ChannelId, Arc<dyn EmailProvider>)>;
-
-fn providers(config: &Config) -> Result<Providers> {
+fn ways(config: &Config, hub: &Addr<Hub>) -> Result<Vec<(ChannelId, Way)>> {
     let limits = Limits { connect_timeout: config.delivery.connect_timeout, timeout: config.delivery.timeout };
-    let mut providers: Providers = Vec::new();
+    let mut ways = Vec::new();
     for channel in &config.channels {
         let signers = dkim::signers(channel)?;
-        let provider: Arc<dyn EmailProvider> = match &channel.provider {
-            Provider::Smtp(settings) => Arc::new(
+        let way = match &channel.provider {
+            Provider::Smtp(settings) => Way::Email(Arc::new(
                 Smtp::new(settings, signers, limits)
                     .map_err(|why| anyhow::anyhow!("channel `{}` cannot use TLS: {why}", channel.key))?,
-            ),
-            Provider::Mailbox(email) => Arc::new(Mailbox { from: email.from.clone(), signers }),
-            Provider::InAppFeed(_) => continue,
+            )),
+            Provider::Mailbox(email) => Way::Email(Arc::new(Mailbox { from: email.from.clone(), signers })),
+            Provider::InAppFeed(_) => Way::Feed(hub.clone().recipient()),
         };
-        providers.push((channel.id, provider));
+        ways.push((channel.id, way));
     }
-    Ok(providers)
+    Ok(ways)
 }
 
 /// What was found in what the workflows of a directory share.

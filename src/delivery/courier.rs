@@ -1,10 +1,11 @@
-//! The courier: takes messages from the outbox to their providers, a lane for each channel.
+//! The courier: takes messages from the outbox to their providers, and those that were held into their feeds; a lane for
+//! each channel.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient as Destination, WrapFuture};
 use futures_util::FutureExt;
 use serde_json::Value;
 
@@ -14,11 +15,12 @@ use crate::base::alarm::Alarm;
 use crate::base::clock::Timestamp;
 use crate::base::deps::{Deps, panic_text};
 use crate::base::ids::{ChannelId, MessageId, RunId};
+use crate::base::mail::tell_recipient;
 use crate::base::work::WorkGuard;
-use crate::engine::Deliver;
+use crate::engine::{Deliver, Publish};
 use crate::model::attachment::{self, Attachment};
 use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message as StoredMessage, Pending};
-use crate::store::op::{BeginAttempt, EndAttempt};
+use crate::store::op::{BeginAttempt, EndAttempt, Release};
 use crate::store::{Refused, Store, StoreError};
 
 /// The longest text kept of what a server said, in bytes.
@@ -28,11 +30,19 @@ const MAX_REPLY: usize = 1_024;
 pub struct Courier {
     deps: Arc<Deps>,
     store: Store,
-    lanes: HashMap<ChannelId, (Lane, Arc<dyn EmailProvider>)>,
+    lanes: HashMap<ChannelId, (Lane, Way)>,
     /// Held while a message is due and not on the wire.
     backlog: Option<WorkGuard>,
     alarm: Alarm,
     draining: bool,
+}
+
+/// Where a channel's messages go.
+#[derive(Clone)]
+pub enum Way {
+    Email(Arc<dyn EmailProvider>),
+    /// Into feeds, of which this is told. Only what was held for its window comes this way.
+    Feed(Destination<Publish>),
 }
 
 impl Courier {
@@ -41,10 +51,10 @@ impl Courier {
     pub fn new(
         deps: Arc<Deps>,
         store: Store,
-        providers: impl IntoIterator<Item = (ChannelId, Arc<dyn EmailProvider>)>,
+        ways: impl IntoIterator<Item = (ChannelId, Way)>,
         concurrency: usize,
     ) -> Self {
-        let lanes = providers.into_iter().map(|(id, provider)| (id, (Lane::new(concurrency), provider))).collect();
+        let lanes = ways.into_iter().map(|(id, way)| (id, (Lane::new(concurrency), way))).collect();
         Self { deps, store, lanes, backlog: None, alarm: Alarm::default(), draining: false }
     }
 
@@ -81,15 +91,15 @@ impl Courier {
             self.refill();
         }
         let mut taken = Vec::new();
-        for (channel, (lane, provider)) in &mut self.lanes {
+        for (channel, (lane, way)) in &mut self.lanes {
             while !self.draining
                 && let Some(queued) = lane.take(now)
             {
-                taken.push((*channel, Arc::clone(provider), queued));
+                taken.push((*channel, way.clone(), queued));
             }
         }
-        for (channel, provider, queued) in taken {
-            self.attempt(channel, provider, queued, ctx);
+        for (channel, way, queued) in taken {
+            self.attempt(channel, way, queued, ctx);
         }
         let next = self.next_due();
         if self.draining {
@@ -112,16 +122,20 @@ impl Courier {
         self.pump(ctx);
     }
 
-    fn attempt(
-        &mut self,
-        channel: ChannelId,
-        provider: Arc<dyn EmailProvider>,
-        queued: Queued,
-        ctx: &mut Context<Self>,
-    ) {
+    fn attempt(&mut self, channel: ChannelId, way: Way, queued: Queued, ctx: &mut Context<Self>) {
         let work = self.deps.work.begin();
         let Queued { run, message, .. } = queued;
-        let attempt = attempt(Arc::clone(&self.deps), self.store.clone(), provider, run, message);
+        let (deps, store) = (Arc::clone(&self.deps), self.store.clone());
+        let attempt = async move {
+            match way {
+                Way::Email(provider) => self::attempt(deps, store, provider, run, message).await,
+                Way::Feed(publish) => {
+                    let release = Release { run, message, at: deps.clock.now() };
+                    self::release(store, release, channel, &publish).await;
+                    None
+                }
+            }
+        };
         ctx.spawn(attempt.into_actor(self).map(move |retry_at, courier, ctx| {
             if let Some((lane, _)) = courier.lanes.get_mut(&channel) {
                 lane.settle(queued, retry_at);
@@ -167,6 +181,15 @@ async fn attempt(
         Ok(()) => retry_at,
         Err(StoreError::Refused(Refused::Gone)) => None,
         Err(error) => lost(message, &error),
+    }
+}
+
+/// Puts a message into its recipient's feed, and tells of that.
+async fn release(store: Store, release: Release, channel: ChannelId, publish: &Destination<Publish>) {
+    match store.release(release).await {
+        Ok(Some(user)) => tell_recipient(publish, Publish { channel, user }),
+        Ok(None) => {}
+        Err(error) => drop(lost(release.message, &error)),
     }
 }
 

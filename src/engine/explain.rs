@@ -7,15 +7,14 @@ use super::Engine;
 use super::cast::Cast;
 use super::catalog::Published;
 use super::fetch::Answer;
-use super::plan::{self, Effect, Event, NotTriggered};
+use super::plan::{self, Effect, Event};
 use super::scene::{Scene, SceneError};
 use super::trace::{Trace, TracedMessage, outline};
-use super::trigger::{self, TriggerError, admissible, identified};
+use super::trigger::{TriggerError, admissible, begun, identified, nestable};
 use crate::base::clock::Timestamp;
-use crate::base::ids::{RunId, TriggerId};
+use crate::base::ids::TriggerId;
 use crate::model::engagement::Engagement;
-use crate::model::flow::Flow;
-use crate::model::message::{Message, Status};
+use crate::model::message::{Content, Message, Status};
 use crate::model::message_status;
 use crate::model::profile::Profile;
 use crate::model::recipient::RecipientRef;
@@ -44,35 +43,9 @@ pub fn explain(engine: &Engine, key: &str, request: TriggerRequest) -> Result<Ve
     let published = admissible(engine, key, &request)?;
     let now = engine.deps.clock.now();
     let said = identified(&request);
-    let trigger = Trigger {
-        id: TriggerId(engine.deps.ids.next(now)),
-        workflow: key.to_owned(),
-        version: published.version,
-        data: request.data,
-        actor: request.actor.map(|actor| actor.reference),
-        tenant: request.tenant.map(|tenant| tenant.reference.id),
-        cancellation_key: request.cancellation_key,
-        settings: request.settings,
-        schedule: None,
-        parent: None,
-        inserted_at: now,
-    };
-    let beginning = plan::begin(&published.workflow, trigger.settings, now);
-    let block = engine.deps.ids.next_block(now);
+    let (trigger, runs) = begun(engine, &published, request, now);
     let reader = engine.store.read()?;
-    let plays = (0..RunId::BLOCK).zip(request.recipients).map(|(number, to)| {
-        let run = Run {
-            id: RunId::in_block(block, number),
-            trigger: trigger.id,
-            flow: Flow::of(key, trigger.tenant.as_deref()),
-            recipient: to.reference,
-            data: to.data,
-            via: None,
-            cancel: None,
-            revision: 0,
-            phase: beginning.phase,
-            begun: beginning.begun.clone(),
-        };
+    let plays = runs.into_iter().map(|run| {
         let said = said.clone();
         Play { engine, reader: &reader, said, trigger: &trigger, published: &published, now }.play(run)
     });
@@ -100,8 +73,9 @@ impl Play<'_> {
             event = Event::Enter;
             if let Some(mut write) = plan.write {
                 if let Some(nested) = &plan.trigger {
-                    match trigger::published(self.engine, &nested.workflow) {
+                    match nestable(self.engine, &nested.workflow, &nested.request) {
                         Ok(_) => {
+                            self.said.extend(identified(&nested.request));
                             let told = self.triggered(&nested.workflow, &nested.step_ref);
                             let of_step = |event: &&RunEvent| event.step_ref == nested.step_ref;
                             let place = write.events.iter().take_while(of_step).count();
@@ -109,8 +83,7 @@ impl Play<'_> {
                         }
                         Err(TriggerError::Store(error)) => return Err(error.into()),
                         Err(error) => {
-                            let why = NotTriggered::NoWorkflow(error.to_string());
-                            event = Event::NotTriggered { step: run.phase.step(), why };
+                            event = Event::NotTriggered { step: run.phase.step(), why: error.of_a_step() };
                             continue;
                         }
                     }
@@ -160,7 +133,11 @@ impl Play<'_> {
     fn scene(&self, run: &Run, messages: &[Message]) -> Result<Scene, SceneError> {
         let cast = Cast { reader: self.reader, said: &self.said, now: self.now };
         let refs = messages.iter().map(|message| {
-            let status = if message.status == Status::Queued { Status::Sent } else { message.status };
+            let status = match (message.status, &message.content) {
+                (Status::Queued, Content::Email { .. }) => Status::Sent,
+                (Status::Queued, Content::InApp { .. }) => Status::Delivered,
+                (status, _) => status,
+            };
             (message.step_ref.clone(), message_status::facts(status, &Engagement::default()))
         });
         let refs: Map<String, Value> = refs.collect();

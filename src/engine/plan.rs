@@ -30,10 +30,11 @@ use crate::model::recipient::Recipient;
 use crate::model::run::{BranchJudged, Halt, Outcome, Phase, Run, RunEvent, RunEventKind};
 use crate::model::trigger::{Trigger, TriggerRequest};
 use crate::model::workflow::{Branch, Onward, Step, StepKind, Workflow};
-use crate::store::op::{Advance, Changes, Gate, NewMessage, Next};
+use crate::store::op::{Advance, Changes, EVENTS_PER_REVISION, Gate, NewMessage, Next};
 
-/// One write tells no more of delays that are skipped: the store numbers the events of a write.
-const MAX_TOLD: usize = 10;
+/// One write tells no more of delays that are skipped: the store numbers the events of a write, and others are told with
+/// them.
+const MAX_TOLD: usize = EVENTS_PER_REVISION as usize - 6;
 
 /// What surrounds the run at `now`.
 pub struct Env<'a> {
@@ -57,6 +58,8 @@ pub struct Env<'a> {
     pub moved: Option<(VersionId, u16)>,
     pub preferences: &'a Preferences,
     pub facts: Facts<'a>,
+    /// What the conditions of preferences are judged by.
+    pub preference_facts: Facts<'a>,
     pub channels: &'a [Channel],
 }
 
@@ -216,6 +219,7 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
         return go_on(run, Onward::Finish, env, None, Vec::new());
     };
     match &current.kind {
+        kind if kind.settings().is_some() => prepare(run, step, current, env),
         StepKind::Channel(channel) => {
             let (mut events, decided) = channel::decide(step, current, channel, env);
             match decided {
@@ -249,45 +253,19 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
                 }
             }
         }
-        StepKind::Throttle(throttle) => {
-            let (mut events, met) = meets_conditions(step, current, env);
-            match met.and_then(|()| throttle::gate(throttle, current, env)) {
-                Ok(gate) => go_on(run, current.next, env, None, events).behind(gate),
-                Err(why) => {
-                    events.push(event(env, step, RunEventKind::StepSkipped(why)));
-                    go_on(run, current.next, env, None, events)
-                }
-            }
-        }
-        StepKind::Batch(_) if current.kind.settings().is_some() => match meets_conditions(step, current, env) {
-            (_, Ok(())) => Plan::only(Effect::Prepare { step }),
+        StepKind::Throttle(throttle) => match meets_conditions(step, current, env) {
+            (events, Ok(())) => throttle::come(run, step, throttle, Ok(None), events, env),
             (events, Err(why)) => skip(run, step, why, env, events),
         },
         StepKind::Batch(batch) => match meets_conditions(step, current, env) {
-            (events, Ok(())) => batch::come(run, step, batch, batch::key_of(batch, env), events, env),
+            (events, Ok(())) => batch::come(run, step, batch, None, events, env),
             (events, Err(why)) => skip(run, step, why, env, events),
         },
-        StepKind::Update(_) | StepKind::TriggerWorkflow(_) | StepKind::Fetch(_) => {
-            match meets_conditions(step, current, env) {
-                (_, Ok(())) => Plan::only(Effect::Prepare { step }),
-                (events, Err(why)) => skip(run, step, why, env, events),
-            }
-        }
-        StepKind::RandomCohort(experiment) => {
-            let (mut events, met) = meets_conditions(step, current, env);
-            let onward = match met {
-                Ok(()) => {
-                    let (onward, drawn) = cohort::draw(experiment, current, env);
-                    events.push(event(env, step, drawn));
-                    onward
-                }
-                Err(why) => {
-                    events.push(event(env, step, RunEventKind::StepSkipped(why)));
-                    current.next
-                }
-            };
-            go_on(run, onward, env, None, events)
-        }
+        StepKind::RandomCohort(experiment) => match meets_conditions(step, current, env) {
+            (events, Ok(())) => cohort::come(run, step, experiment, None, events, env),
+            (events, Err(why)) => skip(run, step, why, env, events),
+        },
+        StepKind::Update(_) | StepKind::TriggerWorkflow(_) | StepKind::Fetch(_) => prepare(run, step, current, env),
         StepKind::Branch(branches) => {
             let (mut events, met) = meets_conditions(step, current, env);
             let onward = match met.map(|()| take_branch(branches, env)) {
@@ -302,6 +280,14 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
             };
             go_on(run, onward, env, None, events)
         }
+    }
+}
+
+/// Has the settings of `step` rendered, if its conditions hold.
+fn prepare(run: &Run, step: u16, current: &Step, env: &Env<'_>) -> Plan {
+    match meets_conditions(step, current, env) {
+        (_, Ok(())) => Plan::only(Effect::Prepare { step }),
+        (events, Err(why)) => skip(run, step, why, env, events),
     }
 }
 
@@ -380,6 +366,16 @@ fn go_on(run: &Run, mut onward: Onward, env: &Env<'_>, message: Option<NewMessag
             _ => return write(run, env, Next::Phase(Phase::Ready { step }), message, events, Effect::Continue),
         }
     }
+}
+
+/// Writes that the run goes on at `next`, and nothing of what it does there: a gate may send it elsewhere.
+fn onward(run: &Run, next: Onward, events: Vec<RunEvent>, env: &Env<'_>) -> Plan {
+    let (to, then) = match next {
+        Onward::Step(step) => (Next::Phase(Phase::Ready { step }), Effect::Continue),
+        Onward::Finish => (Next::End(Outcome::Finished), Effect::Stop),
+        Onward::Terminate => (Next::End(Outcome::Halted(Halt::Branch)), Effect::Stop),
+    };
+    write(run, env, to, None, events, then)
 }
 
 fn delay_skipped(step: u16, env: &Env<'_>) -> RunEvent {

@@ -201,10 +201,7 @@ async fn commit(
     match trigger_nested(engine, *nested, depth, write).await {
         Ok(()) => Ok(None),
         Err(TriggerError::Store(error)) => Err(Uncommitted::Store(error)),
-        Err(error @ (TriggerError::UnknownWorkflow { .. } | TriggerError::Inactive(_))) => {
-            Err(Uncommitted::NotTriggered(NotTriggered::NoWorkflow(error.to_string())))
-        }
-        Err(error) => Err(Uncommitted::NotTriggered(NotTriggered::Invalid(error.to_string()))),
+        Err(error) => Err(Uncommitted::NotTriggered(error.of_a_step())),
     }
 }
 

@@ -63,6 +63,9 @@ pub struct Scene {
     audiences: Vec<String>,
     /// What conditions are judged by; `null` when there are none.
     facts: Value,
+    /// What those of preferences are judged by, where that is another: behind a batch they see its first activity alone
+    /// (`knock-engine.md` section 3.3).
+    first_facts: Option<Value>,
 }
 
 /// Why a run's surroundings cannot be had.
@@ -138,6 +141,7 @@ impl Scene {
             preferences,
             audiences,
             facts,
+            first_facts: None,
         };
         let workflow = &scene.published.workflow;
         let looks_up = workflow.steps.iter().any(|step| step.kind.looks_up());
@@ -145,6 +149,13 @@ impl Scene {
             let ask_steps = workflow.conditions().any(|one| !one.paths_in(REFS).is_empty());
             let refs = if ask_steps { refs()? } else { Map::new() };
             scene.facts = scene.facts(refs, now);
+            if scene.batch.is_some() && scene.preferences.have_conditions() {
+                let mut data = scene.activities.first.clone();
+                data.extend(run.data.clone().unwrap_or_default());
+                let mut facts = scene.facts.clone();
+                facts["data"] = data.into();
+                scene.first_facts = Some(facts);
+            }
             scene.audiences = reader.audiences_of(&run.recipient, scene.trigger.tenant.as_deref())?;
         }
         Ok(scene)
@@ -166,6 +177,11 @@ impl Scene {
             moved: self.moved,
             preferences: &self.preferences,
             facts: Facts { scope: &self.facts, now, audiences: &self.audiences },
+            preference_facts: Facts {
+                scope: self.first_facts.as_ref().unwrap_or(&self.facts),
+                now,
+                audiences: &self.audiences,
+            },
             channels: &engine.channels,
         }
     }

@@ -85,11 +85,12 @@ async fn fire_all(intake: &Intake, now: Timestamp) -> Result<(), StoreError> {
 /// Triggers the workflow of a schedule, or lets the occurrence go by.
 async fn fire(intake: &Intake, schedule: &Schedule, now: Timestamp) -> Result<(), StoreError> {
     let Some(due) = schedule.next_at else { return Ok(()) };
-    let occurrence = Occurrence { schedule: schedule.id, due, at: now };
+    let zone = intake.engine.zone.clone();
+    let occurrence = Occurrence { schedule: schedule.id, due, at: now, zone };
     let why = if now.since(due) > intake.engine.missed_after {
         "the server did not run at that time".to_owned()
     } else {
-        match intake.trigger_scheduled(schedule, occurrence).await {
+        match intake.trigger_scheduled(schedule, occurrence.clone()).await {
             Ok(()) => {
                 metrics::counter!("belfry_schedules_fired_total").increment(1);
                 return Ok(());

@@ -8,8 +8,9 @@ use super::Engine;
 use super::catalog::Published;
 use super::fan_out;
 use super::plan;
-use super::plan::Nested;
+use super::plan::{Nested, NotTriggered};
 use super::registry::{Admit, CancelRuns, CancelledRuns, Registry};
+use crate::base::clock::Timestamp;
 use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::{call, tell};
 use crate::model::flow::Flow;
@@ -60,6 +61,16 @@ pub enum TriggerError {
     InvalidData(Vec<FieldError>),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl TriggerError {
+    /// What it means for the step that triggered.
+    pub fn of_a_step(&self) -> NotTriggered {
+        match self {
+            Self::UnknownWorkflow { .. } | Self::Inactive(_) => NotTriggered::NoWorkflow(self.to_string()),
+            _ => NotTriggered::Invalid(self.to_string()),
+        }
+    }
 }
 
 fn told(faults: &[FieldError]) -> String {
@@ -144,8 +155,13 @@ enum Cause {
     },
 }
 
+/// The workflow `key`, if a step can trigger it by `request`. Its run's own actor may have been deleted since.
+pub fn nestable(engine: &Engine, key: &str, request: &TriggerRequest) -> Result<Arc<Published>, TriggerError> {
+    fitting(published(engine, key)?, request)
+}
+
 /// The workflow `key` as it is triggered now.
-pub fn published(engine: &Engine, key: &str) -> Result<Arc<Published>, TriggerError> {
+fn published(engine: &Engine, key: &str) -> Result<Arc<Published>, TriggerError> {
     let missing = || TriggerError::UnknownWorkflow { key: key.to_owned(), keys: engine.catalog.keys() };
     let published = engine.catalog.current(key).ok_or_else(missing)?;
     if engine.catalog.is_active(key) { Ok(published) } else { Err(TriggerError::Inactive(key.to_owned())) }
@@ -176,17 +192,22 @@ async fn accept(
     bytes: usize,
 ) -> Result<Triggered, TriggerError> {
     let published = match cause {
-        // A run's own actor may have been deleted since.
-        Cause::Step { .. } => fitting(published(engine, key)?, &request)?,
+        Cause::Step { .. } => nestable(engine, key, &request)?,
         Cause::Call(_) | Cause::Schedule(_) => admissible(engine, key, &request)?,
     };
     let work = engine.deps.work.begin();
     let now = engine.deps.clock.now();
-    let cancel = request.cancellation_key.as_deref().map(|text| CancelHash::of(key, text));
-    let id = TriggerId(engine.deps.ids.next(now));
     let identify = identified(&request);
     let named = request.recipients.iter().map(|recipient| &recipient.reference);
     let objects = fan_out::spreading(&engine.store, named)?;
+    let (mut trigger, runs) = begun(engine, &published, request, now);
+    let (id, cancel) = (trigger.id, cancel_hash(&trigger));
+    let flow = Flow::of(key, trigger.tenant.as_deref());
+    match &cause {
+        Cause::Call(_) => {}
+        Cause::Schedule(occurrence) => trigger.schedule = Some(occurrence.schedule),
+        Cause::Step { parent, .. } => trigger.parent = Some(*parent),
+    }
     // A schedule is for its recipient alone.
     let spreads = !matches!(cause, Cause::Schedule(_));
     let fan_out = (!objects.is_empty() && spreads).then(|| FanOut {
@@ -197,42 +218,7 @@ async fn accept(
         revision: 0,
         cancelled: Spared::default(),
     });
-    let trigger = Trigger {
-        id,
-        workflow: key.to_owned(),
-        version: published.version,
-        data: request.data,
-        actor: request.actor.map(|actor| actor.reference),
-        tenant: request.tenant.map(|tenant| tenant.reference.id),
-        cancellation_key: request.cancellation_key,
-        settings: request.settings,
-        schedule: match &cause {
-            Cause::Schedule(occurrence) => Some(occurrence.schedule),
-            _ => None,
-        },
-        parent: match &cause {
-            Cause::Step { parent, .. } => Some(*parent),
-            _ => None,
-        },
-        inserted_at: now,
-    };
-    let beginning = plan::begin(&published.workflow, trigger.settings, now);
-    let due = beginning.phase.due();
-    let flow = Flow::of(key, trigger.tenant.as_deref());
-    let block = engine.deps.ids.next_block(now);
-    let start = |(number, to): (u16, NamedRecipient)| Run {
-        id: RunId::in_block(block, number),
-        trigger: trigger.id,
-        flow,
-        recipient: to.reference,
-        data: to.data,
-        via: None,
-        cancel,
-        revision: 0,
-        phase: beginning.phase,
-        begun: beginning.begun.clone(),
-    };
-    let runs: Vec<Run> = (0..RunId::BLOCK).zip(request.recipients).map(start).collect();
+    let due = runs.first().and_then(|run| run.phase.due());
     let ids = runs.iter().map(|run| run.id).collect();
     let admission =
         Admission { runs: ids, due, cancel, flow, fan_out: fan_out.as_ref().map(|fan_out| fan_out.trigger), work };
@@ -252,6 +238,45 @@ async fn accept(
         Accepted::Replayed(answer) => Ok(Triggered::Replayed(answer)),
         Accepted::New => Ok(Triggered::New(id)),
     }
+}
+
+/// What `request` makes of a workflow at `now`: the trigger, and a run for each recipient that it names. Nothing of it is
+/// stored.
+pub fn begun(engine: &Engine, published: &Published, request: TriggerRequest, now: Timestamp) -> (Trigger, Vec<Run>) {
+    let trigger = Trigger {
+        id: TriggerId(engine.deps.ids.next(now)),
+        workflow: published.workflow.key.clone(),
+        version: published.version,
+        data: request.data,
+        actor: request.actor.map(|actor| actor.reference),
+        tenant: request.tenant.map(|tenant| tenant.reference.id),
+        cancellation_key: request.cancellation_key,
+        settings: request.settings,
+        schedule: None,
+        parent: None,
+        inserted_at: now,
+    };
+    let (cancel, flow) = (cancel_hash(&trigger), Flow::of(&trigger.workflow, trigger.tenant.as_deref()));
+    let beginning = plan::begin(&published.workflow, trigger.settings, now);
+    let block = engine.deps.ids.next_block(now);
+    let run = |(number, to): (u16, NamedRecipient)| Run {
+        id: RunId::in_block(block, number),
+        trigger: trigger.id,
+        flow,
+        recipient: to.reference,
+        data: to.data,
+        via: None,
+        cancel,
+        revision: 0,
+        phase: beginning.phase,
+        begun: beginning.begun.clone(),
+    };
+    let runs = (0..RunId::BLOCK).zip(request.recipients).map(run).collect();
+    (trigger, runs)
+}
+
+fn cancel_hash(trigger: &Trigger) -> Option<CancelHash> {
+    trigger.cancellation_key.as_deref().map(|text| CancelHash::of(&trigger.workflow, text))
 }
 
 /// Who is to be stored before the runs begin: everyone given inline, and a stub for a tenant.

@@ -16,6 +16,7 @@ use crate::base::mail::tell;
 use crate::engine::scheduler::LookAgain;
 use crate::engine::trigger::TriggerError;
 use crate::model::page::{Page, PageRequest};
+use crate::model::profile::Profile;
 use crate::model::query::Query;
 use crate::model::recipient::RecipientRef;
 use crate::model::schedule::Schedule;
@@ -45,7 +46,7 @@ pub async fn create(
         return Err(TriggerError::UnknownWorkflow { key, keys }.into());
     }
     let made = ScheduleChange::Make(numbered(&state, schedules));
-    change(&state, ChangeSchedules { change: made, people, at: state.now(), bytes }).await
+    change(&state, made, people, bytes).await
 }
 
 /// Create many schedules.
@@ -75,7 +76,7 @@ pub async fn bulk_create(
         store.identify(Identify { people, at: started_at, bytes }).await?;
     }
     let rows = schedules.len() as u64;
-    store.make_schedules(numbered(&state, schedules), started_at).await?;
+    store.make_schedules(numbered(&state, schedules), started_at, &state.intake.engine.zone).await?;
     tell(&state.scheduler, LookAgain);
     bulk::complete(&state, &request, "schedules.create", rows, started_at).await
 }
@@ -97,7 +98,7 @@ pub async fn update(
     let (body, bytes) = body::json(payload, state.max_body_bytes).await?;
     let UpdateRequest { ids, change: plan, people } = UpdateRequest::from_json(&body).map_err(ApiError::invalid)?;
     let updated = ScheduleChange::Update(ids, plan);
-    change(&state, ChangeSchedules { change: updated, people, at: state.now(), bytes }).await
+    change(&state, updated, people, bytes).await
 }
 
 /// Delete schedules.
@@ -119,7 +120,7 @@ pub async fn delete(
     let ids = schedule_ids(&body, &mut errors);
     require_valid(errors)?;
     let deleted = ScheduleChange::Delete(ids);
-    change(&state, ChangeSchedules { change: deleted, people: Vec::new(), at: state.now(), bytes }).await
+    change(&state, deleted, Vec::new(), bytes).await
 }
 
 fn is_published(state: &State, schedule: &NewSchedule) -> bool {
@@ -143,7 +144,14 @@ fn numbered(state: &State, schedules: Vec<NewSchedule>) -> Vec<(ScheduleId, NewS
     schedules.into_iter().map(|schedule| (ScheduleId(ids.next(now)), schedule)).collect()
 }
 
-async fn change(state: &web::Data<State>, change: ChangeSchedules) -> Result<HttpResponse, ApiError> {
+async fn change(
+    state: &web::Data<State>,
+    change: ScheduleChange,
+    people: Vec<(RecipientRef, Profile)>,
+    bytes: usize,
+) -> Result<HttpResponse, ApiError> {
+    let zone = state.intake.engine.zone.clone();
+    let change = ChangeSchedules { change, people, at: state.now(), zone, bytes };
     let changed = state.intake.engine.store.change_schedules(change).await?;
     tell(&state.scheduler, LookAgain);
     let answer = blocking(state, move |state| {

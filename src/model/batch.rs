@@ -80,6 +80,8 @@ pub struct Activities {
     pub total_actors: u32,
     /// That of all that are shown and of the last one, laid over each other: later values win.
     pub data: Map<String, Value>,
+    /// That of the first one, by which preferences are judged.
+    pub first: Map<String, Value>,
     /// Of the first one.
     pub actor: Option<RecipientRef>,
 }
@@ -97,7 +99,8 @@ impl Activities {
     /// Those of a run that was not batched.
     pub fn of_one(activity: Activity) -> Self {
         let (data, actor) = (activity.data.clone(), activity.actor.clone());
-        Self { total: 1, total_actors: u32::from(actor.is_some()), shown: vec![activity], data, actor }
+        let first = data.clone();
+        Self { total: 1, total_actors: u32::from(actor.is_some()), shown: vec![activity], data, first, actor }
     }
 
     /// The different actors of those that are shown, in order.

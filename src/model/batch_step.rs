@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::Duration;
 use super::json_reader::{Reader, shown_text};
-use super::moment::{Moment, Path, read_duration, read_whole_number};
-use super::settings::Settings;
+use super::moment::{Moment, read_duration, read_whole_number};
 use super::step_file::COMMON_KEYS;
+use super::step_key::Key;
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The longest window, in days.
@@ -35,15 +35,6 @@ pub struct Batch {
     /// How many activities templates see.
     pub rendered: u32,
     pub follows: Follows,
-}
-
-/// What tells batches of a step apart.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Key {
-    /// What lies there.
-    Path(Path),
-    /// What the template `batch_key` says.
-    Template(Settings),
 }
 
 /// Which activities templates see when there are more than are rendered; those in the order in which they came.
@@ -99,7 +90,7 @@ pub fn read_batch(step: &Reader<'_>) -> Option<Batch> {
     settings.expect_keys(&KEYS);
     let window = Moment::read(&settings, "batch_window", "batch_until_field_path", MAX_DAYS);
     let extension = read_extension(&settings);
-    let key = read_key(&settings.field("batch_key"));
+    let key = Key::read(&settings.field(BATCH_KEY), BATCH_KEY);
     let field = |name| settings.field(name);
     let order = choice(&field("batch_order"), &[("asc", Order::First), ("desc", Order::Last)]);
     let modes = [("accumulate", Mode::Accumulate), ("flush_leading", Mode::FlushLeading)];
@@ -118,18 +109,6 @@ pub fn read_batch(step: &Reader<'_>) -> Option<Batch> {
         rendered: rendered?.unwrap_or(RENDERED_BY_DEFAULT),
         follows: follows?,
     })
-}
-
-/// The key at `field`; `Some(None)`: there is none. None after a fault.
-fn read_key(field: &Reader<'_>) -> Option<Option<Key>> {
-    if field.is_blank() {
-        return Some(None);
-    }
-    let text = field.text()?;
-    if text.contains("{{") || text.contains("{%") {
-        return Some(Some(Key::Template(Settings::default().with(BATCH_KEY, text.into()))));
-    }
-    Path::read(field).map(|path| Some(Key::Path(path)))
 }
 
 /// How long a sliding window can become; `Some(None)`: it is fixed. None after a fault.

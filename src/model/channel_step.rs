@@ -27,8 +27,7 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepK
     }
     let own = ["channel_key", "channel_group_key", "channel_type", "channel_overrides", "send_windows", "template"];
     step.expect_keys(&[COMMON_KEYS.as_slice(), &own].concat());
-    let windows = step.field("send_windows");
-    let send_windows = SendWindows::read(&windows).map(Box::new);
+    let send_windows = SendWindows::read(&step.field("send_windows")).map(Box::new);
     let tracking = read_tracking(&step.field("channel_overrides"));
     let declared = read_channel_type(&step.field("channel_type"));
     let channel_key = read_channel_key(step, declared, channels);
@@ -44,10 +43,6 @@ pub fn read_channel_step(step: &Reader<'_>, channels: &Channels) -> Option<StepK
         opens.notice("has no effect: only the opening of emails is tracked", "It can be removed.");
     }
     let kind = declared.or(configured)?;
-    if kind == ChannelType::InAppFeed.as_str() && !windows.is_blank() {
-        let problem = "send windows are not supported on in-app feeds, which disturb nobody at night";
-        windows.field_fault(problem, "Remove them, or put a delay before the step.");
-    }
     let template = read_template(step, kind);
     let engine = read_engine(&step.field("template").field("template_engine"));
     let channel_key = channel_key?.to_owned();
@@ -237,6 +232,17 @@ mod tests {
         let mut document = without("/steps/0/template/subject");
         document["steps"][0]["channel_key"] = json!("smtp");
         assert_eq!(faults(&document).len(), 2);
+    }
+
+    #[test]
+    fn every_channel_step_can_have_send_windows() {
+        let day = |day: &str| json!({"day": day, "type": "send"});
+        let week = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"].map(day);
+        for step in [0, 2] {
+            let workflow = workflow(&with(&format!("/steps/{step}/send_windows"), json!(week)));
+            let StepKind::Channel(channel) = &workflow.steps[step].kind else { panic!("{workflow:?}") };
+            assert!(channel.send_windows.is_some());
+        }
     }
 
     #[test]

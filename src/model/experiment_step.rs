@@ -4,18 +4,21 @@ use serde_json::Value;
 
 use super::arm::{Arm, MAX_ARMS, read_arms};
 use super::json_reader::{Reader, shown};
-use super::moment::Path;
 use super::step_file::{COMMON_KEYS, References, Steps};
+use super::step_key::Key;
 use super::workflow::Onward;
 
 /// What all shares come to: percentages have one decimal.
 pub const THOUSANDTHS: u16 = 1_000;
 
+/// The field that can be a template.
+pub const COHORT_KEY: &str = "cohort_key";
+
 /// Cohorts, and what is drawn into them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Experiment {
     /// `None`: the recipient's id.
-    pub key: Option<Path>,
+    pub key: Option<Key>,
     /// Their shares come to `THOUSANDTHS`.
     pub cohorts: Vec<Cohort>,
 }
@@ -42,9 +45,8 @@ impl Experiment {
 
 /// The experiment at `step`, and the steps of its cohorts. None after a fault.
 pub fn read_experiment(step: &Reader<'_>, reading: &mut Steps<'_>, depth: usize) -> Option<(Experiment, Vec<Arm>)> {
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["cohort_branches", "cohort_key"]].concat());
-    let key = step.field("cohort_key");
-    let key = if key.is_blank() { Some(None) } else { Path::read(&key).map(Some) };
+    step.expect_keys(&[COMMON_KEYS.as_slice(), &["cohort_branches", COHORT_KEY]].concat());
+    let key = Key::read(&step.field(COHORT_KEY), COHORT_KEY);
     let field = step.field("cohort_branches");
     if field.is_blank() {
         field.missing(r#"Write an array of cohorts, as in {"name": "A", "percentage": 50, "steps": []}."#);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::channel::ChannelType;
 use super::flow::Flow;
 use super::recipient::RecipientRef;
+use super::trigger_data::TriggerData;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId};
 
@@ -77,6 +78,9 @@ pub struct Pending {
     pub in_flight: bool,
     /// A cancel came while the attempt was on the wire: no other will follow.
     pub cancelled: bool,
+    /// What it is found by in its recipient's feed, where it goes instead of onto the wire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<TriggerData>,
 }
 
 /// One attempt to send a message, and what the server said.

@@ -57,6 +57,7 @@ pub mod send_windows;
 pub mod settings;
 pub mod span;
 pub mod step_file;
+pub mod step_key;
 pub mod subscription;
 pub mod suppression;
 mod template_file;

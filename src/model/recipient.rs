@@ -176,11 +176,6 @@ impl Recipient {
         }
     }
 
-    /// The time zone; UTC when there is none that is known.
-    pub fn zone(&self) -> TimeZone {
-        self.own_zone().unwrap_or(TimeZone::UTC)
-    }
-
     /// The time zone, if it has one that is known.
     pub fn own_zone(&self) -> Option<TimeZone> {
         let name = self.properties.get("timezone").and_then(Value::as_str);

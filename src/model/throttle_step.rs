@@ -1,8 +1,9 @@
 //! The settings of a throttle step: how many runs of a recipient pass in a window that the first one opens.
 
 use super::json_reader::Reader;
-use super::moment::{Moment, Path, read_whole_number};
+use super::moment::{Moment, read_whole_number};
 use super::step_file::COMMON_KEYS;
+use super::step_key::Key;
 
 /// The longest window, in days.
 pub const MAX_DAYS: i64 = 31;
@@ -14,9 +15,12 @@ const MAX_LIMIT: i64 = 1_000_000;
 pub struct Throttle {
     pub window: Moment,
     pub limit: u32,
-    /// Runs that find different values there have windows of their own.
-    pub key: Option<Path>,
+    /// Runs that find different values have windows of their own.
+    pub key: Option<Key>,
 }
+
+/// The setting that can be a template.
+pub const THROTTLE_KEY: &str = "throttle_key";
 
 /// The throttle step at `step`. None after a fault.
 pub fn read_throttle(step: &Reader<'_>) -> Option<Throttle> {
@@ -27,12 +31,11 @@ pub fn read_throttle(step: &Reader<'_>) -> Option<Throttle> {
         return None;
     }
     settings.object()?;
-    settings.expect_keys(&["throttle_window", "throttle_window_field_path", "throttle_limit", "throttle_key"]);
+    settings.expect_keys(&["throttle_window", "throttle_window_field_path", "throttle_limit", THROTTLE_KEY]);
     let window = Moment::read(&settings, "throttle_window", "throttle_window_field_path", MAX_DAYS);
     let limit = read_limit(&settings.field("throttle_limit"));
-    let key = settings.field("throttle_key");
-    let key = if key.is_blank() { None } else { Some(Path::read(&key)?) };
-    Some(Throttle { window: window?, limit: limit?, key })
+    let key = Key::read(&settings.field(THROTTLE_KEY), THROTTLE_KEY);
+    Some(Throttle { window: window?, limit: limit?, key: key? })
 }
 
 fn read_limit(field: &Reader<'_>) -> Option<u32> {
@@ -75,7 +78,8 @@ mod tests {
         else {
             panic!("it is a throttle")
         };
-        assert_eq!((throttle.limit, throttle.key.unwrap().as_str()), (5, "data.page_id"));
+        assert_eq!(throttle.limit, 5);
+        assert!(matches!(throttle.key, Some(Key::Path(path)) if path.as_str() == "data.page_id"));
     }
 
     #[test]
@@ -85,7 +89,7 @@ mod tests {
             (json!({}), "settings.throttle_window: is missing"),
             (json!({"throttle_window": {"unit": "days", "value": 32}}), "32 days are longer than 31 days"),
             (json!({"throttle_window": hours(1), "throttle_limit": 0}), "throttle_limit: 0 is not a limit"),
-            (json!({"throttle_window": hours(1), "throttle_key": "{{a}}"}), "throttle_key: \"{{a}}\" is a template"),
+            (json!({"throttle_window": hours(1), "throttle_key": 7}), "throttle_key: 7 is not a string"),
         ] {
             let text = fault(&throttled(settings));
             assert!(text.contains(problem), "{text}");

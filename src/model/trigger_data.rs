@@ -14,7 +14,7 @@ const MAX_CHARS: usize = 256;
 const MAX_SCALARS: usize = 50;
 
 /// The scalars of a message's data.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TriggerData(Map<String, Value>);
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::batch_step::{Batch, Key};
+use super::batch_step::Batch;
 use super::channel::ChannelType;
 use super::condition::Conditions;
 use super::experiment_step::Experiment;
@@ -70,7 +70,9 @@ impl StepKind {
             Self::Update(update) => Some(&update.settings),
             Self::TriggerWorkflow(settings) => Some(settings),
             Self::Fetch(fetch) => Some(&fetch.settings),
-            Self::Batch(Batch { key: Some(Key::Template(settings)), .. }) => Some(settings),
+            Self::Batch(Batch { key: Some(key), .. })
+            | Self::Throttle(Throttle { key: Some(key), .. })
+            | Self::RandomCohort(Experiment { key: Some(key), .. }) => key.settings(),
             _ => None,
         }
     }

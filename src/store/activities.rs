@@ -71,15 +71,15 @@ impl Reader {
     }
 
     /// What a closed batch came to. As many of its items are read as are rendered, and one or two more: the first one,
-    /// whose actor counts, and the last one, whose data does.
+    /// whose actor counts and by which preferences are judged, and the last one, whose data does.
     pub fn activities(&self, id: BatchId, batch: &Batch, closed: &Closed) -> Result<Activities, StoreError> {
         let most = usize::try_from(closed.rendered).unwrap_or(usize::MAX);
         let shows_first = closed.order == Shown::First;
         let mut first = self.items(id, 0, Order::OldestFirst, if shows_first { most } else { 1 })?;
         let mut last = self.items(id, 0, Order::NewestFirst, if shows_first { 1 } else { most })?;
         last.reverse();
-        let actor = first.first().and_then(|(_, item)| item.actor.clone());
-        let newest = last.last().cloned();
+        let (opener, newest) = (first.first().map(|(_, item)| item.clone()), last.last().cloned());
+        let actor = opener.as_ref().and_then(|item| item.actor.clone());
         let shown = if shows_first { &mut first } else { &mut last };
         let shown = shown.drain(..).map(|(_, item)| self.activity(item)).collect::<Result<Vec<_>, _>>()?;
         let mut data = Map::new();
@@ -87,7 +87,9 @@ impl Reader {
         if let Some((_, item)) = newest {
             data.extend(self.activity(item)?.data);
         }
-        Ok(Activities { shown, total: batch.items, total_actors: batch.actors, data, actor })
+        let first = opener.map(|item| self.activity(item)).transpose()?.map(|activity| activity.data);
+        let first = first.unwrap_or_default();
+        Ok(Activities { shown, total: batch.items, total_actors: batch.actors, data, first, actor })
     }
 
     /// The first `most` items of a batch from number `from` on, or the last ones.

@@ -7,8 +7,8 @@ use super::bundle::Fresh;
 use super::cohort::Stored;
 use super::marks::{self, Feed};
 use super::op::{
-    Accepted, Accepting, Advance, BeginAttempt, Begun, Cancel, Cancelled, Diverted, Done, EndAttempt, Gate, Idempotent,
-    NewMessage, Next, Op, pending,
+    Accepted, Accepting, Advance, BeginAttempt, Begun, Cancel, Cancelled, Diverted, Done, EVENTS_PER_REVISION,
+    EndAttempt, Gate, Idempotent, NewMessage, Next, Op, Release, pending,
 };
 use super::tables::{TableId, Tables, instant_key, numbered, outbox_key, owned};
 use super::{
@@ -51,6 +51,7 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
         Op::Cancel(cancel) => self::cancel(tables, &cancel),
         Op::BeginAttempt(begin) => begin_attempt(tables, begin),
         Op::EndAttempt(end) => end_attempt(tables, *end),
+        Op::Release(release) => self::release(tables, release),
         Op::Mark(mark) => marks::mark(tables, &mark),
         Op::MarkFeeds(mark) => marks::mark_feeds(tables, &mark),
         Op::KeepBulkOperation(operation) => {
@@ -107,15 +108,15 @@ pub fn apply(tables: &mut Tables<'_>, fresh: &mut Fresh, op: Op) -> Result<Done,
         Op::ClearFanOut(trigger) => subscriptions::clear(tables, trigger),
         Op::ChangeSchedules(change) => schedules::change(tables, *change),
         Op::AcceptOccurrence(accept, occurrence) => {
-            let schedule = schedules::due(tables, occurrence)?;
+            let schedule = schedules::due(tables, &occurrence)?;
             let done = self::accept(tables, fresh, *accept)?;
-            schedules::pass(tables, schedule, occurrence.at, true)?;
+            schedules::pass(tables, schedule, &occurrence, true)?;
             Ok(done)
         }
         Op::ChangeAudience(change) => audiences::change(tables, &change),
         Op::MissOccurrence(occurrence) => {
-            let schedule = schedules::due(tables, occurrence)?;
-            schedules::pass(tables, schedule, occurrence.at, false)?;
+            let schedule = schedules::due(tables, &occurrence)?;
+            schedules::pass(tables, schedule, &occurrence, false)?;
             Ok(Done::Written)
         }
     }
@@ -235,14 +236,16 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
             tables.put(TableId::Outbox, &outbox_key(message.run, message.id), &pending(&message, not_before))?;
             keep_message(tables, &message)?;
         }
-        Some(NewMessage::Feed(message, data)) => publish(tables, message, data)?,
+        Some(NewMessage::Feed(message, data)) => publish(tables, message, data, Engagement::default())?,
+        Some(NewMessage::Hold(message, data, until)) => {
+            let pending = Pending { item: Some(data), ..pending(&message, Some(until)) };
+            tables.put(TableId::Outbox, &outbox_key(message.run, message.id), &pending)?;
+            keep_message(tables, &message)?;
+        }
         Some(NewMessage::Keep(message)) => keep_message(tables, &message)?,
     }
     Ok(diverted.map_or(Done::Written, Done::Diverted))
 }
-
-/// Events of one write are numbered under its revision; a write has far fewer than this.
-const EVENTS_PER_REVISION: u32 = 16;
 
 fn put_events(tables: &mut Tables<'_>, run: RunId, first: u32, events: &[RunEvent]) -> Result<(), StoreError> {
     for (number, event) in (first..).zip(events) {
@@ -260,7 +263,12 @@ fn end_run(tables: &mut Tables<'_>, stored: Stored, outcome: Outcome, at: Timest
     tables.put(TableId::EndedRuns, id.as_bytes(), &EndedRun { run, outcome, ended_at: at })
 }
 
-fn publish(tables: &mut Tables<'_>, mut message: Message, data: TriggerData) -> Result<(), StoreError> {
+fn publish(
+    tables: &mut Tables<'_>,
+    mut message: Message,
+    data: TriggerData,
+    engagement: Engagement,
+) -> Result<(), StoreError> {
     let mut feed = Feed::open(tables, message.channel, &message.recipient)?;
     // Feed order is commit order, and no two items of a feed share a millisecond, whatever the clock does.
     message.inserted_at = message.inserted_at.max(feed.counts.last_at.plus(Duration::from_millis(1)));
@@ -273,7 +281,7 @@ fn publish(tables: &mut Tables<'_>, mut message: Message, data: TriggerData) -> 
         tenant: message.tenant.clone(),
         data,
         inserted_at: message.inserted_at,
-        engagement: Engagement::default(),
+        engagement,
     };
     feed.add(tables, &entry)?;
     feed.close(tables)?;
@@ -388,6 +396,23 @@ fn begin_attempt(tables: &mut Tables<'_>, begin: BeginAttempt) -> Result<Done, S
     tables.put(TableId::Outbox, &key, &pending)?;
     let left_out = suppressions::leave_out(tables, &mut message)?;
     Ok(Done::Begun(Some(Box::new(Begun { message, attempt: pending.attempts, left_out }))))
+}
+
+fn release(tables: &mut Tables<'_>, release: Release) -> Result<Done, StoreError> {
+    let (key, id) = (outbox_key(release.run, release.message), release.message);
+    let pending: Option<Pending> = tables.get(TableId::Outbox, &key)?;
+    let message: Option<Message> = tables.get(TableId::Messages, id.as_bytes())?;
+    let item = pending.and_then(|pending| pending.item);
+    let (Some(data), Some(mut message)) = (item, message) else { return Ok(Done::Released(None)) };
+    tables.remove(TableId::Outbox, &key)?;
+    // What was done with it while it was held stands beside it from now on.
+    let engagement = tables.get(TableId::Engagements, id.as_bytes())?.unwrap_or_default();
+    tables.remove(TableId::Engagements, id.as_bytes())?;
+    message.status = Status::Delivered;
+    message.inserted_at = message.inserted_at.max(release.at);
+    let whose = message.recipient.clone();
+    publish(tables, message, data, engagement)?;
+    Ok(Done::Released(Some(whose)))
 }
 
 fn end_attempt(tables: &mut Tables<'_>, end: EndAttempt) -> Result<Done, StoreError> {

@@ -139,12 +139,16 @@ pub fn mark_feeds(tables: &mut Tables<'_>, mark: &MarkFeeds) -> Result<Done, Sto
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
-    use super::super::op::{NewMessage, Trim};
+    use super::super::op::{NewMessage, Release, Trim};
     use super::super::read::Order;
     use super::super::tests::{Bench, FEED, START};
     use super::*;
+    use crate::base::ids::RunId;
+    use crate::model::message::Status;
     use crate::model::trigger_data::TriggerData;
 
     const READERS: [&str; 3] = ["ann", "anna", "bob"];
@@ -309,6 +313,27 @@ mod tests {
             check(&bench, &known);
             check(&bench.reopen(), &known);
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_held_comes_into_the_feed_once_with_what_was_done_with_it() {
+        let (bench, channel) = (Bench::new(), ChannelId::from(FEED));
+        let until = START.plus(Duration::from_secs(60));
+        bench.publish(1, "ann", |message| NewMessage::Hold(message, TriggerData::default(), until)).await;
+        let ann = RecipientRef::user("ann");
+        let seen = Mark { messages: vec![id(1)], action: Action::Seen, data: None, at: START };
+        bench.store.mark(seen).await.unwrap();
+        assert_eq!(bench.store.trim(Trim::Messages(vec![id(1)])).await, Ok(0), "it is still to come");
+        let bench = bench.reopen();
+        let release = Release { run: RunId::from([1; 16]), message: id(1), at: until };
+        assert_eq!(bench.store.release(release).await, Ok(Some(ann.clone())));
+        assert_eq!(bench.store.release(release).await, Ok(None), "it is told twice");
+        let reader = bench.store.read().unwrap();
+        let counts = reader.feed_counts(channel, &ann).unwrap();
+        assert_eq!((counts.total, counts.unseen, counts.last_at), (1, 0, until));
+        let message = reader.message(id(1)).unwrap().unwrap();
+        assert_eq!((message.status, message.inserted_at), (Status::Delivered, until));
+        assert!(reader.engagement(&message).unwrap().seen_at.is_some());
     }
 
     #[tokio::test]

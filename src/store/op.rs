@@ -1,5 +1,6 @@
 //! Ops: all that can be written. Each is validated and applied as a whole, and answered after the commit.
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -37,6 +38,7 @@ pub enum Op {
     Cancel(Cancel),
     BeginAttempt(BeginAttempt),
     EndAttempt(Box<EndAttempt>),
+    Release(Release),
     Mark(Mark),
     MarkFeeds(MarkFeeds),
     KeepBulkOperation(BulkOperation),
@@ -79,6 +81,8 @@ pub enum Done {
     Diverted(Diverted),
     /// `None`: the attempt is not to be made; the message was cancelled or is settled.
     Begun(Option<Box<Begun>>),
+    /// Whose feed it lies in now; `None`: the message was cancelled or is settled.
+    Released(Option<RecipientRef>),
     /// The messages that were found, in the order in which they were named.
     Marked(Vec<Marked>),
     /// How many items were changed.
@@ -259,6 +263,10 @@ pub struct Hastened {
     pub to: Timestamp,
 }
 
+/// The most events of one `Advance`, those of its gate and of what it triggers included: they are numbered under its
+/// revision, and one more would take the number of the next one's.
+pub const EVENTS_PER_REVISION: u32 = 16;
+
 /// Where a run goes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -273,6 +281,8 @@ pub enum NewMessage {
     Send(Message, Option<Timestamp>),
     /// Goes into its recipient's feed, where it is found by the data.
     Feed(Message, TriggerData),
+    /// The same, but not before then.
+    Hold(Message, TriggerData, Timestamp),
     /// Goes nowhere: the sandbox.
     Keep(Message),
 }
@@ -281,7 +291,7 @@ impl NewMessage {
     /// The message.
     pub fn into_message(self) -> Message {
         match self {
-            Self::Send(message, _) | Self::Feed(message, _) | Self::Keep(message) => message,
+            Self::Send(message, _) | Self::Feed(message, _) | Self::Hold(message, ..) | Self::Keep(message) => message,
         }
     }
 }
@@ -338,6 +348,14 @@ pub struct EndAttempt {
     /// When to try again; `None`: the attempt's result is final.
     pub retry_at: Option<Timestamp>,
     pub captured: Option<Captured>,
+}
+
+/// Puts a message into its recipient's feed that was held until now.
+#[derive(Clone, Copy, Debug)]
+pub struct Release {
+    pub run: RunId,
+    pub message: MessageId,
+    pub at: Timestamp,
 }
 
 /// Takes an action on messages. Ids that no message has are left out.
@@ -473,6 +491,8 @@ pub struct ChangeSchedules {
     /// What is said of the people in them.
     pub people: Vec<(RecipientRef, Profile)>,
     pub at: Timestamp,
+    /// By whose clocks those repeat whose recipient has no zone, and whose tenant has none.
+    pub zone: TimeZone,
     pub bytes: usize,
 }
 
@@ -485,12 +505,14 @@ pub enum ScheduleChange {
 }
 
 /// The occurrence of a schedule that was to come at `due`; valid only while it does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Occurrence {
     pub schedule: ScheduleId,
     pub due: Timestamp,
     /// When it came.
     pub at: Timestamp,
+    /// As that of `ChangeSchedules`.
+    pub zone: TimeZone,
 }
 
 /// Adds members to an audience, which it makes, or removes them.
@@ -589,5 +611,6 @@ pub fn pending(message: &Message, not_before: Option<Timestamp>) -> Pending {
         due: not_before.unwrap_or(message.inserted_at),
         in_flight: false,
         cancelled: false,
+        item: None,
     }
 }

@@ -27,11 +27,17 @@ impl Store {
         }
     }
 
-    /// Makes many. When the process ends in between, the first of them are kept.
-    pub async fn make_schedules(&self, all: Vec<(ScheduleId, NewSchedule)>, at: Timestamp) -> Result<(), StoreError> {
+    /// Makes many, which repeat by the clocks of `zone` where nobody has one. When the process ends in between, the first
+    /// of them are kept.
+    pub async fn make_schedules(
+        &self,
+        all: Vec<(ScheduleId, NewSchedule)>,
+        at: Timestamp,
+        zone: &TimeZone,
+    ) -> Result<(), StoreError> {
         for some in all.chunks(PORTION) {
             let change = ScheduleChange::Make(some.to_vec());
-            let change = ChangeSchedules { change, people: Vec::new(), at, bytes: 0 };
+            let change = ChangeSchedules { change, people: Vec::new(), at, zone: zone.clone(), bytes: 0 };
             self.submit(Op::ChangeSchedules(Box::new(change))).await?;
         }
         Ok(())
@@ -66,18 +72,18 @@ pub fn change(tables: &mut Tables<'_>, change: ChangeSchedules) -> Result<Done, 
                     Schedule { id, workflow, recipient, plan, next_at, last_at, inserted_at, updated_at };
                 tables.put(TableId::SchedulesOf, &owned(&schedule.recipient, id.as_bytes()), &())?;
                 tables.put(TableId::SchedulesBy, &[by(&schedule.workflow).as_slice(), id.as_bytes()].concat(), &())?;
-                schedule.look_ahead(at, &zone(tables, &schedule)?);
+                schedule.look_ahead(at, &zone(tables, &schedule, &change.zone)?);
                 put(tables, None, &schedule)?;
                 changed.push(schedule);
             }
         }
-        ScheduleChange::Update(ids, change) => {
+        ScheduleChange::Update(ids, plan) => {
             for id in ids {
                 let Some(mut schedule) = get(tables, id)? else { continue };
                 let due = schedule.next_at;
-                change.apply(&mut schedule.plan);
+                plan.apply(&mut schedule.plan);
                 schedule.updated_at = at;
-                schedule.look_ahead(at, &zone(tables, &schedule)?);
+                schedule.look_ahead(at, &zone(tables, &schedule, &change.zone)?);
                 put(tables, due, &schedule)?;
                 changed.push(schedule);
             }
@@ -97,10 +103,16 @@ fn get(tables: &mut Tables<'_>, id: ScheduleId) -> Result<Option<Schedule>, Stor
     tables.get(TableId::Schedules, id.as_bytes())
 }
 
-/// The zone by whose clocks it repeats.
-fn zone(tables: &mut Tables<'_>, schedule: &Schedule) -> Result<TimeZone, StoreError> {
-    let recipient: Option<Recipient> = tables.get(TableId::Recipients, &schedule.recipient.key())?;
-    Ok(recipient.map_or(TimeZone::UTC, |recipient| recipient.zone()))
+/// The zone by whose clocks it repeats: its recipient's, else its tenant's, else that of the environment.
+fn zone(tables: &mut Tables<'_>, schedule: &Schedule, environment: &TimeZone) -> Result<TimeZone, StoreError> {
+    let tenant = schedule.plan.tenant.as_deref().map(RecipientRef::tenant);
+    for asked in [Some(&schedule.recipient), tenant.as_ref()].into_iter().flatten() {
+        let known: Option<Recipient> = tables.get(TableId::Recipients, &asked.key())?;
+        if let Some(zone) = known.and_then(|known| known.own_zone()) {
+            return Ok(zone);
+        }
+    }
+    Ok(environment.clone())
 }
 
 /// Writes a schedule that was to come at `due`.
@@ -125,15 +137,20 @@ fn remove(tables: &mut Tables<'_>, schedule: &Schedule) -> Result<(), StoreError
 }
 
 /// The schedule whose occurrence comes, if it is still the one that comes next.
-pub fn due(tables: &mut Tables<'_>, occurrence: Occurrence) -> Result<Schedule, StoreError> {
+pub fn due(tables: &mut Tables<'_>, occurrence: &Occurrence) -> Result<Schedule, StoreError> {
     let schedule = get(tables, occurrence.schedule)?;
     Ok(schedule.filter(|schedule| schedule.next_at == Some(occurrence.due)).ok_or(Refused::Stale)?)
 }
 
-/// Its occurrence has come by `at`.
-pub fn pass(tables: &mut Tables<'_>, mut schedule: Schedule, at: Timestamp, happened: bool) -> Result<(), StoreError> {
-    let (due, zone) = (schedule.next_at, zone(tables, &schedule)?);
-    schedule.pass(at, happened, &zone);
+/// Its `occurrence` has come.
+pub fn pass(
+    tables: &mut Tables<'_>,
+    mut schedule: Schedule,
+    occurrence: &Occurrence,
+    happened: bool,
+) -> Result<(), StoreError> {
+    let (due, zone) = (schedule.next_at, zone(tables, &schedule, &occurrence.zone)?);
+    schedule.pass(occurrence.at, happened, &zone);
     put(tables, due, &schedule)
 }
 
@@ -226,7 +243,17 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 3_600);
 
     async fn apply(bench: &Bench, change: ScheduleChange) -> Vec<Schedule> {
-        bench.store.change_schedules(ChangeSchedules { change, people: Vec::new(), at: START, bytes: 0 }).await.unwrap()
+        bench
+            .store
+            .change_schedules(ChangeSchedules { change, people: Vec::new(), at: START, zone: TimeZone::UTC, bytes: 0 })
+            .await
+            .unwrap()
+    }
+
+    /// What comes of `schedule` at its time.
+    fn came(schedule: &Schedule) -> Occurrence {
+        let due = schedule.next_at.unwrap();
+        Occurrence { schedule: schedule.id, due, at: due, zone: TimeZone::UTC }
     }
 
     async fn daily(bench: &Bench, number: u8, user: &str) -> Schedule {
@@ -249,11 +276,11 @@ mod tests {
     async fn an_occurrence_triggers_once_and_its_commit_finds_the_next_one_also_over_a_restart() {
         let bench = Bench::new();
         let first = daily(&bench, 1, "u").await;
-        let came = Occurrence { schedule: first.id, due: first.next_at.unwrap(), at: first.next_at.unwrap() };
-        bench.accept_occurrence(1, came).await.unwrap();
+        let came = came(&first);
+        bench.accept_occurrence(1, came.clone()).await.unwrap();
         let bench = bench.reopen();
-        assert!(stale(bench.accept_occurrence(2, came).await));
-        assert!(stale(bench.store.miss(came).await));
+        assert!(stale(bench.accept_occurrence(2, came.clone()).await));
+        assert!(stale(bench.store.miss(came.clone()).await));
         let reader = bench.store.read().unwrap();
         let mut runs = 0;
         reader.each_run(|_| runs += 1).unwrap();
@@ -275,8 +302,7 @@ mod tests {
         apply(&bench, ScheduleChange::Delete(vec![deleted.id, ScheduleId::from([9; 16])])).await;
         bench.store.remove(vec![RecipientRef::user("c")], START).await.unwrap();
         for (number, schedule) in [(1, &changed), (2, &deleted), (3, &gone)] {
-            let due = schedule.next_at.unwrap();
-            assert!(stale(bench.accept_occurrence(number, Occurrence { schedule: schedule.id, due, at: due }).await));
+            assert!(stale(bench.accept_occurrence(number, came(schedule)).await));
         }
         assert_eq!(due(&bench), [1]);
         let reader = bench.store.read().unwrap();
@@ -289,13 +315,41 @@ mod tests {
     async fn the_next_occurrence_follows_the_zone_that_the_recipient_is_in_by_then() {
         let bench = Bench::new();
         let first = daily(&bench, 1, "u").await;
-        let moved = json!({"timezone": "Asia/Tokyo"}).as_object().unwrap().clone();
-        let people = vec![(RecipientRef::user("u"), Profile { properties: moved, ..Profile::default() })];
-        bench.store.identify(Identify { people, at: START, bytes: 0 }).await.unwrap();
-        let at = first.next_at.unwrap();
-        bench.accept_occurrence(1, Occurrence { schedule: first.id, due: at, at }).await.unwrap();
+        lives(&bench, RecipientRef::user("u"), "Asia/Tokyo").await;
+        bench.accept_occurrence(1, came(&first)).await.unwrap();
         let next = bench.store.read().unwrap().schedule(first.id).unwrap().unwrap().next_at;
         // Nine hours earlier by the clocks of Tokyo, and on the next day.
-        assert_eq!(next, Some(at.plus(DAY - Duration::from_secs(9 * 3_600))));
+        assert_eq!(next, Some(came(&first).due.plus(DAY - Duration::from_secs(9 * 3_600))));
+    }
+
+    async fn lives(bench: &Bench, who: RecipientRef, zone: &str) {
+        let properties = json!({"timezone": zone}).as_object().unwrap().clone();
+        let people = vec![(who, Profile { properties, ..Profile::default() })];
+        bench.store.identify(Identify { people, at: START, bytes: 0 }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_schedule_repeats_by_the_zone_of_its_recipient_else_of_its_tenant_else_of_the_environment() {
+        let bench = Bench::new();
+        lives(&bench, RecipientRef::tenant("acme"), "Asia/Tokyo").await;
+        lives(&bench, RecipientRef::user("at-home"), "Asia/Kolkata").await;
+        let environment = TimeZone::get("America/New_York").unwrap();
+        let mut hours = Vec::new();
+        for (number, user, tenant) in [(1, "at-home", Some("acme")), (2, "u", Some("acme")), (3, "u", None)] {
+            let body = json!({"workflow": "w", "recipients": [user], "tenant": tenant,
+                "repeats": [{"frequency": "daily", "hours": 9}]});
+            let new = CreateRequest::from_json(&body).unwrap().schedules.remove(0);
+            let all = vec![(ScheduleId::from([number; 16]), new)];
+            bench.store.make_schedules(all, START, &environment).await.unwrap();
+            let made = bench.store.read().unwrap().schedule(ScheduleId::from([number; 16])).unwrap().unwrap();
+            let mut at = made.next_at.unwrap();
+            for _ in 0..2 {
+                hours.push(at.to_string()[11..16].to_owned());
+                let zone = environment.clone();
+                bench.store.miss(Occurrence { schedule: made.id, due: at, at, zone }).await.unwrap();
+                at = at.plus(DAY);
+            }
+        }
+        assert_eq!(hours, ["03:30", "03:30", "00:00", "00:00", "14:00", "14:00"]);
     }
 }

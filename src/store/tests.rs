@@ -329,14 +329,17 @@ async fn a_cancel_spares_the_runs_of_another_key() {
 }
 
 #[tokio::test]
-async fn a_cancel_stops_queued_mail_and_counts_what_is_on_the_wire() {
+async fn a_cancel_stops_what_is_queued_and_counts_what_is_on_the_wire() {
     let bench = Bench::new();
     bench.accept(1, None, START).await;
     bench.advance(1, 0, waiting(), Some(NewMessage::Send(message(1, 1, START), None))).await.unwrap();
     bench.advance(1, 1, waiting(), Some(NewMessage::Send(message(2, 1, START), None))).await.unwrap();
+    let held = NewMessage::Hold(message(3, 1, START), TriggerData::default(), START.plus(Duration::from_secs(60)));
+    bench.advance(1, 2, waiting(), Some(held)).await.unwrap();
     assert!(bench.store.begin_attempt(begin(1, 1)).await.unwrap().is_some());
     assert_eq!(bench.cancel(&[1], None).await, [(RunId::from([1; 16]), 1)]);
-    assert_eq!((bench.status(1), bench.status(2), bench.outbox()), (Status::Queued, Status::NotSent, 1));
+    assert_eq!((bench.status(1), bench.outbox()), (Status::Queued, 1));
+    assert_eq!((bench.status(2), bench.status(3)), (Status::NotSent, Status::NotSent));
     // The attempt on the wire fails: no other follows it.
     let retry_at = Some(START.plus(Duration::from_secs(14)));
     bench.store.end_attempt(end(1, 1, AttemptResult::Transient, retry_at)).await.unwrap();

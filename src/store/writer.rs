@@ -17,13 +17,14 @@ use super::bundle::Fresh;
 use super::file::{self, OpenError, Opened};
 use super::op::{
     Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Diverted, Done, EndAttempt, Mark,
-    MarkFeeds, Marked, Occurrence, Op, PublishVersion, Trim,
+    MarkFeeds, Marked, Occurrence, Op, PublishVersion, Release, Trim,
 };
 use super::read::Reader;
 use super::tables::{Tables, storage};
 use super::upgrade::LADDER;
 use crate::base::clock::Stopwatch;
 use crate::model::bulk_operation::BulkOperation;
+use crate::model::recipient::RecipientRef;
 
 /// Ops that may be queued. At the measured 25,000 ops a second a full queue is a third of a second of work; at 1 KiB an
 /// op it is 8 MiB, and requests bring their own bound on bytes.
@@ -289,6 +290,14 @@ impl Store {
     /// Ends an attempt.
     pub async fn end_attempt(&self, end: EndAttempt) -> Result<(), StoreError> {
         self.submit(Op::EndAttempt(Box::new(end))).await.map(drop)
+    }
+
+    /// Puts a held message into its recipient's feed; answers whose that is. `None`: it does not go there any more.
+    pub async fn release(&self, release: Release) -> Result<Option<RecipientRef>, StoreError> {
+        match self.submit(Op::Release(release)).await? {
+            Done::Released(whose) => Ok(whose),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Takes an action on messages; answers those that were found.

@@ -81,13 +81,15 @@ impl Compiled {
             let mut complain = |field: &str, complaint: Complaint| {
                 faults.push(complaint.into_fault(file.clone(), format!("{}.{field}", step.path)));
             };
+            // An experiment's key stands beside its settings, not among them.
+            let place = if matches!(step.kind, StepKind::RandomCohort(_)) { "" } else { "settings." };
             if let Some(settings) = step.kind.settings() {
                 let parsed = settings::Parsed::new(
                     settings,
                     workflow.settings.engine,
                     &parts.in_text,
                     &mut |field, complaint| {
-                        complain(&format!("settings.{field}"), complaint);
+                        complain(&format!("{place}{field}"), complaint);
                     },
                 );
                 compiled.settings.insert(step.reference.clone(), parsed);

@@ -106,6 +106,30 @@ async fn batches_close_at_the_times_of_the_reference() {
     }
 }
 
+/// `knock-engine.md` section 3.3: templates see what all of them say, preferences only what the first one does.
+#[tokio::test]
+async fn behind_a_batch_preferences_are_judged_by_its_first_activity() {
+    let steps = [
+        batch(json!({"batch_window": seconds(H), "batch_order": "desc", "batch_items_render_limit": 1})),
+        email("{{urgent}}"),
+    ];
+    let server = Setup::new().workflow("news", &steps).start().await;
+    let urgent = json!([{"variable": "data.urgent", "operator": "equal_to", "argument": "true"}]);
+    for (user, first, second) in [("a@x.test", true, false), ("b@x.test", false, true)] {
+        let wish = json!({"channel_types": {"email": {"conditions": urgent}}});
+        server.put(&format!("/v1/users/{user}/preferences/default"), wish).await;
+        for urgent in [first, second] {
+            server.trigger("news", json!({"recipients": [user], "data": {"urgent": urgent}})).await;
+            server.settle().await;
+        }
+    }
+    server.advance("2h").await;
+    let mails = server.mailbox().await;
+    let told: Vec<_> =
+        mails.iter().map(|mail| (mail["to"].as_str().unwrap(), mail["subject"].as_str().unwrap())).collect();
+    assert_eq!(told, [("a@x.test", "false")]);
+}
+
 #[tokio::test]
 async fn what_is_batched_is_told_as_one_also_after_a_crash() {
     let steps = [

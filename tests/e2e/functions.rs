@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::server::{Setup, delay, email};
+use crate::server::{Setup, delay, email, in_app};
 
 /// A step of a workflow file with a `ref`.
 fn named(reference: &str, mut step: Value) -> Value {
@@ -256,11 +256,13 @@ async fn a_message_waits_for_its_window_while_its_run_goes_on_also_over_a_crash(
     let open = days[(now.weekday().to_monday_zero_offset() as usize + 2) % 7];
     let windows: Vec<Value> =
         days.iter().map(|day| json!({"day": day, "type": if *day == open { "send" } else { "do_not_send" }})).collect();
-    let mut held = email("Held");
-    held["send_windows"] = json!(windows);
-    server = server.workflow("held", &[held, email("At once")]);
+    let held = |mut step: Value| {
+        step["send_windows"] = json!(windows);
+        step
+    };
+    server = server.workflow("held", &[held(email("Held")), held(in_app("Held {{n}}")), email("At once")]);
     let mut server = server.start().await;
-    server.trigger("held", json!({"recipients": ["a@x.test"]})).await;
+    server.trigger("held", json!({"recipients": ["a@x.test"], "data": {"n": 7}})).await;
     server.settle().await;
     let subjects = |mails: Vec<Value>| mails.iter().map(|mail| mail["subject"].clone()).collect::<Vec<_>>();
     assert_eq!(subjects(server.mailbox().await), ["At once"]);
@@ -268,11 +270,18 @@ async fn a_message_waits_for_its_window_while_its_run_goes_on_also_over_a_crash(
     server.restart().await;
     server.settle().await;
     assert_eq!(server.mailbox().await.len(), 1);
+    assert_eq!(server.feed("a@x.test").await["meta"]["total_count"], 0);
     let messages = server.get("/v1/messages").await.json();
     let mut shown: Vec<_> = messages["items"].as_array().unwrap().iter().collect();
     shown.sort_by_key(|message| message["status"].as_str().unwrap().to_owned());
-    assert_eq!((&shown[0]["status"], shown[0]["scheduled_at"].is_string()), (&json!("queued"), true), "{messages}");
-    assert_eq!((&shown[1]["status"], &shown[1]["scheduled_at"]), (&json!("sent"), &Value::Null));
+    for held in &shown[..2] {
+        assert_eq!((&held["status"], held["scheduled_at"].is_string()), (&json!("queued"), true), "{messages}");
+    }
+    assert_eq!((&shown[2]["status"], &shown[2]["scheduled_at"]), (&json!("sent"), &Value::Null));
     server.advance("3d").await;
     assert_eq!(server.mailbox().await.len(), 2);
+    let feed = server.feed("a@x.test").await;
+    assert_eq!((&feed["meta"]["unseen_count"], &feed["entries"][0]["data"]["n"]), (&json!(1), &json!(7)), "{feed}");
+    let opened = feed["entries"][0]["inserted_at"].as_str().unwrap();
+    assert!(opened >= shown[0]["scheduled_at"].as_str().unwrap(), "it lies in the feed where it came: {opened}");
 }

@@ -16,8 +16,7 @@ use belfry::base::deps::{Deps, Offload};
 use belfry::base::ids::{Entropy, IdSource};
 use belfry::base::mail::tell;
 use belfry::base::work::Work;
-use belfry::delivery::EmailProvider;
-use belfry::delivery::courier::{Courier, Drain};
+use belfry::delivery::courier::{Courier, Drain, Way};
 use belfry::engine::Engine;
 use belfry::engine::catalog::Catalog;
 use belfry::engine::fetch::{Answer as Fetched, Failure, Fetcher, Request as Fetching};
@@ -286,14 +285,14 @@ impl World {
             on_the_wire: AtomicUsize::new(0),
             most: self.script.concurrency,
         };
-        let providers = [(cast::email(), Arc::new(provider) as Arc<dyn EmailProvider>)];
-        let concurrency = self.script.concurrency + usize::from(self.flaw == Some(Flaw::Stampede));
-        let courier = Courier::new(Arc::clone(&deps), store.clone(), providers, concurrency).start();
         let hub = Hub::new(Arc::clone(&deps), store.clone(), 1).start();
         let publish = match self.flaw {
             Some(Flaw::DeafHub) => Deaf { hub: hub.clone(), heard: 0 }.start().recipient(),
             _ => hub.clone().recipient(),
         };
+        let ways = [(cast::email(), Way::Email(Arc::new(provider))), (cast::feed(), Way::Feed(publish.clone()))];
+        let concurrency = self.script.concurrency + usize::from(self.flaw == Some(Flaw::Stampede));
+        let courier = Courier::new(Arc::clone(&deps), store.clone(), ways, concurrency).start();
         let engine = Arc::new(Engine {
             deps,
             store: store.clone(),

@@ -1,30 +1,17 @@
 //! What a batch step does with a run. Whether the run opens a batch or joins one is decided where it is written: two
 //! runs that come at once are told apart there.
 
-use serde_json::Value;
-
-use super::{Effect, Env, Plan, gate_key, skip, write};
-use crate::model::batch_step::{self, Batch, Follows, Key, Mode};
-use crate::model::run::{Halt, Outcome, Phase, Run, RunEvent};
+use super::{Effect, Env, Plan, gate_key, onward, skip, write};
+use crate::model::batch_step::{self, Batch, Follows, Mode};
+use crate::model::run::{Outcome, Phase, Run, RunEvent};
 use crate::model::workflow::{Onward, Step, StepKind};
 use crate::store::op::{Closing, Entering, Gate, Next};
 
-/// What lies at the path of a batch's key. Without a value runs are of one batch: an event without a page is still to be
-/// told.
-pub fn key_of(batch: &Batch, env: &Env<'_>) -> String {
-    match &batch.key {
-        Some(Key::Path(path)) => match path.find(env.facts.scope) {
-            None => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
-        },
-        // A template is rendered before.
-        Some(Key::Template(_)) | None => String::new(),
-    }
-}
-
-/// Writes that the run opens the batch of `key` at `step`, or goes on before it; if it is open, the write is diverted.
-pub fn come(run: &Run, step: u16, batch: &Batch, key: String, events: Vec<RunEvent>, env: &Env<'_>) -> Plan {
+/// Writes that the run opens its batch at `step`, or goes on before it; if it is open, the write is diverted. `said` is
+/// what a template of the batch's key came to. Runs without a key are of one batch: an event without a page is still to
+/// be told.
+pub fn come(run: &Run, step: u16, batch: &Batch, said: Option<&str>, events: Vec<RunEvent>, env: &Env<'_>) -> Plan {
+    let key = batch.key.as_ref().and_then(|key| key.find(env.facts.scope, said).ok()).unwrap_or_default();
     let Some(current) = env.workflow.steps.get(usize::from(step)) else {
         return onward(run, Onward::Finish, events, env);
     };
@@ -75,13 +62,4 @@ pub fn close(run: &Run, step: u16, env: &Env<'_>) -> Plan {
     };
     let closing = Closing { step_ref: reference.clone(), order: batch.order, rendered: batch.rendered, version };
     onward(run, *next, Vec::new(), env).behind(Gate::Close(closing))
-}
-
-fn onward(run: &Run, next: Onward, events: Vec<RunEvent>, env: &Env<'_>) -> Plan {
-    let (to, then) = match next {
-        Onward::Step(step) => (Next::Phase(Phase::Ready { step }), Effect::Continue),
-        Onward::Finish => (Next::End(Outcome::Finished), Effect::Stop),
-        Onward::Terminate => (Next::End(Outcome::Halted(Halt::Branch)), Effect::Stop),
-    };
-    write(run, env, to, None, events, then)
 }

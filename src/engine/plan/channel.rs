@@ -64,7 +64,7 @@ fn consent(channel: &Channel, env: &Env<'_>) -> Consent {
         is_commercial: settings.is_commercial,
         overrides: settings.override_preferences,
     };
-    env.preferences.consent(&subject, &env.facts)
+    env.preferences.consent(&subject, &env.preference_facts)
 }
 
 /// What is written of the step of `draft`, whose content was rendered or could not be.
@@ -95,6 +95,8 @@ pub fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: 
     };
     let in_app = matches!(content, Content::InApp { .. });
     let sandbox = env.trigger.settings.sandbox_mode;
+    let opens = step.send_windows.as_ref().map(|windows| windows.opens(env.now, env.zone));
+    let held = opens.filter(|opens| !sandbox && *opens > env.now);
     let message = Message {
         id: draft.id,
         run: run.id,
@@ -107,29 +109,26 @@ pub fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: 
         recipient: run.recipient.clone(),
         tenant: env.trigger.tenant.clone(),
         content,
-        status: match (sandbox, in_app) {
-            (true, _) => Status::NotSent,
-            (false, true) => Status::Delivered,
-            (false, false) => Status::Queued,
+        status: match (sandbox, in_app, held) {
+            (true, ..) => Status::NotSent,
+            (false, true, None) => Status::Delivered,
+            (false, ..) => Status::Queued,
         },
         inserted_at: draft.at,
         updated_at: draft.at,
     };
-    let (effect, message) = match (sandbox, in_app) {
-        (true, _) => (None, NewMessage::Keep(message)),
-        (false, true) => {
+    let deliver = Effect::Deliver { message: message.id, channel: channel.id, not_before: held };
+    let (effect, message) = match (sandbox, in_app, held) {
+        (true, ..) => (None, NewMessage::Keep(message)),
+        (false, true, None) => {
             (Some(Effect::Publish { channel: channel.id }), NewMessage::Feed(message, TriggerData::of(env.data)))
         }
-        (false, false) => {
-            let opens = step.send_windows.as_ref().map(|windows| windows.opens(env.now, env.zone));
-            let not_before = opens.filter(|opens| *opens > env.now);
-            let deliver = Effect::Deliver { message: message.id, channel: channel.id, not_before };
-            (Some(deliver), NewMessage::Send(message, not_before))
-        }
+        (false, true, Some(opens)) => (Some(deliver), NewMessage::Hold(message, TriggerData::of(env.data), opens)),
+        (false, false, held) => (Some(deliver), NewMessage::Send(message, held)),
     };
     events.push(RunEvent { message: Some(draft.id), ..event(env, draft.step, RunEventKind::MessageEnqueued) });
-    if let NewMessage::Send(_, Some(opens)) = &message {
-        let told = event(env, draft.step, RunEventKind::MessageHeld { until: *opens });
+    if let Some(until) = held {
+        let told = event(env, draft.step, RunEventKind::MessageHeld { until });
         events.push(RunEvent { message: Some(draft.id), ..told });
     }
     let mut plan = go_on(run, behind(draft.step, env), env, Some(message), events);

@@ -1,24 +1,29 @@
 //! Experiments: into which cohort a run is drawn. The draw is a hash of workflow, step and key, so that who was drawn
 //! once is drawn alike by every later run, whatever the version, while the shares stay.
 
-use super::Env;
+use super::{Env, Plan, event, go_on, skip};
 use crate::model::experiment_step::{Experiment, THOUSANDTHS};
-use crate::model::run::RunEventKind;
-use crate::model::workflow::{Onward, Step};
+use crate::model::run::{Run, RunEvent, RunEventKind};
 
-/// Where `experiment` leads, and what is told of it. Without a key, and where the key finds nothing, the recipient's id
-/// is drawn by.
-pub fn draw(experiment: &Experiment, step: &Step, env: &Env<'_>) -> (Onward, RunEventKind) {
-    let found = experiment.key.as_ref().and_then(|path| path.find(env.facts.scope));
-    let key = match found {
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-        None => env.recipient.reference.to_string(),
-    };
-    let drawn = experiment.cohort_at(place(&env.workflow.key, &step.reference, &key));
-    match drawn {
-        Some(cohort) => (cohort.first, RunEventKind::CohortDrawn { name: cohort.name.clone(), key }),
-        None => (step.next, RunEventKind::StepSkipped("it has no cohort".into())),
+/// Writes that the run goes on where `experiment` leads at `step`. `said` is what a template of its key came to; without
+/// a key, and where the key finds nothing, the recipient's id is drawn by.
+pub fn come(
+    run: &Run,
+    step: u16,
+    experiment: &Experiment,
+    said: Option<&str>,
+    mut events: Vec<RunEvent>,
+    env: &Env<'_>,
+) -> Plan {
+    let found = experiment.key.as_ref().and_then(|key| key.find(env.facts.scope, said).ok());
+    let key = found.unwrap_or_else(|| env.recipient.reference.to_string());
+    let step_ref = env.workflow.steps.get(usize::from(step)).map_or("", |step| step.reference.as_str());
+    match experiment.cohort_at(place(&env.workflow.key, step_ref, &key)) {
+        Some(cohort) => {
+            events.push(event(env, step, RunEventKind::CohortDrawn { name: cohort.name.clone(), key }));
+            go_on(run, cohort.first, env, None, events)
+        }
+        None => skip(run, step, "it has no cohort".into(), env, events),
     }
 }
 

@@ -3,9 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Env, Onward, Plan, Run, batch, error, event, fetch, go_on, meets_conditions, skip, trigger_workflow, update,
+    Env, Onward, Plan, Run, batch, cohort, error, event, fetch, go_on, meets_conditions, skip, throttle,
+    trigger_workflow, update,
 };
 use crate::model::batch_step::BATCH_KEY;
+use crate::model::experiment_step::COHORT_KEY;
+use crate::model::throttle_step::THROTTLE_KEY;
 use crate::model::workflow::StepKind;
 
 /// What a step does by its settings, unless its conditions hold no more or the settings are wrong.
@@ -22,6 +25,7 @@ pub fn act(run: &Run, step: u16, settings: Result<Map<String, Value>, String>, e
         Ok(settings) => settings,
         Err(why) => match &current.kind {
             StepKind::Fetch(fetch) => return fetch::give_up(run, step, fetch, why, env, events),
+            StepKind::Throttle(throttle) => return throttle::come(run, step, throttle, Err(why), events, env),
             _ => return error(run, step, why, env, events),
         },
     };
@@ -31,9 +35,12 @@ pub fn act(run: &Run, step: u16, settings: Result<Map<String, Value>, String>, e
             events.push(event(env, step, told));
             go_on(run, current.next, env, None, std::mem::take(&mut events)).changing(changes)
         }),
-        StepKind::Batch(batch) => {
-            let key = text(&settings, BATCH_KEY).unwrap_or_default().to_owned();
-            return batch::come(run, step, batch, key, events, env);
+        StepKind::Batch(batch) => return batch::come(run, step, batch, text(&settings, BATCH_KEY), events, env),
+        StepKind::Throttle(throttle) => {
+            return throttle::come(run, step, throttle, Ok(text(&settings, THROTTLE_KEY)), events, env);
+        }
+        StepKind::RandomCohort(experiment) => {
+            return cohort::come(run, step, experiment, text(&settings, COHORT_KEY), events, env);
         }
         StepKind::TriggerWorkflow(_) => trigger_workflow::decide(&settings, current, env).map(|nested| {
             let plan = go_on(run, current.next, env, None, std::mem::take(&mut events));

@@ -1,22 +1,32 @@
 //! Throttles: which gate lets a run pass.
 
-use super::{Env, gate_key};
+use super::{Env, Plan, behind, gate_key, onward, skip};
 use crate::model::recipient::RecipientRef;
+use crate::model::run::{Run, RunEvent};
 use crate::model::throttle_step::{self, Throttle};
-use crate::model::workflow::Step;
 use crate::store::op::Gate;
 
-/// What a throttle step lets pass, or why it lets everything pass.
-pub fn gate(throttle: &Throttle, step: &Step, env: &Env<'_>) -> Result<Gate, String> {
+/// Writes that the run goes on behind `step` if the throttle lets it. `said` is what a template of its key came to, or
+/// why it came to nothing. Without a window or a key, everything passes.
+pub fn come(
+    run: &Run,
+    step: u16,
+    throttle: &Throttle,
+    said: Result<Option<&str>, String>,
+    events: Vec<RunEvent>,
+    env: &Env<'_>,
+) -> Plan {
+    match said.and_then(|said| gate(step, throttle, said, env)) {
+        Ok(gate) => onward(run, behind(step, env), events, env).behind(gate),
+        Err(why) => skip(run, step, why, env, events),
+    }
+}
+
+fn gate(step: u16, throttle: &Throttle, said: Option<&str>, env: &Env<'_>) -> Result<Gate, String> {
     let until = throttle.window.resolve(env.facts.scope, env.now, env.zone, throttle_step::MAX_DAYS)?;
-    let value = match &throttle.key {
-        None => String::new(),
-        Some(path) => match path.find(env.facts.scope) {
-            Some(value) => value.to_string(),
-            None => return Err(format!("there is nothing at `{}`, its key", path.as_str())),
-        },
-    };
+    let value = throttle.key.as_ref().map_or(Ok(String::new()), |key| key.find(env.facts.scope, said))?;
+    let step_ref = env.workflow.steps.get(usize::from(step)).map_or("", |step| step.reference.as_str());
     let RecipientRef { collection, id } = &env.recipient.reference;
-    let key = gate_key(&[&env.workflow.key, &step.reference, collection, id, &value]);
-    Ok(Gate::Throttle { key, until, limit: throttle.limit, step_ref: step.reference.clone() })
+    let key = gate_key(&[&env.workflow.key, step_ref, collection, id, &value]);
+    Ok(Gate::Throttle { key, until, limit: throttle.limit, step_ref: step_ref.to_owned() })
 }
