@@ -14,7 +14,7 @@ use crate::base::ids::{MessageId, TriggerId};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 use crate::engine::catalog::Published;
 use crate::model::batch::{Activities, Activity};
-use crate::model::link::Links;
+use crate::model::link::{Holder, Links};
 use crate::model::message::Block;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::workflow::{StepKind, Template};
@@ -124,7 +124,8 @@ fn scope(config: &Config, published: &Published, occasion: Occasion, now: Timest
     let tenant = occasion.tenant.map(|tenant| person(TENANT, tenant)).transpose()?;
     // Signed by no server's key: the links of a preview look right and do nothing.
     let links = Links::new(config.server.public_url(config.server.listen), &[0; 32]);
-    let vars = links.vars(&config.vars, &recipient.reference, published.workflow.settings.is_commercial);
+    let vars =
+        links.vars(&config.vars, &Holder::new(recipient.reference.clone()), published.workflow.settings.is_commercial);
     let acted = actor.as_ref().map(|actor| actor.reference.clone());
     let activity = Activity { id: TriggerId::from([0; 16]), actor: acted, data: occasion.data, at: now };
     let activities = Activities::of_one(activity);

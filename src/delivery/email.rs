@@ -17,7 +17,7 @@ use lettre::transport::smtp::response::Response;
 use lettre::{Address, Message};
 
 use super::dkim::Signers;
-use super::header::{feedback_id, list_unsubscribe, one_line};
+use super::header::{encoded, feedback_id, list_unsubscribe, name, one_line};
 use super::{EmailProvider, Mail, Sent};
 use crate::base::clock::{Stopwatch, Timestamp};
 use crate::base::config::{Sender, SmtpSettings, Tls};
@@ -72,10 +72,12 @@ pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
         let first = if others.is_empty() { Mailbox::new(None, address(&mail.to)?) } else { mailbox(&mail.to)? };
         let domain = sender.email.domain().to_owned();
         let micros = u64::try_from(mail.at.as_micros()).unwrap_or(0);
+        // Told rather than read from the headers again: lettre does not read all that it writes.
+        let (from, mut recipients) = (sender.email.clone(), vec![first.email.clone()]);
         let mut message = Message::builder()
             .from(sender)
             .to(first)
-            .subject(one_line(&mail.content.subject))
+            .raw_header(text_header(HeaderName::new_from_ascii_str("Subject"), &mail.content.subject))
             .date(SystemTime::UNIX_EPOCH + Duration::from_micros(micros))
             .message_id(Some(format!("<{}@{domain}>", mail.message)))
             // RFC 3834: out-of-office replies are not sent to machines that say so.
@@ -84,15 +86,20 @@ pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
         for (name, value) in list_unsubscribe(mail).into_iter().flatten() {
             message = message.raw_header(plain_header(name, value));
         }
+        let mut recipient = |address: &String| {
+            let mailbox = mailbox(address)?;
+            recipients.push(mailbox.email.clone());
+            Ok(mailbox)
+        };
         // The first of them is whom the mail goes to.
-        for to in others.iter().skip(1) {
-            message = message.to(mailbox(to)?);
+        for address in others.iter().skip(1) {
+            message = message.to(recipient(address)?);
         }
         for address in cc {
-            message = message.cc(mailbox(address)?);
+            message = message.cc(recipient(address)?);
         }
         for address in bcc {
-            message = message.bcc(mailbox(address)?);
+            recipient(address)?;
         }
         for address in reply_to {
             message = message.reply_to(mailbox(address)?);
@@ -100,10 +107,11 @@ pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
         for (name, value) in headers {
             let wrong = || ComposeError::Build(format!("`{}` is no name of a header", one_line(name)));
             let name = HeaderName::new_from_ascii(name.clone()).map_err(|_| wrong())?;
-            message = message.raw_header(HeaderValue::new(name, one_line(value)));
+            message = message.raw_header(text_header(name, value));
         }
-        let message = message.multipart(parts(mail)?).map_err(|error| ComposeError::Build(error.to_string()))?;
-        let envelope = message.envelope().clone();
+        let failed = |error: lettre::error::Error| ComposeError::Build(error.to_string());
+        let envelope = Envelope::new(Some(from), recipients).map_err(failed)?;
+        let message = message.envelope(envelope.clone()).multipart(parts(mail)?).map_err(failed)?;
         Ok(Composed { envelope, bytes: message.formatted(), notes: Vec::new(), domain, at: mail.at })
     };
     // lettre has panicked on header text before; such a mail is undeliverable, and nothing else may suffer from it.
@@ -149,12 +157,21 @@ fn part(file: &Attachment) -> Result<SinglePart, ComposeError> {
     Ok(part.body(file.content.clone(), kind))
 }
 
+/// A header of text.
+fn text_header(name: HeaderName, text: &str) -> HeaderValue {
+    let line = one_line(text);
+    match encoded(&line) {
+        Some(encoded) => HeaderValue::dangerous_new_pre_encoded(name, line, encoded),
+        None => HeaderValue::new(name, line),
+    }
+}
+
 /// Who the mail is from: what the step says, else the channel.
 fn sender(from: &Sender, addressing: &Addressing) -> Result<Mailbox, ComposeError> {
-    let channel = || Ok(Mailbox::new(from.name.as_deref().map(one_line), address(&from.address)?));
+    let channel = || Ok(Mailbox::new(from.name.as_deref().map(name), address(&from.address)?));
     let mut sender = addressing.from_address.as_deref().map_or_else(channel, mailbox)?;
-    if let Some(name) = &addressing.from_name {
-        sender.name = Some(one_line(name));
+    if let Some(own) = &addressing.from_name {
+        sender.name = Some(name(own));
     }
     sender.name = sender.name.filter(|name| !name.is_empty());
     Ok(sender)
@@ -163,11 +180,11 @@ fn sender(from: &Sender, addressing: &Addressing) -> Result<Mailbox, ComposeErro
 /// Reads `a@b.c` or `Name <a@b.c>`: one address.
 fn mailbox(text: &str) -> Result<Mailbox, ComposeError> {
     let line = one_line(text);
-    let Some((name, rest)) = line.strip_suffix('>').and_then(|line| line.rsplit_once('<')) else {
+    let Some((named, rest)) = line.strip_suffix('>').and_then(|line| line.rsplit_once('<')) else {
         return Ok(Mailbox::new(None, address(&line)?));
     };
-    let name = name.trim().trim_matches('"').trim();
-    Ok(Mailbox::new((!name.is_empty()).then(|| name.to_owned()), address(rest.trim())?))
+    let named = name(named.trim().trim_matches('"'));
+    Ok(Mailbox::new((!named.is_empty()).then_some(named), address(rest.trim())?))
 }
 
 /// A header whose value is visible ASCII of our own making: encoded, a link would be none.

@@ -1,16 +1,46 @@
 //! What the headers of an email say beside who it is for: text that cannot end its header, and what mailbox providers
 //! look for.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::delivery::Mail;
 
 /// The longest line of a header (RFC 5322, section 2.1.1).
 const LONGEST_LINE: usize = 998;
+
+/// The longest name of an address, in characters, and the longest word that is left as it is, in bytes.
+const LONGEST_NAME: usize = 200;
+const LONGEST_WORD: usize = 200;
+/// Bytes in an encoded word, which is at most 75 characters long.
+const ENCODED_BYTES: usize = 39;
 
 /// Header text as one line: control characters and line separators would end the header, and lettre panics on some.
 pub fn one_line(text: &str) -> String {
     let spaced: String =
         text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A name that is shown for an address, as one line that is not too long.
+pub fn name(text: &str) -> String {
+    one_line(text).chars().take(LONGEST_NAME).collect()
+}
+
+/// One line of text as encoded words (RFC 2047), where it cannot stand as it is: a word that is too long cannot be folded,
+/// and what looks like an encoded word would be taken for one. None where it can.
+pub fn encoded(line: &str) -> Option<String> {
+    let stands = !line.contains("=?") && line.split(' ').all(|word| word.len() <= LONGEST_WORD);
+    if stands {
+        return None;
+    }
+    let (mut words, mut rest) = (Vec::new(), line);
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.floor_char_boundary(ENCODED_BYTES));
+        words.push(format!("=?utf-8?b?{}?=", STANDARD.encode(piece)));
+        rest = after;
+    }
+    Some(words.join("\r\n "))
 }
 
 /// `Feedback-ID`: by what Google's postmaster tools count complaints: workflow, step, whether it is commercial, and a name

@@ -84,6 +84,11 @@ impl Catalog {
         self.phrases = Arc::new(phrases);
     }
 
+    /// What templates and pages can say in other languages.
+    pub fn phrases(&self) -> Arc<Phrases> {
+        Arc::clone(&self.phrases)
+    }
+
     /// Validates a workflow directory, templates included; answers every fault.
     pub fn check(&self, files: &WorkflowFiles) -> Result<Checked, Vec<Fault>> {
         let (workflow, mut notices) = workflow_file::parse(files, &self.channels, self.engine)?;

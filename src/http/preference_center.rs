@@ -6,10 +6,12 @@ use serde_json::json;
 use super::State;
 use super::auth::{Right, authenticate, require_secret};
 use super::error::ApiError;
-use super::preference_page::{TITLE, rows};
+use super::hosted::Reader;
+use super::preference_page::rows;
 use super::wire::recipient;
+use crate::model::link::Holder;
 use crate::model::preference_center::Row;
-use crate::model::recipient::{RecipientRef, check_id};
+use crate::model::recipient::{Recipient, RecipientRef, check_id};
 use crate::model::trigger::FieldError;
 
 /// Get the preference center.
@@ -25,17 +27,21 @@ pub async fn config(
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     authenticate(&request, &state)?.require(&id, Right::PreferencesRead, &state)?;
-    let recipient = RecipientRef::user(id.as_str());
-    let user = state.intake.engine.store.read()?.known_or_stub(&recipient, state.now())?;
-    let rows = rows(&state, &recipient)?.iter().map(Row::config).collect::<Vec<_>>();
-    let sender = state.intake.engine.vars.get("app_name");
+    let holder = Holder::new(RecipientRef::user(id.as_str()));
+    let reader = Reader::of(&state, Some(&holder))?;
+    let rows = rows(&state, &holder.recipient, &reader.words)?.iter().map(Row::config).collect::<Vec<_>>();
     Ok(HttpResponse::Ok().json(json!({
         "enabled": true,
-        "account_name": sender,
-        "user_email": user.email(),
+        "account_name": reader.sender(),
+        "user_email": reader.known.as_ref().and_then(Recipient::email),
         "knock_branding_required": false,
-        "branding": {"logo_url": null, "icon_url": null, "primary_color": null, "primary_color_contrast": null},
-        "config": {"title": TITLE, "body": "", "show_account_name": sender.is_some(), "rows": rows},
+        "branding": reader.branding(),
+        "config": {
+            "title": reader.words.say("preferences.title"),
+            "body": reader.words.say("preferences.text"),
+            "show_account_name": reader.sender().is_some(),
+            "rows": rows,
+        },
     })))
 }
 
@@ -53,6 +59,6 @@ pub async fn signed_url(
 ) -> Result<HttpResponse, ApiError> {
     require_secret(&request, &state)?;
     check_id("a user id", &id).map_err(|message| ApiError::invalid(vec![FieldError::new("id", message)]))?;
-    let (user, links) = (RecipientRef::user(id.as_str()), &state.intake.engine.links);
+    let (user, links) = (Holder::new(RecipientRef::user(id.as_str())), &state.intake.engine.links);
     Ok(HttpResponse::Ok().json(json!({"token": links.preferences_token(&user), "url": links.preferences(&user)})))
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::State;
 use super::error::ApiError;
-use super::hosted::{answer, links, no_such_link, of_whom};
+use super::hosted::{Reader, links, no_such_link};
 use super::recipients;
 use crate::engine::cast::Cast;
 use crate::model::preference_center::{self, Row};
@@ -16,9 +16,7 @@ use crate::model::profile::Profile;
 use crate::model::recipient::RecipientRef;
 use crate::store::StoreError;
 use crate::template::page::Page;
-
-/// What the page is called.
-pub const TITLE: &str = "Your notifications";
+use crate::template::words::Words;
 
 /// `GET /p/{token}`; `?saved` after a form was.
 pub async fn show(
@@ -26,15 +24,14 @@ pub async fn show(
     token: web::Path<String>,
     query: web::Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
-    let Some(user) = links(&state).preferrer(&token) else { return no_such_link() };
-    let (known, mut shown) = of_whom(&state, &user)?;
-    if known.is_none() && is_deleted(&state, &user)? {
-        return no_such_link();
+    let Some(holder) = links(&state).preferrer(&token) else { return no_such_link(&state) };
+    let reader = Reader::of(&state, Some(&holder))?;
+    if reader.known.is_none() && is_deleted(&state, &holder.recipient)? {
+        return no_such_link(&state);
     }
-    shown["title"] = TITLE.into();
-    shown["rows"] = json!(rows(&state, &user)?);
-    shown["saved"] = query.iter().any(|(name, _)| name == "saved").into();
-    answer(StatusCode::OK, Page::Preferences, &shown)
+    let rows = rows(&state, &holder.recipient, &reader.words)?;
+    let saved = query.iter().any(|(name, _)| name == "saved");
+    reader.answer(StatusCode::OK, Page::Preferences, "preferences", json!({"rows": rows, "saved": saved}))
 }
 
 /// `POST /p/{token}`: writes what was touched, and shows the page anew, so that a reload sends nothing twice.
@@ -43,11 +40,13 @@ pub async fn save(
     token: web::Path<String>,
     form: web::Form<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
-    let Some(user) = links(&state).preferrer(&token) else { return no_such_link() };
-    if is_deleted(&state, &user)? && state.intake.engine.store.read()?.recipient(&user)?.is_none() {
-        return no_such_link();
+    let Some(holder) = links(&state).preferrer(&token) else { return no_such_link(&state) };
+    let reader = Reader::of(&state, Some(&holder))?;
+    let user = holder.recipient;
+    if reader.known.is_none() && is_deleted(&state, &user)? {
+        return no_such_link(&state);
     }
-    if let Some(write) = preference_center::write(&rows(&state, &user)?, &form) {
+    if let Some(write) = preference_center::write(&rows(&state, &user, &reader.words)?, &form) {
         recipients::store(&state, user, Profile::preference(DEFAULT_SET, write), 0).await?;
     }
     // Relative to the page, which may lie under a path of the public URL.
@@ -59,10 +58,11 @@ fn is_deleted(state: &State, user: &RecipientRef) -> Result<bool, StoreError> {
 }
 
 /// What `user` can choose, as it stands.
-pub fn rows(state: &State, user: &RecipientRef) -> Result<Vec<Row>, StoreError> {
+pub fn rows(state: &State, user: &RecipientRef, words: &Words) -> Result<Vec<Row>, StoreError> {
     let engine = &state.intake.engine;
     let cast = Cast { reader: &engine.store.read()?, said: &[], now: state.now() };
     let preferences = cast.preferences(user, None, &engine.preferences)?;
     let published: Vec<_> = engine.catalog.keys().iter().filter_map(|key| engine.catalog.current(key)).collect();
-    Ok(preference_center::rows(published.iter().map(|published| &published.workflow), preferences.merged()))
+    let workflows = published.iter().map(|published| &published.workflow);
+    Ok(preference_center::rows(workflows, preferences.merged(), &|key| words.find(key)))
 }

@@ -55,9 +55,9 @@ pub async fn clicked(
     request: HttpRequest,
     token: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let Some((message, target)) = links(&state).clicked(&token) else { return no_such_link() };
+    let Some((message, target)) = links(&state).clicked(&token) else { return no_such_link(&state) };
     let location = utf8_percent_encode(&target, NOT_IN_HEADERS).to_string();
-    let Ok(location) = HeaderValue::from_str(&location) else { return no_such_link() };
+    let Ok(location) = HeaderValue::from_str(&location) else { return no_such_link(&state) };
     if counts(&request) {
         note(state, message, Action::LinkClicked, Some(Map::from_iter([("url".to_owned(), Value::from(target))])));
     }

@@ -28,6 +28,40 @@ pub struct Links {
     key: [u8; 32],
 }
 
+/// Whom a link was given to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub recipient: RecipientRef,
+    /// For which tenant they were written to: whose brand and words they see.
+    pub tenant: Option<String>,
+}
+
+impl Holder {
+    /// Somebody who was written to for no tenant.
+    pub fn new(recipient: RecipientRef) -> Self {
+        Self { recipient, tenant: None }
+    }
+
+    /// No id holds a NUL.
+    fn key(&self) -> Vec<u8> {
+        let mut key = self.recipient.key();
+        if let Some(tenant) = &self.tenant {
+            key.push(0);
+            key.extend(tenant.as_bytes());
+        }
+        key
+    }
+
+    fn from_key(key: &[u8]) -> Option<Self> {
+        let RecipientRef { collection, id } = RecipientRef::from_key(key)?;
+        let (id, tenant) = match id.split_once('\0') {
+            Some((id, tenant)) => (id.to_owned(), Some(tenant.to_owned())),
+            None => (id, None),
+        };
+        Some(Self { recipient: RecipientRef { collection, id }, tenant })
+    }
+}
+
 impl Links {
     /// Links under `base`, the public URL without a slash at its end, signed by `key`.
     pub fn new(base: impl Into<String>, key: &[u8; 32]) -> Self {
@@ -39,29 +73,29 @@ impl Links {
         &self.base
     }
 
-    /// Ends commercial messages to `recipient`.
-    pub fn unsubscribe(&self, recipient: &RecipientRef) -> String {
-        self.url(UNSUBSCRIBE, &recipient.key())
+    /// Ends commercial messages to a recipient.
+    pub fn unsubscribe(&self, holder: &Holder) -> String {
+        self.url(UNSUBSCRIBE, &holder.key())
     }
 
     /// Who an unsubscribe token is of.
-    pub fn unsubscriber(&self, token: &str) -> Option<RecipientRef> {
-        RecipientRef::from_key(&self.read(UNSUBSCRIBE, token)?)
+    pub fn unsubscriber(&self, token: &str) -> Option<Holder> {
+        Holder::from_key(&self.read(UNSUBSCRIBE, token)?)
     }
 
-    /// Shows and changes the preferences of `user`.
-    pub fn preferences(&self, user: &RecipientRef) -> String {
-        self.url(PREFERENCES, &user.key())
+    /// Shows and changes the preferences of a user.
+    pub fn preferences(&self, holder: &Holder) -> String {
+        self.url(PREFERENCES, &holder.key())
     }
 
     /// The same link's token alone.
-    pub fn preferences_token(&self, user: &RecipientRef) -> String {
-        self.token(PREFERENCES, &user.key())
+    pub fn preferences_token(&self, holder: &Holder) -> String {
+        self.token(PREFERENCES, &holder.key())
     }
 
     /// Whose preferences a token shows.
-    pub fn preferrer(&self, token: &str) -> Option<RecipientRef> {
-        RecipientRef::from_key(&self.read(PREFERENCES, token)?)
+    pub fn preferrer(&self, token: &str) -> Option<Holder> {
+        Holder::from_key(&self.read(PREFERENCES, token)?)
     }
 
     /// The picture that is fetched when `message` is opened.
@@ -93,14 +127,14 @@ impl Links {
         path.is_some_and(|path| [UNSUBSCRIBE, PREFERENCES, OPEN, CLICK].iter().any(|way| path.starts_with(way)))
     }
 
-    /// `vars` with the links that a message to `recipient` can show (`knock-engine.md` section 5.5).
-    pub fn vars(&self, vars: &Map<String, Value>, recipient: &RecipientRef, is_commercial: bool) -> Map<String, Value> {
+    /// `vars` with the links that a message to `holder` can show (`knock-engine.md` section 5.5).
+    pub fn vars(&self, vars: &Map<String, Value>, holder: &Holder, is_commercial: bool) -> Map<String, Value> {
         let mut vars = vars.clone();
         if is_commercial {
-            vars.insert("commercial_unsubscribe_url".into(), self.unsubscribe(recipient).into());
+            vars.insert("commercial_unsubscribe_url".into(), self.unsubscribe(holder).into());
         }
-        if recipient.is_user() {
-            vars.insert("manage_preferences_url".into(), self.preferences(recipient).into());
+        if holder.recipient.is_user() {
+            vars.insert("manage_preferences_url".into(), self.preferences(holder).into());
         }
         vars
     }
@@ -147,8 +181,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_link_does_what_it_was_made_for_and_nothing_else(id: [u8; 16], target in "\\PC{0,60}", user in "[a-z0-9@.]{1,20}") {
-            let (message, user) = (MessageId::from(id), RecipientRef::user(user));
+        fn a_link_does_what_it_was_made_for_and_nothing_else(id: [u8; 16], target in "\\PC{0,60}", user in "[a-z0-9@.]{1,20}", tenant in prop::option::of("[a-z]{1,9}")) {
+            let message = MessageId::from(id);
+            let user = Holder { recipient: RecipientRef::user(user), tenant };
             let ours = links(1);
             let (click, open) = (ours.click(message, &target), ours.open(message));
             let (unsubscribe, preferences) = (ours.unsubscribe(&user), ours.preferences(&user));
@@ -191,7 +226,11 @@ mod tests {
     #[test]
     fn only_commercial_messages_offer_an_end_and_only_users_have_preferences_to_manage() {
         let names = |recipient: &RecipientRef, is_commercial| {
-            links(1).vars(&Map::new(), recipient, is_commercial).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+            links(1)
+                .vars(&Map::new(), &Holder::new(recipient.clone()), is_commercial)
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect::<Vec<_>>()
         };
         let object = RecipientRef { collection: "projects".into(), id: "p1".into() };
         assert_eq!(names(&RecipientRef::user("ann"), true), ["commercial_unsubscribe_url", "manage_preferences_url"]);
@@ -202,7 +241,7 @@ mod tests {
     #[test]
     fn its_own_links_are_known_from_others_of_the_same_host() {
         let ours = links(1);
-        assert!(ours.is_own(&ours.unsubscribe(&RecipientRef::user("ann"))));
+        assert!(ours.is_own(&ours.unsubscribe(&Holder::new(RecipientRef::user("ann")))));
         assert!(!ours.is_own("https://belfry.test/docs") && !ours.is_own("https://elsewhere.test/unsubscribe/x"));
     }
 }

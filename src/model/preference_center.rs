@@ -28,7 +28,7 @@ pub struct Row {
 pub struct Cell {
     /// What the form calls it.
     pub id: String,
-    pub label: &'static str,
+    pub label: String,
     pub on: bool,
     /// It depends on conditions, or others have settled it.
     pub fixed: bool,
@@ -83,9 +83,13 @@ impl About {
     }
 }
 
+/// What the page says under a key, if it says something.
+type Say<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// The rows for a person whose preferences come to `set`: categories, the workflows that are in none, the ways, and
-/// commercial messages. Workflows that ask nobody are left out.
-pub fn rows<'a>(workflows: impl IntoIterator<Item = &'a Workflow>, set: &PreferenceSet) -> Vec<Row> {
+/// commercial messages. Workflows that ask nobody are left out. `say` names what is not named by the workflows, or is
+/// otherwise in the person's language.
+pub fn rows<'a>(workflows: impl IntoIterator<Item = &'a Workflow>, set: &PreferenceSet, say: &Say<'_>) -> Vec<Row> {
     let (mut categories, mut alone) = (BTreeMap::<&str, BTreeSet<&str>>::new(), Vec::new());
     let (mut everything, mut commercial) = (BTreeSet::new(), set.sections().contains_key(COMMERCIAL));
     for workflow in workflows {
@@ -105,23 +109,29 @@ pub fn rows<'a>(workflows: impl IntoIterator<Item = &'a Workflow>, set: &Prefere
     alone.sort_by_key(|(workflow, _)| (workflow.name.as_str(), workflow.key.as_str()));
     let mut rows = Vec::new();
     let mut add = |name: String, description: Option<String>, about: About, ways: &BTreeSet<&str>| {
-        let cells = ways.iter().filter_map(|way| channel_type(way)).map(|way| cell(set, &about, Some(way)));
+        let cells = ways.iter().filter_map(|way| channel_type(way)).map(|way| cell(set, &about, Some(way), say));
         rows.push(Row { name, description, cells: cells.collect(), about });
     };
     for (category, ways) in &categories {
-        add(titled(category), None, About::Category((*category).to_owned()), ways);
+        let said = |what: &str| say(&format!("categories.{category}.{what}"));
+        let name = said("name").unwrap_or_else(|| titled(category));
+        add(name, said("description"), About::Category((*category).to_owned()), ways);
     }
     for (workflow, ways) in &alone {
-        let description = workflow.source.get("description").and_then(Value::as_str).map(str::to_owned);
-        let name = if workflow.name.is_empty() { titled(&workflow.key) } else { workflow.name.clone() };
+        let said = |what: &str| say(&format!("workflows.{}.{what}", workflow.key));
+        let written = || workflow.source.get("description").and_then(Value::as_str).map(str::to_owned);
+        let description = said("description").or_else(written);
+        let written = || if workflow.name.is_empty() { titled(&workflow.key) } else { workflow.name.clone() };
+        let name = said("name").unwrap_or_else(written);
         add(name, description, About::Workflow(workflow.key.clone()), ways);
     }
-    let on_all = Some("Off here is off for all of the above.".to_owned());
-    add("All notifications".into(), on_all, About::Everything, &everything);
+    let said = |what: &str| say(&format!("preferences.{what}"));
+    let name = said("everything.name").unwrap_or_default();
+    add(name, said("everything.description"), About::Everything, &everything);
     rows.retain(|row| !row.cells.is_empty());
     if commercial {
-        let cell = Cell { label: "Subscribed", ..cell(set, &About::Commercial, None) };
-        let (name, description) = ("News and offers".to_owned(), None);
+        let cell = cell(set, &About::Commercial, None, say);
+        let (name, description) = (said("commercial.name").unwrap_or_default(), said("commercial.description"));
         rows.push(Row { name, description, cells: vec![cell], about: About::Commercial });
     }
     let mut room = MAX_CELLS;
@@ -143,17 +153,6 @@ fn channel_type(name: &str) -> Option<ChannelType> {
     ChannelType::ALL.into_iter().find(|known| known.as_str() == name)
 }
 
-fn label(channel_type: ChannelType) -> &'static str {
-    match channel_type {
-        ChannelType::Email => "Email",
-        ChannelType::InAppFeed => "In the app",
-        ChannelType::Sms => "Text message",
-        ChannelType::Push => "Push",
-        ChannelType::Chat => "Chat",
-        ChannelType::Http => "Webhook",
-    }
-}
-
 /// A key as a person would write it: `new-comments` is "New comments".
 fn titled(key: &str) -> String {
     let spaced = key.replace(['-', '_'], " ");
@@ -161,9 +160,13 @@ fn titled(key: &str) -> String {
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
-fn cell(set: &PreferenceSet, about: &About, channel_type: Option<ChannelType>) -> Cell {
+fn cell(set: &PreferenceSet, about: &About, channel_type: Option<ChannelType>, say: &Say<'_>) -> Cell {
     let (on, fixed) = state(set, about, channel_type);
-    Cell { id: about.id(channel_type), label: channel_type.map_or("", label), on, fixed, channel_type }
+    let label = match channel_type {
+        Some(channel_type) => say(&format!("channel_types.{channel_type}")),
+        None => say("preferences.commercial.switch"),
+    };
+    Cell { id: about.id(channel_type), label: label.unwrap_or_default(), on, fixed, channel_type }
 }
 
 /// How a switch stands, and whether it cannot be moved here.
@@ -287,7 +290,7 @@ mod tests {
     }
 
     fn after(before: &PreferenceSet, workflows: &[Workflow], flip: &[&str]) -> Value {
-        let rows = rows(workflows, before);
+        let rows = rows(workflows, before, &|_| None);
         let write = write(&rows, &form(&rows, flip)).unwrap();
         write.apply(Some(before.clone())).unwrap_or_default().to_json("default")
     }
@@ -308,10 +311,10 @@ mod tests {
             "email+",
             "in_app_feed+",
         ];
-        assert_eq!(shown(&rows(&workflows, &before)), expected);
+        assert_eq!(shown(&rows(&workflows, &before, &|_| None)), expected);
         workflows[2].settings.is_commercial = true;
-        assert_eq!(shown(&rows(&workflows, &before)).last().unwrap(), "commercial_subscribed+");
-        assert_eq!(rows(&workflows, &before)[1].name, "Team news");
+        assert_eq!(shown(&rows(&workflows, &before, &|_| None)).last().unwrap(), "commercial_subscribed+");
+        assert_eq!(rows(&workflows, &before, &|_| None)[1].name, "Team news");
     }
 
     #[test]
@@ -322,7 +325,7 @@ mod tests {
                            "c": {"__strategy__": "replace", "channel_types": {"email": false}}},
         }));
         let workflows = [workflow("w", &["a", "b", "c"])];
-        let rows = rows(&workflows, &before);
+        let rows = rows(&workflows, &before, &|_| None);
         assert_eq!(
             shown(&rows)[..6],
             [
@@ -349,7 +352,7 @@ mod tests {
         assert_eq!(set["channel_types"], json!({"sms": false, "email": false}));
         assert_eq!(set["workflows"]["b"], json!({"channel_types": {"email": true, "in_app_feed": false}}));
         assert_eq!(set["categories"], json!({"team": false, "other": false}));
-        let rows = rows(&workflows, &before);
+        let rows = rows(&workflows, &before, &|_| None);
         assert_eq!(write(&rows, &form(&rows, &[])), None);
     }
 

@@ -15,29 +15,28 @@ const COLOURS: [(&str, &str); 4] = [
 /// The images of a brand.
 const IMAGES: [&str; 4] = ["logo_url", "icon_url", "dark_logo_url", "dark_icon_url"];
 
-/// Sets `vars.branding` of a scope. What is no colour or web address is passed over: it would be put into styles and
-/// attributes as it is, and a tenant's settings are other people's.
+/// Sets `vars.branding` of a scope.
 pub(super) fn apply(scope: &mut Value, layout: &Map<String, Value>) {
-    let account = scope.pointer("/vars/branding").cloned().unwrap_or_default();
-    let tenant = scope.pointer("/tenant/settings/branding").cloned().unwrap_or_default();
-    let layers = [account.as_object(), Some(layout), tenant.as_object()];
+    let account = scope.pointer("/vars/branding").and_then(Value::as_object);
+    let tenant = scope.pointer("/tenant/settings/branding").and_then(Value::as_object);
     let mut brand: Map<String, Value> =
         COLOURS.iter().map(|(name, colour)| ((*name).to_owned(), json!(colour))).collect();
-    for layer in layers.into_iter().flatten() {
-        for (name, value) in layer {
-            let fits = match value.as_str() {
-                Some(text) if COLOURS.iter().any(|(known, _)| known == name) => is_colour(text),
-                Some(text) if IMAGES.contains(&name.as_str()) => is_web_address(text),
-                _ => name == "custom",
-            };
-            if fits {
-                brand.insert(name.clone(), value.clone());
-            }
-        }
-    }
+    brand.extend(merged([account, Some(layout), tenant]));
     if let Some(Value::Object(vars)) = scope.get_mut("vars") {
         vars.insert("branding".to_owned(), Value::Object(brand));
     }
+}
+
+/// What these brands come to, the last one first. What is no colour or web address is passed over: it would be put into
+/// styles and attributes as it is, and a tenant's settings are other people's.
+pub fn merged<'a>(layers: impl IntoIterator<Item = Option<&'a Map<String, Value>>>) -> Map<String, Value> {
+    let fits = |name: &str, value: &Value| match value.as_str() {
+        Some(text) if COLOURS.iter().any(|(known, _)| *known == name) => is_colour(text),
+        Some(text) if IMAGES.contains(&name) => is_web_address(text),
+        _ => name == "custom",
+    };
+    let all = layers.into_iter().flatten().flatten();
+    all.filter(|(name, value)| fits(name, value)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// A colour of the brand of a scope, safe in a style.
@@ -45,7 +44,8 @@ pub(super) fn colour<'s>(scope: &'s Value, name: &str) -> &'s str {
     scope["vars"]["branding"][name].as_str().unwrap_or("#000000")
 }
 
-fn is_web_address(text: &str) -> bool {
+/// Whether `text` is the address of something on the web, safe in an attribute.
+pub fn is_web_address(text: &str) -> bool {
     let address = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     address.is_some_and(|rest| !rest.is_empty())
         && text.chars().all(|letter| !letter.is_whitespace() && !letter.is_control() && !"\"'<>\\".contains(letter))

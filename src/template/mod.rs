@@ -6,7 +6,7 @@
 
 mod addressing;
 mod block;
-mod branding;
+pub mod branding;
 pub mod budget;
 mod date;
 mod email;
@@ -39,6 +39,7 @@ pub mod tracking;
 mod untranslated;
 mod visual;
 mod wording;
+pub mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::liquid::Template;
 use super::partial::Partials;
+use super::words::{BUILT_IN, BUILT_IN_LOCALE, NAMESPACE};
 use crate::model::fault::Fault;
 use crate::model::translation::{Place, Translations, chain, forms};
 
@@ -19,7 +20,7 @@ pub struct Phrases {
 
 impl Default for Phrases {
     fn default() -> Self {
-        Self { default: DEFAULT_LOCALE.to_owned(), tables: HashMap::new() }
+        Self::new(&Translations::default(), DEFAULT_LOCALE).0
     }
 }
 
@@ -45,6 +46,12 @@ impl Phrases {
                 }
             }
         }
+        let table = phrases.tables.entry((None, BUILT_IN_LOCALE.to_owned())).or_default();
+        for (key, text) in BUILT_IN.iter() {
+            if let (false, Ok(phrase)) = (table.contains_key(key), Template::parse(text, &Partials::default())) {
+                table.insert(key.clone(), phrase);
+            }
+        }
         (phrases, faults)
     }
 
@@ -53,13 +60,23 @@ impl Phrases {
         &self.default
     }
 
-    /// What `key` says to somebody, of so many things.
-    pub(super) fn find(&self, key: &str, count: Option<f64>, tenant: Option<&str>, locale: &str) -> Option<&Template> {
+    /// What `key` says to somebody, of so many things, and in which locale.
+    pub(super) fn find(
+        &self,
+        key: &str,
+        count: Option<f64>,
+        tenant: Option<&str>,
+        locale: &str,
+    ) -> Option<(&str, &Template)> {
         let forms = forms(key, count);
-        chain(tenant, locale, &self.default)
+        let mut places = chain(tenant, locale, &self.default);
+        if key.starts_with(NAMESPACE) {
+            places.push((None, BUILT_IN_LOCALE.to_owned()));
+        }
+        places
             .iter()
-            .filter_map(|place| self.tables.get(place))
-            .find_map(|table| forms.iter().find_map(|form| table.get(form)))
+            .filter_map(|place| self.tables.get_key_value(place))
+            .find_map(|((_, locale), table)| forms.iter().find_map(|form| Some((locale.as_str(), table.get(form)?))))
     }
 
     /// Whether `key` says something, in whatever number, to somebody who says nothing of languages.

@@ -58,7 +58,7 @@ impl Speech {
 
     /// What `key` says, of so many things.
     pub(super) fn find(&self, key: &str, count: Option<f64>) -> Option<&Template> {
-        self.phrases.find(key, count, self.tenant.as_deref(), &self.locale)
+        self.phrases.find(key, count, self.tenant.as_deref(), &self.locale).map(|(_, phrase)| phrase)
     }
 }
 

@@ -211,6 +211,8 @@ fn character(name: &str) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::link::Holder;
+    use crate::model::recipient::RecipientRef;
     use proptest::prelude::*;
 
     const MESSAGE: [u8; 16] = [7; 16];
@@ -245,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_is_no_link_of_the_web_or_is_our_own_or_is_marked_stays_as_it_is() {
-        let own = links().unsubscribe(&crate::model::recipient::RecipientRef::user("ann"));
+        let own = links().unsubscribe(&Holder::new(RecipientRef::user("ann")));
         for html in [
             "<a href=\"mailto:a@b.test\">x</a>",
             "<a href=\"tel:+1\">x</a>",

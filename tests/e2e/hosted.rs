@@ -1,7 +1,11 @@
 //! What the links in emails lead to: unsubscribing, the preference center, tracked links and opens.
 
+use std::fs;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -242,4 +246,61 @@ async fn a_person_manages_preferences_without_a_key_and_only_what_was_touched_is
     assert_eq!(visit(&server, Method::GET, url, PERSON, None).await.status, 404);
     assert_eq!(visit(&server, Method::POST, url, PERSON, Some(&form(""))).await.status, 404);
     assert_eq!(server.get("/v1/users/ann").await.status, 404);
+}
+
+#[tokio::test]
+async fn pages_speak_their_readers_language_and_show_the_brand_of_whom_the_mail_was_for() {
+    let smtp = SmtpServer::start();
+    let setup = Setup::new().smtp(&smtp).set("server.public_url", "https://mail.acme.test");
+    let setup = setup.set("vars.app_name", "Acme").workflow_text("news", &news("", Value::Null));
+    let words = json!({
+        "unsubscribe": {"title": "إلغاء الاشتراك من {{ sender }}؟"},
+        "preferences": {"title": "إشعاراتك"},
+        "channel_types": {"email": "بريد"},
+        "categories": {"news": {"name": "أخبار"}},
+        "footer": {"text": "مساعدة", "url": "https://help.t1.test/?to={{ email }}"},
+    });
+    fs::create_dir_all(setup.path("translations/ar")).unwrap();
+    fs::write(setup.path("translations/ar/belfry.ar.json"), words.to_string()).unwrap();
+    let server = setup.start().await;
+    let branding = json!({
+        "logo_url": "https://cdn.t1.test/logo.png?a=1&b=2", "dark_logo_url": "javascript:x",
+        "primary_color": "#ff8800", "primary_color_contrast": "#000000", "dark_primary_color": "red;}x{",
+    });
+    server.put("/v1/tenants/t1", json!({"name": "Tenant <1>", "settings": {"branding": branding}})).await;
+    for tenant in [json!("t1"), Value::Null] {
+        let ann = json!({"id": "ann", "email": "ann@x.test", "locale": "ar-EG"});
+        server.trigger("news", json!({"recipients": [ann], "tenant": tenant})).await;
+        server.settle().await;
+    }
+    let [branded, plain] = smtp.mails().try_into().unwrap();
+    let unsubscribe = |mail: &Mail| mail.header("List-Unsubscribe").trim_matches(['<', '>']).to_owned();
+
+    let page = visit(&server, Method::GET, &unsubscribe(&branded), PERSON, None).await;
+    for shown in [
+        "<html lang=\"ar\" dir=\"rtl\">",
+        "<h1>إلغاء الاشتراك من Tenant &lt;1&gt;؟</h1>",
+        "<button type=\"submit\">Unsubscribe</button>",
+        "<img src=\"https://cdn.t1.test/logo.png?a&#x3D;1&amp;b&#x3D;2\" alt=\"Tenant &lt;1&gt;\"",
+        "--accent:#ff8800;--on-accent:#000000",
+        "<a href=\"https://help.t1.test/?to&#x3D;ann@x.test\" rel=\"noreferrer\">مساعدة</a>",
+    ] {
+        assert!(page.text.contains(shown), "{shown} in {}", page.text);
+    }
+    assert!(!page.text.contains("javascript:") && !page.text.contains("red;"), "{}", page.text);
+    let policy = page.header("content-security-policy").unwrap();
+    let style = between(&page.text, "<style>", '<')[0];
+    let hash = STANDARD.encode(digest::digest(&digest::SHA256, style.as_bytes()));
+    assert!(policy.contains(&format!("style-src 'self' 'sha256-{hash}'; img-src https://cdn.t1.test;")), "{policy}");
+
+    let preferences = format!("/p/{}", between(&branded.body(), "https://mail.acme.test/p/", '\r')[0]);
+    let page = visit(&server, Method::GET, &preferences, PERSON, None).await;
+    assert!(page.text.contains("إشعاراتك") && page.text.contains("> بريد</label>"), "{}", page.text);
+    assert!(page.text.contains("<legend class=\"what\">أخبار</legend>"), "{}", page.text);
+
+    let page = visit(&server, Method::GET, &unsubscribe(&plain), PERSON, None).await;
+    assert!(page.text.contains("من Acme؟") && !page.text.contains("<img") && !page.text.contains("<style"), "{page:?}");
+    assert!(page.header("content-security-policy").unwrap().contains("style-src 'self'; img-src 'none';"));
+    let page = visit(&server, Method::GET, "/unsubscribe/x", PERSON, None).await;
+    assert!(page.status == 404 && page.text.contains("<html lang=\"en\">"), "{page:?}");
 }

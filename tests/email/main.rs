@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod headers;
+mod outlook;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

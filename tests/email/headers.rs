@@ -1,0 +1,109 @@
+//! Headers of any script and length, read back by another's parser.
+
+use belfry::base::clock::Timestamp;
+use belfry::base::config::Sender;
+use belfry::base::ids::MessageId;
+use belfry::delivery::Mail;
+use belfry::delivery::email::compose;
+use belfry::model::message::{Addressing, EmailContent};
+use mail_parser::{Address, MessageParser};
+
+fn mail(to: &str, subject: &str, addressing: Addressing) -> Mail {
+    let content = EmailContent {
+        subject: subject.into(),
+        html: "<p>Hi</p>".into(),
+        text: "Hi".into(),
+        addressing: Box::new(addressing),
+        ..EmailContent::default()
+    };
+    Mail {
+        message: MessageId::from([7; 16]),
+        to: to.into(),
+        content,
+        attachments: Vec::new(),
+        workflow: "w".into(),
+        step_ref: "email_1".into(),
+        at: Timestamp::from_millis(1_770_000_000_000),
+    }
+}
+
+fn bytes(mail: &Mail) -> Vec<u8> {
+    let from = Sender { name: Some("Acme".into()), address: "no-reply@acme.test".into() };
+    compose(&from, mail).unwrap_or_else(|error| panic!("{error}")).bytes
+}
+
+/// RFC 5322, section 2.1.1: no line is longer, however long a word is.
+fn assert_lines_fit(bytes: &[u8]) {
+    for line in bytes.split(|byte| *byte == b'\n') {
+        assert!(line.len() <= 999, "{} bytes: {}", line.len(), String::from_utf8_lossy(line));
+    }
+}
+
+fn read(list: Option<&Address<'_>>) -> Vec<(String, String)> {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    list.into_iter().flat_map(|list| list.iter()).map(|one| (text(one.name()), text(one.address()))).collect()
+}
+
+#[test]
+fn a_subject_of_any_script_and_length_arrives_as_it_was() {
+    let family = "👩‍👩‍👧‍👦";
+    for subject in [
+        "Grüße aus Zürich".to_owned(),
+        format!("{family} {}", "🎉".repeat(80)),
+        "مرحبا بالعالم ".repeat(20).trim().to_owned(),
+        "日本語の件名".repeat(40),
+        "word ".repeat(200).trim().to_owned(),
+        "x".repeat(3_000),
+        format!("{} {}", "x".repeat(990), "y".repeat(990)),
+        "=?utf-8?q?not_encoded?= by us".to_owned(),
+        "a \u{301}\u{200d}\u{feff} combining".to_owned(),
+    ] {
+        let bytes = bytes(&mail("ann@x.test", &subject, Addressing::default()));
+        assert_lines_fit(&bytes);
+        let head = bytes.split(|byte| *byte == b'\n').take_while(|line| *line != b"\r").flatten();
+        assert!(head.copied().all(|byte| byte.is_ascii()), "{subject}");
+        let parsed = MessageParser::default().parse(&bytes).unwrap();
+        assert_eq!(parsed.subject(), Some(subject.as_str()));
+        assert_eq!(parsed.body_text(0).unwrap().trim_end(), "Hi", "{subject}");
+    }
+}
+
+#[test]
+fn addresses_of_any_kind_arrive_as_they_were_and_no_name_makes_another() {
+    for (to, expected) in [
+        ("ann@bücher.test", "ann@xn--bcher-kva.test"),
+        ("ann@例え.テスト", "ann@xn--r8jz45g.xn--zckzah"),
+        ("jürgen@x.test", "jürgen@x.test"),
+        ("o'brien+tag=1@x.test", "o'brien+tag=1@x.test"),
+    ] {
+        let bytes = bytes(&mail(to, "Hi", Addressing::default()));
+        let parsed = MessageParser::default().parse(&bytes).unwrap();
+        let [(name, address)]: [(String, String); 1] = read(parsed.to()).try_into().unwrap();
+        assert_eq!((name.as_str(), address.as_str()), ("", expected), "{to}");
+    }
+    // The parser takes quotes off, and then does not know what is before the @.
+    let quoted = bytes(&mail("\"ann bee\"@x.test", "Hi", Addressing::default()));
+    assert!(String::from_utf8(quoted).unwrap().contains("\r\nTo: \"ann bee\"@x.test\r\n"));
+    for name in [
+        "Zoë 🎈",
+        "Bee, Ann",
+        "Ann \"the\" Bee",
+        "a@b.test",
+        "Ann <evil@x.test>",
+        "(comment) Ann",
+        "Ann; Bob: x",
+        "=?utf-8?q?x?=",
+    ] {
+        let addressing = Addressing {
+            from_name: Some(name.into()),
+            from_address: Some("team@acme.test".into()),
+            cc: vec![format!("{} <cc@x.test>", "Ünder Score ".repeat(30))],
+            ..Addressing::default()
+        };
+        let bytes = bytes(&mail("ann@x.test", "Hi", addressing));
+        assert_lines_fit(&bytes);
+        let parsed = MessageParser::default().parse(&bytes).unwrap();
+        assert_eq!(read(parsed.from()), [(name.to_owned(), "team@acme.test".to_owned())]);
+        assert_eq!(read(parsed.cc())[0].1, "cc@x.test");
+    }
+}
