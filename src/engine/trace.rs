@@ -12,6 +12,7 @@ use crate::model::run::{KnownRun, RunEvent, RunEventKind};
 use crate::model::run_filter::RunFilter;
 use crate::model::step_file::ARMS;
 use crate::model::trigger::Trigger;
+use crate::store::newest::Which;
 use crate::store::{Reader, StoreError};
 
 /// Keys of a step that are no settings.
@@ -144,7 +145,13 @@ impl Trace {
 pub fn page(reader: &Reader, filter: &RunFilter, request: &PageRequest) -> Result<Page<Summary>, StoreError> {
     // The runs of one trigger lie beside each other.
     let mut shared: Option<Trigger> = None;
-    reader.runs_page(filter.made(), request, |known| {
+    let which = Which {
+        made: filter.made(reader.widest_gap()?),
+        of: filter.recipient.as_ref(),
+        trigger: filter.trigger,
+        has_ended: filter.has_ended(),
+    };
+    reader.runs_page(&which, request, |known| {
         if !filter.covers_run(&known) {
             return Ok(None);
         }

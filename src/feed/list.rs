@@ -32,7 +32,7 @@ pub fn list(
     vars: &Map<String, Value>,
 ) -> Result<Value, StoreError> {
     let counts = counts(reader, channel, user, &query.filter)?;
-    let selected = select(reader, channel, user, query)?;
+    let selected = select(reader, channel, user, query, counts.total)?;
     let mut entries = Vec::with_capacity(selected.entries.len());
     for entry in &selected.entries {
         // The row and its message are one commit; an item whose message is missing would be a damaged file.
@@ -79,8 +79,17 @@ fn exclude(value: &mut Value, path: &str) {
     }
 }
 
-/// Walks from the cursor to the first item past the page.
-fn select(reader: &Reader, channel: ChannelId, user: &RecipientRef, query: &FeedQuery) -> Result<Selected, StoreError> {
+/// Walks from the cursor to the first item past the page, or to the last one of the `total` that there are.
+fn select(
+    reader: &Reader,
+    channel: ChannelId,
+    user: &RecipientRef,
+    query: &FeedQuery,
+    total: u64,
+) -> Result<Selected, StoreError> {
+    if total == 0 {
+        return Ok(Selected::default());
+    }
     let (oldest, newest) = query.filter.inserted_at;
     let (span, order) = match query.page {
         Page::Newest => ((oldest, newest), Order::NewestFirst),
@@ -96,7 +105,7 @@ fn select(reader: &Reader, channel: ChannelId, user: &RecipientRef, query: &Feed
                 entries.push(entry);
             }
         }
-        !more
+        !more && (entries.len() as u64) < total
     })?;
     // A page that a cursor led to can always be left again on the side that it came from.
     let any = !entries.is_empty();

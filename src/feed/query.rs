@@ -6,7 +6,7 @@ use super::cursor;
 use crate::base::clock::Timestamp;
 use crate::model::access::Access;
 use crate::model::engagement::{STATUSES, StatusFilter};
-use crate::model::feed::FeedEntry;
+use crate::model::feed::{FeedEntry, Parts};
 use crate::model::page::page_size;
 use crate::model::query::{Query, choice};
 use crate::model::span::{self, Span};
@@ -88,17 +88,26 @@ impl FeedFilter {
             ArchivedFilter::Include => true,
             ArchivedFilter::Only => entry.engagement.archived_at.is_some(),
         };
-        // A tenant's feed also shows what belongs to no tenant, unless `has_tenant` says otherwise.
-        let tenant = entry.tenant.as_ref().is_none_or(|tenant| among(&self.tenants, tenant));
         archived
-            && tenant
-            && self.access.covers(entry.tenant.as_deref())
-            && self.has_tenant.is_none_or(|wanted| wanted == entry.tenant.is_some())
-            && among(&self.workflows, &entry.workflow)
-            && (self.workflow_categories.is_empty()
-                || self.workflow_categories.iter().any(|category| entry.categories.contains(category)))
+            && self.covers_kind(entry.kind())
             && self.inserted_at.contains(&entry.inserted_at)
             && self.trigger_data.matches(&entry.data)
+    }
+
+    /// Whether items of this kind are in scope, but for what differs among them.
+    pub fn covers_kind(&self, (workflow, tenant, categories): Parts<'_>) -> bool {
+        // A tenant's feed also shows what belongs to no tenant, unless `has_tenant` says otherwise.
+        tenant.is_none_or(|tenant| among(&self.tenants, tenant))
+            && self.access.covers(tenant)
+            && self.has_tenant.is_none_or(|wanted| wanted == tenant.is_some())
+            && among(&self.workflows, workflow)
+            && (self.workflow_categories.is_empty()
+                || self.workflow_categories.iter().any(|category| categories.contains(category)))
+    }
+
+    /// Whether all items of one kind that are archived, or are not, are in scope or none are.
+    pub fn is_by_kind(&self) -> bool {
+        self.trigger_data.is_empty() && self.inserted_at == (Bound::Unbounded, Bound::Unbounded)
     }
 
     fn has_status(&self, entry: &FeedEntry) -> bool {
@@ -112,15 +121,14 @@ impl FeedFilter {
             && self.has_tenant.is_none()
             && self.workflows.is_empty()
             && self.workflow_categories.is_empty()
-            && self.trigger_data.is_empty()
             && self.access == Access::Everything
-            && self.inserted_at == (Bound::Unbounded, Bound::Unbounded)
+            && self.is_by_kind()
     }
 }
 
 /// Whether `one` is among `wanted`, or nothing is wanted in particular.
-fn among(wanted: &[String], one: &String) -> bool {
-    wanted.is_empty() || wanted.contains(one)
+fn among(wanted: &[String], one: &str) -> bool {
+    wanted.is_empty() || wanted.iter().any(|wanted| wanted == one)
 }
 
 /// A page of a feed.

@@ -10,6 +10,7 @@ use super::feeds::blocking;
 use super::message_json::message_json;
 use super::whose::Whose;
 use super::wire::{message, page};
+use crate::base::ids::MessageId;
 use crate::model::message::Message;
 use crate::model::message_filter::MessageFilter;
 use crate::model::page::{Page, PageRequest, cursor};
@@ -74,18 +75,25 @@ fn page(
     filter: &MessageFilter,
     asked: &PageRequest,
 ) -> Result<Page<Value>, StoreError> {
-    let Some(ids) = filter.ids() else {
+    let Some(ids) = named(reader, filter)? else {
         return reader.messages_page(of, filter.made(), asked, |message| row(state, reader, filter, &message));
     };
-    let mut ids = ids.to_vec();
-    ids.sort_unstable_by(|a, b| b.cmp(a));
-    let mut rows = Vec::new();
-    for id in ids {
-        let message = reader.message(id)?.filter(|message| of.is_none_or(|of| message.recipient == *of));
-        let row = message.map(|message| row(state, reader, filter, &message)).transpose()?.flatten();
-        rows.extend(row.map(|row| (id.as_bytes().to_vec(), row)));
-    }
-    Ok(Page::within(rows, asked))
+    Page::newest_among(ids, asked, |id| {
+        let message = reader.message(MessageId::from(id))?;
+        let message = message.filter(|message| of.is_none_or(|of| message.recipient == *of));
+        Ok(message.map(|message| row(state, reader, filter, &message)).transpose()?.flatten())
+    })
+}
+
+/// All messages that may be asked for, if the filter says which: they are looked up, however many others there are.
+fn named(reader: &Reader, filter: &MessageFilter) -> Result<Option<Vec<[u8; 16]>>, StoreError> {
+    let ids = match (filter.ids(), filter.run, filter.trigger) {
+        (Some(ids), _, _) => ids.to_vec(),
+        (None, Some(run), _) => reader.messages_of_run(run)?,
+        (None, None, Some(trigger)) => reader.messages_of_trigger(trigger)?,
+        (None, None, None) => return Ok(None),
+    };
+    Ok(Some(ids.iter().map(|id| *id.as_bytes()).collect()))
 }
 
 /// The message on the wire, if it is asked for.

@@ -31,7 +31,7 @@ pub async fn list(
     let (asked, wanted) = (page_request(query)?, wants_preferences(query));
     let page = blocking(state, move |state| {
         let reader = state.intake.engine.store.read()?;
-        let page = reader.recipients(&collection, &asked, |_| true)?;
+        let page = reader.recipients(&collection, &asked)?;
         page.to_json(&asked, |recipient| with_preferences(state, &reader, recipient, wanted))
     });
     Ok(HttpResponse::Ok().json(page.await?))

@@ -183,7 +183,11 @@ pub async fn list(
     require_secret(&request, &state)?;
     let (asked, filter) = read(Query::new(&query), true)?;
     answer(&state, asked, move |reader, asked| {
-        reader.schedules_by(filter.workflow.as_deref().unwrap_or_default(), asked, |schedule| filter.covers(schedule))
+        let covers = |schedule: &Schedule| filter.covers(schedule);
+        match filter.recipients.as_slice() {
+            [] => reader.schedules_by(filter.workflow.as_deref().unwrap_or_default(), asked, covers),
+            recipients => reader.schedules_among(recipients, asked, covers),
+        }
     })
     .await
 }

@@ -36,18 +36,19 @@ pub async fn list(
     let page = blocking(&state, move |state| {
         let query = Query::new(&query);
         let (id, name) = (query.text("tenant_id"), query.text("name"));
-        let fits = |tenant: &Recipient| {
-            name.is_none_or(|name| tenant.properties.get("name").and_then(Value::as_str) == Some(name))
-        };
         let reader = state.intake.engine.store.read()?;
-        let page = match id {
-            // Looked up, however many others there are.
-            Some(id) => {
-                let found = reader.recipient(&RecipientRef::tenant(id))?.filter(fits);
+        // Looked up, however many others there are.
+        let page = match (id, name) {
+            (Some(id), name) => {
+                let has_name = |tenant: &Recipient| {
+                    name.is_none_or(|name| tenant.properties.get("name").and_then(Value::as_str) == Some(name))
+                };
+                let found = reader.recipient(&RecipientRef::tenant(id))?.filter(has_name);
                 let rows = found.map(|tenant| (tenant.reference.key(), tenant)).into_iter().collect();
                 Page::of(asked.select(rows), &asked)
             }
-            None => reader.recipients(TENANTS, &asked, fits)?,
+            (None, Some(name)) => reader.tenants_named(name, &asked)?,
+            (None, None) => reader.recipients(TENANTS, &asked)?,
         };
         page.to_json(&asked, |tenant| Ok::<_, ApiError>(tenant_json(state, tenant, false)))
     });

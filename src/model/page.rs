@@ -102,6 +102,33 @@ impl<T> Page<T> {
         Self::of(rows, request)
     }
 
+    /// The page of those of `ids` that `keep` shapes, newest first. It looks at as few of them as it can.
+    pub fn newest_among<E>(
+        mut ids: Vec<[u8; 16]>,
+        request: &PageRequest,
+        mut keep: impl FnMut([u8; 16]) -> Result<Option<T>, E>,
+    ) -> Result<Self, E> {
+        let is_behind = |id: &[u8; 16]| match &request.from {
+            From::Start => true,
+            From::After(cursor) => id.as_slice() < cursor.as_slice(),
+            From::Before(cursor) => id.as_slice() > cursor.as_slice(),
+        };
+        ids.retain(is_behind);
+        ids.sort_unstable();
+        ids.dedup();
+        if !matches!(request.from, From::Before(_)) {
+            ids.reverse();
+        }
+        let mut rows = Vec::new();
+        for id in ids {
+            rows.extend(keep(id)?.map(|row| (id.to_vec(), row)));
+            if rows.len() > request.size {
+                break;
+            }
+        }
+        Ok(Self::of(rows, request))
+    }
+
     /// The wire form, with the entries as `json` says.
     pub fn to_json<E>(&self, request: &PageRequest, json: impl FnMut(&T) -> Result<Value, E>) -> Result<Value, E> {
         self.to_json_named("entries", request, json)

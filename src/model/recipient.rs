@@ -50,6 +50,11 @@ impl RecipientRef {
         self.collection == USERS
     }
 
+    /// Whether this is a tenant.
+    pub fn is_tenant(&self) -> bool {
+        self.collection == TENANTS
+    }
+
     /// Unique bytes of the record's table key. Neither part holds a NUL: `check_id` refuses it.
     pub fn key(&self) -> Vec<u8> {
         [self.collection.as_bytes(), self.id.as_bytes()].join(&0)

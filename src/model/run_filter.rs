@@ -1,5 +1,7 @@
 //! Which runs a list is asked for (`GET /v1/workflow_recipient_runs`).
 
+use std::time::Duration;
+
 use super::flow::Flow;
 use super::query::{Query, choice, choices};
 use super::recipient::RecipientRef;
@@ -23,8 +25,10 @@ pub struct RunFilter {
     workflow: Option<String>,
     statuses: Vec<RunStatus>,
     tenant: Option<String>,
-    recipient: Option<RecipientRef>,
-    trigger: Option<TriggerId>,
+    /// For whom they are.
+    pub recipient: Option<RecipientRef>,
+    /// What they came of.
+    pub trigger: Option<TriggerId>,
     /// Whether anything of them failed.
     pub has_errors: Option<bool>,
     starting_at: Option<Timestamp>,
@@ -54,11 +58,20 @@ impl RunFilter {
         }
     }
 
-    /// When the ids of all these runs were made, both ends included.
-    pub fn made(&self) -> (Timestamp, Timestamp) {
+    /// When the ids of all these runs were made, both ends included, where none was made longer than `gap` after its
+    /// trigger.
+    pub fn made(&self, gap: Duration) -> (Timestamp, Timestamp) {
         let triggered = self.trigger.map(|id| id.made_at());
         let first = [self.starting_at, triggered].into_iter().flatten().max().unwrap_or_default();
-        (first, self.ending_at.unwrap_or(Timestamp::MAX))
+        let spread = triggered.map(|at| at.plus(gap));
+        (first, [self.ending_at, spread].into_iter().flatten().min().unwrap_or(Timestamp::MAX))
+    }
+
+    /// Whether only runs that have ended are asked for, or only those that have not.
+    pub fn has_ended(&self) -> Option<bool> {
+        let ends = |status: &RunStatus| matches!(status, RunStatus::Completed | RunStatus::Cancelled);
+        let first = self.statuses.first().map(ends);
+        first.filter(|first| self.statuses.iter().all(|status| ends(status) == *first))
     }
 
     /// Whether `known` may be asked for: all that it says without its trigger and its events.

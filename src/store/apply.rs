@@ -290,7 +290,7 @@ fn publish(
 
 /// Writes a message of a recipient who did not have it.
 pub fn keep_message(tables: &mut Tables<'_>, message: &Message) -> Result<(), StoreError> {
-    tables.put(TableId::MessagesOf, &owned(&message.recipient, message.id.as_bytes()), &())?;
+    tables.put(TableId::HistoryOf, &owned(&message.recipient, message.id.as_bytes()), &())?;
     tables.put(TableId::Messages, message.id.as_bytes(), message)
 }
 

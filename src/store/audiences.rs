@@ -47,32 +47,42 @@ pub fn change(tables: &mut Tables<'_>, change: &ChangeAudience) -> Result<Done, 
         tables.put(TableId::Audiences, key.as_bytes(), at)?;
     }
     for (user, tenant) in members {
-        let tenant = tenant.as_deref();
-        let (member, audience) = (member_key(key, user, tenant), audience_of(key, user, tenant));
         match change.change {
             AudienceChange::Remove => {
-                tables.remove(TableId::Members, &member)?;
-                tables.remove(TableId::AudiencesOf, &audience)?;
+                tables.remove(TableId::Members, &member_key(key, user, tenant.as_deref()))?;
+                tables.remove(TableId::AudiencesOf, &audience_of(key, user, tenant.as_deref()))?;
             }
-            AudienceChange::Add if tables.get::<Member>(TableId::Members, &member)?.is_none() => {
-                let record = Member { user: user.clone(), tenant: tenant.map(str::to_owned), added_at: *at };
-                tables.put(TableId::Members, &member, &record)?;
-                tables.put(TableId::AudiencesOf, &audience, &())?;
+            AudienceChange::Add => {
+                add(tables, key, Member { user: user.clone(), tenant: tenant.clone(), added_at: *at })?;
             }
-            AudienceChange::Add => {}
         }
     }
     Ok(Done::Written)
 }
 
-/// Takes a user out of all audiences, which are few.
-pub fn forget(tables: &mut Tables<'_>, user: &RecipientRef) -> Result<(), StoreError> {
+/// Takes a user out of all audiences, which are few, and puts an heir in.
+pub fn leave(tables: &mut Tables<'_>, user: &RecipientRef, heir: Option<&RecipientRef>) -> Result<(), StoreError> {
     let prefix = owned_prefix(user);
     for (place, ()) in tables.with_prefix::<()>(TableId::AudiencesOf, &prefix)? {
-        if let Some((key, tenant)) = parts(&place[prefix.len()..]) {
-            tables.remove(TableId::Members, &member_key(&key, user, Some(&tenant)))?;
-        }
         tables.remove(TableId::AudiencesOf, &place)?;
+        let Some((key, tenant)) = parts(&place[prefix.len()..]) else { continue };
+        let own = member_key(&key, user, Some(&tenant));
+        let member: Option<Member> = tables.get(TableId::Members, &own)?;
+        tables.remove(TableId::Members, &own)?;
+        if let (Some(member), Some(heir)) = (member, heir) {
+            add(tables, &key, Member { user: heir.clone(), ..member })?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a member in who is not in the audience yet.
+fn add(tables: &mut Tables<'_>, key: &str, member: Member) -> Result<(), StoreError> {
+    let tenant = member.tenant.as_deref();
+    let place = member_key(key, &member.user, tenant);
+    if tables.get::<Member>(TableId::Members, &place)?.is_none() {
+        tables.put(TableId::Members, &place, &member)?;
+        tables.put(TableId::AudiencesOf, &audience_of(key, &member.user, tenant), &())?;
     }
     Ok(())
 }

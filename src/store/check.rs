@@ -97,7 +97,7 @@ fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
         TableId::Suppressions => is::<Suppression>(value),
         TableId::Mailbox => is::<Captured>(value),
         TableId::Cohorts => decode::<Cohort>(value)?.runs().try_for_each(|run| run.map(drop)),
-        TableId::MessagesOf => is::<()>(value),
+        TableId::HistoryOf | TableId::TenantNames => is::<()>(value),
         TableId::Deleted => is::<Timestamp>(value),
         TableId::Removals => is::<Removal>(value),
         TableId::Preferences => is::<PreferenceSet>(value),
@@ -160,13 +160,13 @@ fn feeds_are_counted(reader: &Reader) -> Result<(), StoreError> {
     let mut counted: BTreeMap<Vec<u8>, FeedCounts> = BTreeMap::new();
     reader.walk(TableId::Feed, Bound::Unbounded, |key, value| {
         let feed = &key[..key.len().saturating_sub(INSTANT)];
-        counted.entry(feed.to_vec()).or_default().add(&decode::<FeedEntry>(value)?.engagement);
+        counted.entry(feed.to_vec()).or_default().add(&decode::<FeedEntry>(value)?);
         Ok(true)
     })?;
     reader.walk(TableId::FeedCounts, Bound::Unbounded, |key, value| {
         let stored: FeedCounts = decode(value)?;
         let found = counted.remove(key).unwrap_or_default();
-        if (FeedCounts { last_at: stored.last_at, ..found }) == stored {
+        if stored.agrees(&found) {
             Ok(true)
         } else {
             Err(at(TableId::FeedCounts, key, &"the feed's counts are not those of its items"))

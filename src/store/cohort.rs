@@ -1,6 +1,7 @@
 //! Where a run that has not ended lies. Runs of one trigger that have not gone on since they were accepted differ in their
 //! recipients alone: up to `SIZE` of them are one record, a cohort. A run that goes on leaves it, and has a record of its
-//! own from then on.
+//! own from then on. From then on it is found by whose it is, too: those that wait for their first step are too many for
+//! an index that each of them would be put into by the commit of their trigger.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::StoreError;
 use super::codec::{decode, encode};
-use super::tables::{TableId, Tables};
+use super::tables::{TableId, Tables, run_of};
 use crate::base::ids::{RunId, TriggerId};
 use crate::model::flow::Flow;
 use crate::model::recipient::RecipientRef;
@@ -202,6 +203,9 @@ impl Stored {
     }
 
     fn leave(self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        if self.run.revision <= 1 {
+            tables.put(TableId::HistoryOf, &run_of(&self.run.recipient, self.run.id), &())?;
+        }
         let Some(mut cohort) = self.cohort else { return Ok(()) };
         cohort.left |= 1 << place(self.run.id).1;
         let key = cohort.first;

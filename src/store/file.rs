@@ -6,13 +6,12 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, StorageBackend, TableHandle};
+use redb::{Database, DatabaseError, StorageBackend};
 
 use super::StoreError;
-use super::tables::{TableId, Tables, owned, storage};
+use super::tables::{Tables, storage};
 use super::upgrade::{self, LADDER, Ladder};
 use crate::base::deps::panic_text;
-use crate::model::message::Message;
 
 /// The data file.
 pub const FILE: &str = "belfry.redb";
@@ -177,32 +176,8 @@ fn initialise(database: &Database) -> Result<(), StoreError> {
 /// Creates the tables that a file of an earlier version lacks: readers find every table.
 fn create_missing(database: &Database) -> Result<(), StoreError> {
     let txn = database.begin_write().map_err(storage)?;
-    let index = TableId::MessagesOf.definition();
-    let has_index = txn.list_tables().map_err(storage)?.any(|table| table.name() == index.name());
-    {
-        let mut tables = Tables::new(&txn);
-        tables.open_all()?;
-        if !has_index {
-            index_messages(&mut tables)?;
-        }
-    }
+    Tables::new(&txn).open_all()?;
     txn.commit().map_err(storage)
-}
-
-/// Indexes the messages of a file that was made before they were.
-fn index_messages(tables: &mut Tables<'_>) -> Result<(), StoreError> {
-    const PORTION: usize = 1_000;
-    let mut from = Vec::new();
-    loop {
-        let messages = tables.some_with_prefix::<Message>(TableId::Messages, &[], &from, PORTION)?;
-        for (id, message) in &messages {
-            tables.put(TableId::MessagesOf, &owned(&message.recipient, id), &())?;
-        }
-        match messages.into_iter().nth(PORTION - 1) {
-            Some((last, _)) => from = [last.as_slice(), &[0]].concat(),
-            None => return Ok(()),
-        }
-    }
 }
 
 /// The schema of a database that can be opened or upgraded.

@@ -9,14 +9,14 @@ use serde::de::DeserializeOwned;
 use super::codec::decode;
 use super::cohort::{self, Cohort};
 use super::read::Order;
-use super::tables::{TableId, owned_prefix, storage};
+use super::tables::{TableId, owned_prefix, runs_prefix, storage};
 use super::{Reader, StoreError};
 use crate::base::clock::Timestamp;
-use crate::base::ids::{MessageId, RunId};
+use crate::base::ids::{MessageId, RunId, TriggerId};
 use crate::model::message::Message;
 use crate::model::page::{From, Page, PageRequest};
 use crate::model::recipient::RecipientRef;
-use crate::model::run::{EndedRun, KnownRun, Run};
+use crate::model::run::{EndedRun, KnownRun, Run, RunEvent};
 
 /// Records that a page looks at once it holds one: about 50 ms. What it did not find by then is on the next page.
 const LOOKED_AT: usize = if cfg!(test) { 5 } else { 10_000 };
@@ -33,7 +33,7 @@ impl Reader {
         request: &PageRequest,
         mut keep: impl FnMut(Message) -> Result<Option<T>, StoreError>,
     ) -> Result<Page<T>, StoreError> {
-        let (table, prefix) = of.map_or((TableId::Messages, Vec::new()), |of| (TableId::MessagesOf, owned_prefix(of)));
+        let (table, prefix) = of.map_or((TableId::Messages, Vec::new()), |of| (TableId::HistoryOf, owned_prefix(of)));
         self.newest_page(table, &prefix, made, request, |id, value| {
             let message = match of {
                 None => Some(decode(value)?),
@@ -65,16 +65,16 @@ impl Reader {
         Ok(look.page(order))
     }
 
-    /// A page of all runs whose ids were made within `made`, wherever they lie, as `keep` shapes those that it keeps. It
-    /// costs what it looks at, as every page here.
+    /// A page of runs, wherever they lie, as `keep` shapes those that it keeps. It costs what it looks at, as every page
+    /// here.
     pub fn runs_page<T>(
         &self,
-        made: (Timestamp, Timestamp),
+        which: &Which<'_>,
         request: &PageRequest,
         mut keep: impl FnMut(KnownRun) -> Result<Option<T>, StoreError>,
     ) -> Result<Page<T>, StoreError> {
-        let span = Span::of(&[], made, request);
-        let mut places = self.runs_within(&span)?;
+        let span = Span::of(&[], which.made, request);
+        let mut places = self.runs_within(which, &span, request)?;
         let mut look = Look::new(request);
         loop {
             // What cannot be read comes first, so that it is told.
@@ -94,10 +94,73 @@ impl Reader {
         Ok(look.page(span.order))
     }
 
+    /// All messages that a run made: it is kept at least as long as they are.
+    pub fn messages_of_run(&self, run: RunId) -> Result<Vec<MessageId>, StoreError> {
+        let events: Vec<RunEvent> = self.all(TableId::RunEvents, run.as_bytes())?;
+        Ok(events.into_iter().filter_map(|event| event.message).collect())
+    }
+
+    /// All messages that came of a trigger.
+    pub fn messages_of_trigger(&self, trigger: TriggerId) -> Result<Vec<MessageId>, StoreError> {
+        let made = (trigger.made_at(), trigger.made_at().plus(self.widest_gap()?));
+        let which = Which { made, of: None, trigger: Some(trigger), has_ended: None };
+        let all = PageRequest { from: From::Start, size: usize::MAX };
+        let span = Span::of(&[], made, &all);
+        let mut found = Vec::new();
+        for known in self.runs_within(&which, &span, &all)?.into_iter().flatten() {
+            let known = known?;
+            if known.run().trigger == trigger {
+                found.extend(self.messages_of_run(known.run().id)?);
+            }
+        }
+        Ok(found)
+    }
+
     /// The runs of each of the tables that hold some.
-    fn runs_within<'a>(&'a self, span: &'a Span) -> Result<[Peekable<Runs<'a>>; 3], StoreError> {
-        let ended = self.records::<EndedRun>(TableId::EndedRuns, span.first.clone(), span)?;
-        let alone = self.records::<Run>(TableId::Runs, span.first.clone(), span)?;
+    fn runs_within<'a>(
+        &'a self,
+        which: &'a Which<'_>,
+        span: &'a Span,
+        request: &PageRequest,
+    ) -> Result<Vec<Peekable<Runs<'a>>>, StoreError> {
+        let mut places: Vec<Runs<'a>> = Vec::new();
+        if which.has_ended != Some(true) {
+            places.extend(self.pending_within(which, span)?);
+        }
+        match which.of {
+            Some(of) => places.push(Box::new(self.gone_on(of, which, request)?)),
+            None if which.has_ended != Some(false) => {
+                let ended = self.records::<EndedRun>(TableId::EndedRuns, span.first.clone(), span, which.trace())?;
+                places.push(Box::new(ended.map(|run| run.map(KnownRun::Ended))));
+            }
+            None => {}
+        }
+        Ok(places.into_iter().map(Iterator::peekable).collect())
+    }
+
+    /// The runs of `of` that have gone on since they were accepted.
+    fn gone_on<'a>(
+        &'a self,
+        of: &'a RecipientRef,
+        which: &'a Which<'_>,
+        request: &PageRequest,
+    ) -> Result<impl Iterator<Item = Result<KnownRun, StoreError>> + use<'a>, StoreError> {
+        let prefix = runs_prefix(of);
+        let Span { first, end, order } = Span::of(&prefix, which.made, request);
+        let span = (first.as_ref().map(Vec::as_slice), Bound::Excluded(end.as_slice()));
+        let mut range = self.range(TableId::HistoryOf, span)?;
+        let found = std::iter::from_fn(move || order.next(&mut range)).map(move |entry| {
+            let (key, _) = entry.map_err(storage)?;
+            let id = key.value().get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
+            id.map_or(Ok(None), |id| self.known_run(RunId::from(id)))
+        });
+        let wanted = |known: &KnownRun| which.has_ended.is_none_or(|ended| ended == known.outcome().is_some());
+        Ok(found.filter_map(Result::transpose).filter(move |known| known.as_ref().map_or(true, wanted)))
+    }
+
+    /// The runs that have not ended; of one recipient, those that have not gone on.
+    fn pending_within<'a>(&'a self, which: &'a Which<'_>, span: &'a Span) -> Result<[Runs<'a>; 2], StoreError> {
+        let alone = self.records::<Run>(TableId::Runs, span.first.clone(), span, which.trace())?;
         // A cohort lies at the id of its first run, and may begin before the span.
         let first = match &span.first {
             Bound::Included(id) | Bound::Excluded(id) => id.as_slice().try_into().ok(),
@@ -105,7 +168,7 @@ impl Reader {
         };
         let first = first
             .map_or(Bound::Unbounded, |id: [u8; 16]| Bound::Included(cohort::key(RunId::from(id)).as_bytes().to_vec()));
-        let cohorts = self.records::<Cohort>(TableId::Cohorts, first, span)?;
+        let cohorts = self.records::<Cohort>(TableId::Cohorts, first, span, which.trace())?;
         let members = cohorts.flat_map(|cohort| {
             let mut runs = cohort.map_or_else(|error| vec![Err(error)], |cohort| cohort.runs().collect());
             if span.order == Order::NewestFirst {
@@ -114,23 +177,58 @@ impl Reader {
             runs
         });
         let members = members.filter(|run| run.as_ref().map_or(true, |run| span.holds(run.id.as_bytes())));
-        let ended: Runs<'a> = Box::new(ended.map(|run| run.map(KnownRun::Ended)));
-        let alone: Runs<'a> = Box::new(alone.map(|run| run.map(KnownRun::Pending)));
-        let members: Runs<'a> = Box::new(members.map(|run| run.map(KnownRun::Pending)));
-        Ok([ended, alone, members].map(Iterator::peekable))
+        let wanted = |run: &Run| which.of.is_none_or(|of| run.recipient == *of && run.revision == 0);
+        let both: [Runs<'a>; 2] = [
+            Box::new(alone.filter(move |run| run.as_ref().map_or(true, wanted)).map(|run| run.map(KnownRun::Pending))),
+            Box::new(
+                members.filter(move |run| run.as_ref().map_or(true, wanted)).map(|run| run.map(KnownRun::Pending)),
+            ),
+        ];
+        Ok(both)
     }
 
-    /// The records of `table` from `first` to the end of `span`, in its order.
-    fn records<T: DeserializeOwned>(
+    /// The records of `table` from `first` to the end of `span`, in its order, that hold the bytes of `trace`.
+    fn records<'a, T: DeserializeOwned>(
         &self,
         table: TableId,
         first: Bound<Vec<u8>>,
         span: &Span,
-    ) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<T>, StoreError> {
+        trace: &'a [u8],
+    ) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<'a, T>, StoreError> {
         let (order, first) = (span.order, first.as_ref().map(Vec::as_slice));
         let mut range = self.range(table, (first, Bound::Excluded(span.end.as_slice())))?;
-        Ok(std::iter::from_fn(move || order.next(&mut range)).map(|entry| decode(entry.map_err(storage)?.1.value())))
+        let entries = std::iter::from_fn(move || order.next(&mut range));
+        Ok(entries.filter_map(|entry| match entry {
+            Ok((_, record)) => holds(record.value(), trace).then(|| decode(record.value())),
+            Err(error) => Some(Err(storage(error))),
+        }))
     }
+}
+
+/// Which runs a page is of.
+pub struct Which<'a> {
+    /// When their ids were made, both ends included.
+    pub made: (Timestamp, Timestamp),
+    pub of: Option<&'a RecipientRef>,
+    pub trigger: Option<TriggerId>,
+    /// Only those that have ended, or only those that have not.
+    pub has_ended: Option<bool>,
+}
+
+impl Which<'_> {
+    /// Bytes that every record of such a run holds: most others need not be decoded, which takes ten times as long.
+    fn trace(&self) -> &[u8] {
+        match (&self.trigger, self.of) {
+            (Some(trigger), _) => trigger.as_bytes(),
+            (None, Some(of)) => of.id.as_bytes(),
+            (None, None) => &[],
+        }
+    }
+}
+
+fn holds(record: &[u8], trace: &[u8]) -> bool {
+    let Some((first, rest)) = trace.split_first() else { return true };
+    record.iter().enumerate().any(|(at, byte)| byte == first && record[at + 1..].starts_with(rest))
 }
 
 /// Runs in the order of a page.
@@ -213,10 +311,11 @@ mod tests {
     use super::super::tables::Tables;
     use super::super::tests::{Bench, START, run};
     use super::*;
-    use crate::model::run::{Outcome, Phase};
-    use crate::store::op::{NewMessage, Next};
+    use crate::model::run::{Outcome, Phase, RunEventKind};
+    use crate::store::op::{Advance, Changes, NewMessage, Next};
 
     const EVER: (Timestamp, Timestamp) = (Timestamp::from_millis(0), Timestamp::MAX);
+    const ALL: Which<'_> = Which { made: EVER, of: None, trigger: None, has_ended: None };
 
     /// The ids that `request` leads to, page by page in its direction.
     fn walk(reader: &Reader, of: Option<&RecipientRef>, mut from: From, wanted: impl Fn(u8) -> bool) -> Vec<u8> {
@@ -243,7 +342,7 @@ mod tests {
         loop {
             let request = PageRequest { from, size: 3 };
             let number = |known: KnownRun| Ok(Some(known.run().id.as_bytes()[0]).filter(|number| wanted(*number)));
-            let page = reader.runs_page(EVER, &request, number).unwrap();
+            let page = reader.runs_page(&ALL, &request, number).unwrap();
             let next = if backwards { page.before } else { page.after };
             found.extend(if backwards { page.entries.into_iter().rev().collect() } else { page.entries });
             match next {
@@ -283,11 +382,15 @@ mod tests {
         /// Runs of one trigger, of which any have left their cohort and any have ended.
         #[test]
         fn a_cohort_that_some_have_left_is_listed_as_its_runs_are(
-            count in 1u16..90, left in prop::collection::vec((0u16..90, any::<bool>()), 0..40), size in 1usize..5, at in 0u16..90
+            count in 1u16..90, left in prop::collection::vec((0u16..90, any::<bool>()), 0..40), size in 1usize..5, at in 0u16..90,
+            of in prop::option::of(0u16..4), has_ended in prop::option::of(any::<bool>()), by_trigger: bool
         ) {
             let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
             let block = uuid::Uuid::from_u128(7 << 10);
-            let runs: Vec<Run> = (0..count).map(|number| Run { id: RunId::in_block(block, number), ..run(1) }).collect();
+            let person = |number: u16| RecipientRef::user(format!("u{}", number % 3));
+            let like = |number| Run { id: RunId::in_block(block, number), recipient: person(number), ..run(1) };
+            let runs: Vec<Run> = (0..count).map(like).collect();
+            let mut over = std::collections::BTreeSet::new();
             let txn = database.begin_write().unwrap();
             let mut tables = Tables::new(&txn);
             tables.open_all().unwrap();
@@ -296,8 +399,10 @@ mod tests {
                 records.iter().for_each(|(id, one)| tables.put_encoded(table, id.as_bytes(), one).unwrap());
             }
             for (number, ends) in left {
-                let Some(stored) = Stored::load(&mut tables, RunId::in_block(block, number)).unwrap() else { continue };
+                let Some(mut stored) = Stored::load(&mut tables, RunId::in_block(block, number)).unwrap() else { continue };
+                stored.run.revision += 1;
                 if ends {
+                    over.insert(number);
                     let run = stored.remove(&mut tables).unwrap();
                     let ended = EndedRun { run, outcome: Outcome::Finished, ended_at: START };
                     tables.put(TableId::EndedRuns, ended.run.id.as_bytes(), &ended).unwrap();
@@ -308,12 +413,18 @@ mod tests {
             drop(tables);
             txn.commit().unwrap();
             let reader = Reader::begin(&database).unwrap();
-            let rows: Vec<_> = (0..count).rev().map(|number| (RunId::in_block(block, number).as_bytes().to_vec(), number)).collect();
+            let is_wanted = |number: &u16| of.is_none_or(|of| of == number % 3)
+                && has_ended.is_none_or(|ended| ended == over.contains(number));
+            let rows: Vec<_> = (0..count).rev().filter(is_wanted)
+                .map(|number| (RunId::in_block(block, number).as_bytes().to_vec(), number)).collect();
+            // A fourth one has none.
+            let of = of.map(|of| if of == 3 { RecipientRef::user("u") } else { person(of) });
+            let which = Which { made: EVER, of: of.as_ref(), trigger: by_trigger.then(|| run(1).trigger), has_ended };
             let cursor = RunId::in_block(block, at).as_bytes().to_vec();
             for from in [From::Start, From::After(cursor.clone()), From::Before(cursor)] {
                 let request = PageRequest { from, size };
                 let number = |known: KnownRun| Ok(Some((known.run().id.0.as_u128() & 0x3ff) as u16));
-                let page = reader.runs_page(EVER, &request, number).unwrap();
+                let page = reader.runs_page(&which, &request, number).unwrap();
                 let side = rows.iter().filter(|(id, _)| match &request.from {
                     From::Start => true,
                     From::After(cursor) => id < cursor,
@@ -327,6 +438,30 @@ mod tests {
                 prop_assert_eq!(page.entries, expected);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_run_and_a_trigger_made_is_looked_up() {
+        let bench = Bench::new();
+        let (first, other) = (bench.accept_at(1, "ann", START).await, bench.accept_at(2, "ann", START).await);
+        let mut made = Vec::new();
+        for (run, number) in [(&first, 1), (&other, 2)] {
+            let message = Bench::item(number, run, "ann", START);
+            let event = RunEvent {
+                message: Some(message.id),
+                ..RunEvent::of_step(RunEventKind::MessageEnqueued, "email", START)
+            };
+            made.push(message.id);
+            let to = Next::End(Outcome::Finished);
+            let (message, events) = (Some(NewMessage::Keep(message)), vec![event]);
+            let (gate, changes) = (None, Changes::default());
+            let advance = Advance { run: run.id, expect: 0, to, gate, changes, message, events, at: START };
+            bench.store.advance(advance).await.unwrap();
+        }
+        let reader = bench.store.read().unwrap();
+        assert_eq!(reader.messages_of_run(other.id).unwrap(), [made[1]]);
+        assert_eq!(reader.messages_of_trigger(first.trigger).unwrap(), [made[0]]);
+        assert!(reader.messages_of_trigger(TriggerId::from([9; 16])).unwrap().is_empty());
     }
 
     #[tokio::test]

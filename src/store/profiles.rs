@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::codec::encode;
-use super::tables::{TableId, Tables, owned, owned_prefix};
+use super::tables::{TableId, Tables, owned, owned_prefix, tenant_name_key};
 use super::{Refused, StoreError};
 use crate::base::clock::Timestamp;
 use crate::model::channel_data::ChannelData;
@@ -37,7 +37,11 @@ pub fn merged(
             Some(place) => *place,
             None => {
                 let known = tables.get(TableId::Recipients, &reference.key())?;
-                recipients.push(known.unwrap_or_else(|| Recipient::stub(reference.clone(), now)));
+                let known = known.unwrap_or_else(|| Recipient::stub(reference.clone(), now));
+                if reference.is_tenant() {
+                    writes.extend(tenant_name_key(&known).map(|key| (TableId::TenantNames, key, None)));
+                }
+                recipients.push(known);
                 places.insert(reference, recipients.len() - 1);
                 recipients.len() - 1
             }
@@ -62,6 +66,9 @@ pub fn merged(
     }
     for recipient in &recipients {
         writes.push((TableId::Recipients, recipient.reference.key(), Some(encoded(recipient)?)));
+        if let Some(key) = tenant_name_key(recipient).filter(|_| recipient.reference.is_tenant()) {
+            writes.push((TableId::TenantNames, key, Some(encode(&())?)));
+        }
     }
     for (key, set) in sets {
         let record = set.map(|set| bounded(&set, || set.size())).transpose()?;
@@ -99,6 +106,12 @@ pub fn keep(tables: &mut Tables<'_>, merged: Merged) -> Result<Vec<Recipient>, S
 
 /// Removes what belongs to a recipient and is little.
 pub fn forget(tables: &mut Tables<'_>, recipient: &RecipientRef) -> Result<(), StoreError> {
+    if recipient.is_tenant()
+        && let Some(known) = tables.get::<Recipient>(TableId::Recipients, &recipient.key())?
+        && let Some(key) = tenant_name_key(&known)
+    {
+        tables.remove(TableId::TenantNames, &key)?;
+    }
     tables.remove(TableId::Recipients, &recipient.key())?;
     for table in [TableId::Preferences, TableId::ChannelData, TableId::Begun, TableId::OpenBatches] {
         tables.remove_with_prefix(table, &owned_prefix(recipient))?;
@@ -106,10 +119,12 @@ pub fn forget(tables: &mut Tables<'_>, recipient: &RecipientRef) -> Result<(), S
     Ok(())
 }
 
-/// Gives `heir` the preference sets and channel data that it lacks.
+/// Gives `heir` the preference sets and channel data that it lacks, and what it has begun by this: neither of the two
+/// begins it again.
 pub fn bequeath(tables: &mut Tables<'_>, from: &RecipientRef, heir: &RecipientRef) -> Result<(), StoreError> {
     bequeath_table::<PreferenceSet>(tables, TableId::Preferences, from, heir)?;
-    bequeath_table::<ChannelData>(tables, TableId::ChannelData, from, heir)
+    bequeath_table::<ChannelData>(tables, TableId::ChannelData, from, heir)?;
+    bequeath_table::<()>(tables, TableId::Begun, from, heir)
 }
 
 fn bequeath_table<T: Serialize + DeserializeOwned>(
@@ -126,4 +141,41 @@ fn bequeath_table<T: Serialize + DeserializeOwned>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::op::Identify;
+    use super::super::tests::{Bench, START};
+    use super::*;
+    use crate::model::page::{From, PageRequest};
+
+    async fn identify(bench: &Bench, id: &str, properties: serde_json::Value) {
+        let profile = Profile { properties: properties.as_object().unwrap().clone(), ..Profile::default() };
+        let identify = Identify { people: vec![(RecipientRef::tenant(id), profile)], at: START, bytes: 0 };
+        bench.store.identify(identify).await.unwrap();
+    }
+
+    fn named(bench: &Bench, name: &str) -> Vec<String> {
+        let request = PageRequest { from: From::Start, size: 9 };
+        let page = bench.store.read().unwrap().tenants_named(name, &request).unwrap();
+        page.entries.into_iter().map(|tenant| tenant.reference.id).collect()
+    }
+
+    #[tokio::test]
+    async fn tenants_are_found_by_the_names_that_they_have_now() {
+        let bench = Bench::new();
+        for (id, name) in [("a", json!("Acme")), ("b", json!("Acme")), ("c", json!("Acm")), ("d", json!(7))] {
+            identify(&bench, id, json!({"name": name})).await;
+        }
+        identify(&bench, "b", json!({"plan": "pro"})).await;
+        assert_eq!(named(&bench, "Acme"), ["a", "b"]);
+        identify(&bench, "b", json!({"name": "Bolt"})).await;
+        identify(&bench, "c", json!({"name": null})).await;
+        bench.store.remove(vec![RecipientRef::tenant("a")], START).await.unwrap();
+        assert_eq!((named(&bench, "Acme"), named(&bench, "Acm")), (vec![], vec![]));
+        assert_eq!(named(&bench, "Bolt"), ["b"]);
+    }
 }

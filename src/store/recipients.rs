@@ -6,7 +6,7 @@ use super::op::{
     Admission, Done, Identify, MergeUsers, Op, Place, Remove, RemovePortion, Spread, Subscribe, Unsubscribe,
 };
 use super::removal::Removal;
-use super::tables::{TableId, owned, owned_prefix};
+use super::tables::{TableId, named, owned, owned_prefix};
 use super::writer::unexpected;
 use super::{Reader, Store, StoreError};
 use crate::base::clock::Timestamp;
@@ -127,15 +127,17 @@ impl Store {
 }
 
 impl Reader {
-    /// A page of those of a collection that `fits`, by id.
-    pub fn recipients(
-        &self,
-        collection: &str,
-        request: &PageRequest,
-        fits: impl Fn(&Recipient) -> bool,
-    ) -> Result<Page<Recipient>, StoreError> {
+    /// A page of a collection, by id.
+    pub fn recipients(&self, collection: &str, request: &PageRequest) -> Result<Page<Recipient>, StoreError> {
         let prefix = [collection.as_bytes(), &[0]].concat();
-        self.page(TableId::Recipients, &prefix, request, |_, recipient| Ok(Some(recipient).filter(&fits)))
+        self.page(TableId::Recipients, &prefix, request, |_, recipient| Ok(Some(recipient)))
+    }
+
+    /// A page of the tenants that are called `name`, by id.
+    pub fn tenants_named(&self, name: &str, request: &PageRequest) -> Result<Page<Recipient>, StoreError> {
+        self.page(TableId::TenantNames, &named(name), request, |id, ()| {
+            self.recipient(&RecipientRef::tenant(String::from_utf8_lossy(id)))
+        })
     }
 
     /// That `recipient` subscribes to `object`.

@@ -9,7 +9,7 @@ use super::apply::keep_message;
 use super::marks::Feed;
 use super::op::{Done, MergeUsers, Place, Remove, RemovePortion};
 use super::profiles::{self, encoded};
-use super::tables::{TableId, Tables, outbox_key, owned, owned_prefix};
+use super::tables::{TableId, Tables, outbox_key, owned, owned_prefix, run_of};
 use super::{Refused, StoreError, audiences, batches, schedules, subscriptions};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId, TriggerId};
@@ -29,7 +29,7 @@ const INHERITED: Duration = Duration::from_secs(30 * 24 * 3_600);
 pub struct Removal {
     pub recipient: RecipientRef,
     pub at: Timestamp,
-    /// Who gets the younger messages.
+    /// Who gets the younger messages, and of the rest what it lacks itself.
     pub heir: Option<RecipientRef>,
 }
 
@@ -55,8 +55,8 @@ pub fn remove(tables: &mut Tables<'_>, remove: &Remove) -> Result<Done, StoreErr
 fn begin(tables: &mut Tables<'_>, removal: Removal) -> Result<(), StoreError> {
     let key = removal.recipient.key();
     profiles::forget(tables, &removal.recipient)?;
-    schedules::forget(tables, &removal.recipient)?;
-    audiences::forget(tables, &removal.recipient)?;
+    schedules::leave(tables, &removal.recipient, removal.heir.as_ref())?;
+    audiences::leave(tables, &removal.recipient, removal.heir.as_ref())?;
     tables.put(TableId::Deleted, &key, &removal.at)?;
     tables.put(TableId::Removals, &key, &removal)
 }
@@ -75,7 +75,7 @@ pub fn merge_users(tables: &mut Tables<'_>, merge: &MergeUsers) -> Result<Done, 
 }
 
 /// What a removal empties, in order.
-const TABLES: [TableId; 3] = [TableId::MessagesOf, TableId::Subscriptions, TableId::SubscribedTo];
+const TABLES: [TableId; 3] = [TableId::HistoryOf, TableId::Subscriptions, TableId::SubscribedTo];
 
 /// Removes a portion of what belonged to a deleted recipient, from a place on.
 pub fn remove_portion(tables: &mut Tables<'_>, portion: &RemovePortion) -> Result<Done, StoreError> {
@@ -92,7 +92,8 @@ pub fn remove_portion(tables: &mut Tables<'_>, portion: &RemovePortion) -> Resul
         let rest = &key[prefix.len()..];
         let other = RecipientRef::from_key(rest);
         match (emptied, other, <[u8; 16]>::try_from(rest)) {
-            (TableId::MessagesOf, _, Ok(id)) => remove_message(tables, MessageId::from(id), &removal)?,
+            (TableId::HistoryOf, _, Ok(id)) => remove_message(tables, MessageId::from(id), &removal)?,
+            (TableId::HistoryOf, _, Err(_)) => remove_run(tables, rest, &removal)?,
             (TableId::Subscriptions, Some(subscriber), _) => {
                 subscriptions::end(tables, &removal.recipient, &subscriber, removal.at, None)?;
             }
@@ -119,12 +120,12 @@ fn heir<'a>(tables: &mut Tables<'_>, removal: &'a Removal) -> Result<Option<&'a 
 fn remove_message(tables: &mut Tables<'_>, id: MessageId, removal: &Removal) -> Result<(), StoreError> {
     let index = owned(&removal.recipient, id.as_bytes());
     let message: Option<Message> = tables.get(TableId::Messages, id.as_bytes())?;
-    let Some(message) = message else { return tables.remove(TableId::MessagesOf, &index) };
+    let Some(message) = message else { return tables.remove(TableId::HistoryOf, &index) };
     if !is_before(message.trigger, removal.at) {
         // Of the one who has the id now.
         return Ok(());
     }
-    tables.remove(TableId::MessagesOf, &index)?;
+    tables.remove(TableId::HistoryOf, &index)?;
     let is_young = removal.at.since(message.inserted_at) <= INHERITED;
     if let Some(heir) = heir(tables, removal)?.filter(|_| is_young) {
         return bequeath(tables, message, heir);
@@ -133,11 +134,21 @@ fn remove_message(tables: &mut Tables<'_>, id: MessageId, removal: &Removal) -> 
     forget_run(tables, message.run)
 }
 
+/// Forgets a run that ended without a message, and is nobody's to inherit. One that is still pending ends when it goes on.
+fn remove_run(tables: &mut Tables<'_>, rest: &[u8], removal: &Removal) -> Result<(), StoreError> {
+    let id = rest.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok()).map(RunId::from);
+    let Some(id) = id.filter(|_| removal.heir.is_none()) else { return Ok(()) };
+    match tables.get::<EndedRun>(TableId::EndedRuns, id.as_bytes())? {
+        Some(ended) if is_before(ended.run.trigger, removal.at) => forget_run(tables, id),
+        _ => Ok(()),
+    }
+}
+
 /// Forgets a message, its place in a feed, what was tried to send it and what was done with it.
 pub fn forget_message(tables: &mut Tables<'_>, message: &Message) -> Result<(), StoreError> {
     let id = message.id;
     take_from_feed(tables, message)?;
-    tables.remove(TableId::MessagesOf, &owned(&message.recipient, id.as_bytes()))?;
+    tables.remove(TableId::HistoryOf, &owned(&message.recipient, id.as_bytes()))?;
     tables.remove(TableId::Messages, id.as_bytes())?;
     tables.remove(TableId::Engagements, id.as_bytes())?;
     tables.remove(TableId::Outbox, &outbox_key(message.run, id))?;
@@ -150,7 +161,9 @@ pub fn forget_message(tables: &mut Tables<'_>, message: &Message) -> Result<(), 
 /// Forgets a run that has ended, and what happened to it. One that is still pending ends when it goes on.
 pub fn forget_run(tables: &mut Tables<'_>, run: RunId) -> Result<(), StoreError> {
     // A large batch goes in portions, one with each look at its run.
-    if tables.get::<EndedRun>(TableId::EndedRuns, run.as_bytes())?.is_some() && batches::forget(tables, run)? {
+    let Some(ended) = tables.get::<EndedRun>(TableId::EndedRuns, run.as_bytes())? else { return Ok(()) };
+    if batches::forget(tables, run)? {
+        tables.remove(TableId::HistoryOf, &run_of(&ended.run.recipient, run))?;
         tables.remove(TableId::EndedRuns, run.as_bytes())?;
         tables.remove_with_prefix(TableId::RunEvents, run.as_bytes())?;
     }
@@ -190,14 +203,21 @@ fn take_from_feed(tables: &mut Tables<'_>, message: &Message) -> Result<Option<F
 mod tests {
     use serde_json::json;
 
-    use super::super::op::{Advance, Changes, Identify, NewMessage, Next, Op};
+    use super::super::op::{
+        Advance, AudienceChange, ChangeAudience, ChangeSchedules, Changes, Gate, Identify, NewMessage, Next, Op,
+        ScheduleChange,
+    };
     use super::super::tests::{Bench, FEED, START};
     use super::super::{Refused, StoreError};
     use super::*;
-    use crate::base::ids::ChannelId;
+    use crate::base::ids::{ChannelId, ScheduleId};
+    use crate::model::audience::Member;
     use crate::model::feed::FeedCounts;
+    use crate::model::page::{From, PageRequest};
     use crate::model::profile::Profile;
     use crate::model::run::{Outcome, Phase};
+    use crate::model::schedule::Schedule;
+    use crate::model::schedule_request::CreateRequest;
     use crate::model::trigger_data::TriggerData;
     use crate::store::read::Order;
 
@@ -238,13 +258,13 @@ mod tests {
         let (store, mut found, mut recount) = (bench.store.read().unwrap(), Vec::new(), FeedCounts::default());
         let (channel, user) = (ChannelId::from(FEED), RecipientRef::user(reader));
         let take = |entry: FeedEntry| {
-            recount.add(&entry.engagement);
+            recount.add(&entry);
             found.push(entry.message);
             true
         };
         store.each_feed_entry(channel, &user, .., Order::OldestFirst, take).unwrap();
         let counts = store.feed_counts(channel, &user).unwrap();
-        assert_eq!(counts, FeedCounts { last_at: counts.last_at, ..recount });
+        assert!(counts.agrees(&recount), "{counts:?} are not {recount:?}");
         found
     }
 
@@ -322,5 +342,64 @@ mod tests {
         assert_eq!(store.message(young).unwrap().unwrap().recipient, into);
         let again = bench.store.merge_users(into, from, now).await;
         assert_eq!(again, Err(StoreError::Refused(Refused::Unknown)));
+    }
+
+    /// A run of `user` that begins what begins once; whether it may.
+    async fn begins(bench: &Bench, number: u16, user: &str) -> bool {
+        let run = bench.accept_at(number, user, START).await;
+        let (to, changes) = (Next::End(Outcome::Finished), Changes::default());
+        let gate = Some(Gate::Once { key: [7; 16] });
+        let advance =
+            Advance { run: run.id, expect: 0, to, gate, changes, message: None, events: Vec::new(), at: START };
+        bench.store.advance(advance).await.unwrap();
+        bench.store.read().unwrap().ended_run(run.id).unwrap().unwrap().outcome == Outcome::Finished
+    }
+
+    #[tokio::test]
+    async fn a_merge_takes_over_schedules_audiences_and_what_was_begun_once() {
+        let bench = Bench::new();
+        for id in ["old", "new"] {
+            identify(&bench, id, json!({})).await;
+        }
+        let (into, from) = (RecipientRef::user("new"), RecipientRef::user("old"));
+        let body = json!({"workflow": "w", "recipients": ["old"], "repeats": [{"frequency": "daily"}]});
+        let make = CreateRequest::from_json(&body).unwrap().schedules.into_iter();
+        let change = ScheduleChange::Make(make.map(|new| (ScheduleId::from([1; 16]), new)).collect());
+        let change = ChangeSchedules { change, people: Vec::new(), at: START, bytes: 0 };
+        let made = bench.store.change_schedules(change).await.unwrap().remove(0);
+        let join = |members: &[(&str, Option<&str>)], at| ChangeAudience {
+            key: "beta".into(),
+            change: AudienceChange::Add,
+            members: members.iter().map(|(id, of)| (RecipientRef::user(*id), of.map(str::to_owned))).collect(),
+            people: Vec::new(),
+            at,
+        };
+        bench.store.change_audience(join(&[("new", None)], START)).await.unwrap();
+        bench.store.change_audience(join(&[("old", None), ("old", Some("t"))], START.plus(DAY))).await.unwrap();
+        assert!(begins(&bench, 1, "old").await);
+
+        bench.store.merge_users(into.clone(), from.clone(), START.plus(DAY)).await.unwrap();
+        let all = PageRequest { from: From::Start, size: 9 };
+        let store = bench.store.read().unwrap();
+        let moved = Schedule { recipient: into.clone(), ..made };
+        assert_eq!(store.schedules_of(&into, &all, |_| true).unwrap().entries, [moved]);
+        assert!(store.schedules_of(&from, &all, |_| true).unwrap().entries.is_empty());
+        let members = store.members("beta", &all).unwrap().entries;
+        let member =
+            |tenant: Option<&str>, added_at| Member { user: into.clone(), tenant: tenant.map(str::to_owned), added_at };
+        assert_eq!(members, [member(None, START), member(Some("t"), START.plus(DAY))]);
+        assert_eq!(store.audiences_of(&into, Some("t")).unwrap(), ["beta"]);
+        assert!(store.audiences_of(&from, None).unwrap().is_empty());
+        assert!(!begins(&bench, 2, "new").await);
+    }
+
+    #[tokio::test]
+    async fn who_is_deleted_leaves_no_run_that_has_ended_also_none_that_made_no_message() {
+        let bench = Bench::new();
+        identify(&bench, "ann", json!({})).await;
+        assert!(begins(&bench, 1, "ann").await && !begins(&bench, 2, "ann").await && begins(&bench, 3, "anna").await);
+        bench.store.remove(vec![RecipientRef::user("ann")], START.plus(DAY)).await.unwrap();
+        let left = bench.store.read().unwrap().ended_runs().unwrap();
+        assert_eq!(left.into_iter().map(|ended| ended.run.recipient).collect::<Vec<_>>(), [RecipientRef::user("anna")]);
     }
 }

@@ -154,14 +154,20 @@ pub fn pass(
     put(tables, due, &schedule)
 }
 
-/// Deletes the schedules of a recipient, which are few.
-pub fn forget(tables: &mut Tables<'_>, recipient: &RecipientRef) -> Result<(), StoreError> {
-    let prefix = owned_prefix(recipient);
+/// Deletes the schedules of a recipient, which are few, or gives them to an heir.
+pub fn leave(tables: &mut Tables<'_>, of: &RecipientRef, heir: Option<&RecipientRef>) -> Result<(), StoreError> {
+    let prefix = owned_prefix(of);
     for (key, ()) in tables.with_prefix::<()>(TableId::SchedulesOf, &prefix)? {
         let Ok(id) = <[u8; 16]>::try_from(&key[prefix.len()..]) else { continue };
-        if let Some(schedule) = get(tables, ScheduleId::from(id))? {
+        let Some(mut schedule) = get(tables, ScheduleId::from(id))? else { continue };
+        let Some(heir) = heir else {
             remove(tables, &schedule)?;
-        }
+            continue;
+        };
+        tables.remove(TableId::SchedulesOf, &key)?;
+        tables.put(TableId::SchedulesOf, &owned(heir, &id), &())?;
+        schedule.recipient = heir.clone();
+        tables.put(TableId::Schedules, &id, &schedule)?;
     }
     Ok(())
 }
@@ -210,6 +216,20 @@ impl Reader {
         wanted: impl Fn(&Schedule) -> bool,
     ) -> Result<Page<Schedule>, StoreError> {
         self.schedules_under(TableId::SchedulesOf, &owned_prefix(recipient), request, wanted)
+    }
+
+    /// A page of the schedules of some recipients, newest first: each has few.
+    pub fn schedules_among(
+        &self,
+        recipients: &[RecipientRef],
+        request: &PageRequest,
+        wanted: impl Fn(&Schedule) -> bool,
+    ) -> Result<Page<Schedule>, StoreError> {
+        let mut ids = Vec::new();
+        for recipient in recipients {
+            self.each_key(TableId::SchedulesOf, &owned_prefix(recipient), |id| ids.extend(<[u8; 16]>::try_from(id)))?;
+        }
+        Page::newest_among(ids, request, |id| Ok(self.schedule(ScheduleId::from(id))?.filter(&wanted)))
     }
 
     fn schedules_under(

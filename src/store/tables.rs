@@ -8,7 +8,7 @@ use super::StoreError;
 use super::codec::{decode, encode};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId};
-use crate::model::recipient::RecipientRef;
+use crate::model::recipient::{Recipient, RecipientRef};
 
 /// A table of bytes.
 pub type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -85,8 +85,12 @@ tables! {
     Mailbox = "mailbox",
     /// The RunId of its first: Cohort.
     Cohorts = "cohorts",
-    /// Collection, NUL, id, NUL, MessageId: nothing. Oldest first.
-    MessagesOf = "messages_of",
+    /// Collection, NUL, id, NUL, and a MessageId, or the highest byte and a RunId: nothing. A recipient's messages, and
+    /// those of its runs that have gone on since they were accepted, oldest first. In one table, since a step that makes
+    /// a message writes both: they lie on one page.
+    HistoryOf = "messages_of",
+    /// Hash of a name, NUL, id: nothing. Of the tenants.
+    TenantNames = "tenant_names",
     /// Collection, NUL, id: Timestamp. Who was deleted, and when: older runs end.
     Deleted = "deleted",
     /// Collection, NUL, id: Removal. Who was deleted and left something that is still to be removed.
@@ -333,6 +337,27 @@ pub fn owned_prefix(recipient: &RecipientRef) -> Vec<u8> {
 /// The key of what belongs to a recipient.
 pub fn owned(recipient: &RecipientRef, what: &[u8]) -> Vec<u8> {
     [owned_prefix(recipient).as_slice(), what].concat()
+}
+
+/// The prefix of a recipient's runs among what is its: no id begins with that byte.
+pub fn runs_prefix(recipient: &RecipientRef) -> Vec<u8> {
+    owned(recipient, &[u8::MAX])
+}
+
+/// That a run is a recipient's.
+pub fn run_of(recipient: &RecipientRef, run: RunId) -> Vec<u8> {
+    [runs_prefix(recipient).as_slice(), run.as_bytes()].concat()
+}
+
+/// The prefix of the tenants that are called `name`.
+pub fn named(name: &str) -> Vec<u8> {
+    [&blake3::derive_key("belfry tenant name v1", name.as_bytes())[..16], &[0]].concat()
+}
+
+/// That a tenant has the name that it has, if it has one.
+pub fn tenant_name_key(tenant: &Recipient) -> Option<Vec<u8>> {
+    let name = tenant.properties.get("name")?.as_str()?;
+    Some([named(name).as_slice(), tenant.reference.id.as_bytes()].concat())
 }
 
 /// The prefix of a feed's entries.

@@ -12,11 +12,12 @@ use super::op::{
 };
 use super::read::Order;
 use super::tables::{TableId, Tables, feed_key, item_key};
-use super::{OpenError, Refused, Settings, Store, StoreError};
+use super::{OpenError, Refused, Settings, Store, StoreError, upgrade};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
 use crate::base::work::Work;
 use crate::model::engagement::Engagement;
+use crate::model::feed::Tally;
 use crate::model::flow::Flow;
 use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message, Status};
 use crate::model::profile::Profile;
@@ -478,8 +479,8 @@ async fn feed_items_ascend_by_a_millisecond_whatever_the_clock_does() {
         .unwrap();
     assert_eq!(seen, [(6, 9_001), (5, 9_000), (4, 5_003), (3, 5_002), (2, 5_001), (1, 5_000)]);
     let counts = reader.feed_counts(feed, &user).unwrap();
-    assert_eq!((counts.total, counts.unread, counts.unseen), (6, 6, 6));
-    assert_eq!(reader.feed_counts(feed, &RecipientRef::user("reade")).unwrap().total, 0);
+    assert_eq!(counts.shown, Tally { total: 6, unread: 6, unseen: 6 });
+    assert_eq!(reader.feed_counts(feed, &RecipientRef::user("reade")).unwrap().shown.total, 0);
 }
 
 #[tokio::test]
@@ -557,12 +558,13 @@ async fn a_file_of_an_earlier_version_gets_the_tables_that_it_lacks_and_its_feed
     };
     let database = redb::Database::open(bench.folder.path().join("belfry.redb")).unwrap();
     let txn = database.begin_write().unwrap();
-    for table in [TableId::Engagements, TableId::MessageEvents, TableId::BulkOperations, TableId::MessagesOf] {
+    for table in [TableId::Engagements, TableId::MessageEvents, TableId::BulkOperations, TableId::HistoryOf] {
         assert!(txn.delete_table(table.definition()).unwrap());
     }
     let key = item_key(&feed_key(channel, &user), START);
     Tables::new(&txn).put(TableId::Feed, &key, &entry).unwrap();
     Tables::new(&txn).put(TableId::Messages, &[1; 16], &message(1, 1, START)).unwrap();
+    upgrade::mark(&mut Tables::new(&txn), 2).unwrap();
     txn.commit().unwrap();
     drop(database);
     let store = Store::open(bench.folder.path(), Settings::default()).unwrap();

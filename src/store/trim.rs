@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::op::{Done, StoredVersion, Trim};
 use super::tables::{TableId, Tables, outbox_key};
-use super::{StoreError, bundle, removal};
+use super::{Reader, StoreError, bundle, removal};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{BulkOperationId, MessageId, RunId, TriggerId, VersionId};
 use crate::model::message::{Message, Pending};
@@ -14,8 +14,10 @@ use crate::model::message::{Message, Pending};
 pub const BATCH: usize = 100;
 
 /// A run is made right after its trigger, but the ids of requests that are handled beside each other lie in between. No
-/// request is handled for so long; a fan-out that was held up may be, and is noted.
-const ORDINARY_GAP: Duration = Duration::from_secs(3_600);
+/// two ids of one request are made so far apart; those of a fan-out that was held up may be, and that is noted.
+const ORDINARY_GAP: Duration = Duration::from_secs(60);
+/// What was taken for ordinary, and not noted, before schema 3.
+const EARLIER_GAP: Duration = Duration::from_secs(3_600);
 const WIDEST_GAP: &[u8] = b"widest_gap_seconds";
 
 /// Notes that a run was made so long after its trigger, which must stay as long as the run does.
@@ -27,9 +29,25 @@ pub fn note_gap(tables: &mut Tables<'_>, gap: Duration) -> Result<(), StoreError
     tables.put(TableId::Meta, WIDEST_GAP, &seconds)
 }
 
+/// Notes what went unnoted before schema 3.
+pub fn note_earlier_gaps(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    note_gap(tables, EARLIER_GAP)
+}
+
 fn widest_gap(tables: &mut Tables<'_>) -> Result<Duration, StoreError> {
     let noted: Option<u32> = tables.get(TableId::Meta, WIDEST_GAP)?;
-    Ok(noted.map_or(ORDINARY_GAP, |seconds| Duration::from_secs(seconds.into())))
+    Ok(gap(noted))
+}
+
+fn gap(noted: Option<u32>) -> Duration {
+    noted.map_or(ORDINARY_GAP, |seconds| Duration::from_secs(seconds.into()))
+}
+
+impl Reader {
+    /// How long after its trigger a run was made at the most.
+    pub fn widest_gap(&self) -> Result<Duration, StoreError> {
+        self.get(TableId::Meta, WIDEST_GAP).map(gap)
+    }
 }
 
 /// Applies `trim`; answers how many records went.

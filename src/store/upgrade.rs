@@ -9,6 +9,7 @@ use redb::Database;
 
 use super::StoreError;
 use super::from_1;
+use super::from_2;
 use super::read::Reader;
 use super::tables::{TableId, Tables, storage};
 
@@ -23,7 +24,7 @@ pub struct Ladder {
 }
 
 /// This version's. A step is added when a stored shape changes in a way that an older binary would misread.
-pub const LADDER: Ladder = Ladder { oldest: 1, steps: &[from_1::climb] };
+pub const LADDER: Ladder = Ladder { oldest: 1, steps: &[from_1::climb, from_2::climb] };
 
 const SCHEMA: &[u8] = b"schema";
 
@@ -158,7 +159,7 @@ mod tests {
         let refused = file::open(folder.path(), file::CACHE_BYTES, LADDER).err().unwrap();
         assert!(matches!(&refused, OpenError::Unreadable(_, why) if why.contains("schema 0 is older")), "{refused}");
         let folder = self::folder(LADDER.top() + 1);
-        assert!(matches!(file::open(folder.path(), file::CACHE_BYTES, LADDER), Err(OpenError::Newer(_, 3))));
+        assert!(matches!(file::open(folder.path(), file::CACHE_BYTES, LADDER), Err(OpenError::Newer(_, 4))));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is put aside");
     }
 }

@@ -50,7 +50,7 @@ impl Audience {
         let users = (0..PEOPLE).map(Who).filter(|who| who.is_user());
         for (number, user) in users.map(Who::reference).enumerate() {
             if let Some(found) = feeds.iter().find(|feed| feed.of == user) {
-                let counts = [found.counts.total, found.counts.unread, found.counts.unseen];
+                let counts = [found.counts.shown.total, found.counts.shown.unread, found.counts.shown.unseen];
                 self.0.borrow_mut().insert(user.id.clone(), counts);
             }
             let topic = format!("feeds:{}:{}", cast::feed(), user.id);
@@ -67,7 +67,7 @@ impl Audience {
     pub fn misled(&self, feeds: &[Feed]) -> Vec<String> {
         let told = self.0.borrow();
         let wrong = feeds.iter().filter_map(|feed| {
-            let counts = [feed.counts.total, feed.counts.unread, feed.counts.unseen];
+            let counts = [feed.counts.shown.total, feed.counts.shown.unread, feed.counts.shown.unseen];
             let last = told.get(&feed.of.id)?;
             (*last != counts).then(|| format!("P6 {} was told {last:?} last, and has {counts:?}", feed.of))
         });

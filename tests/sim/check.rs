@@ -413,7 +413,7 @@ impl<'a> Check<'a> {
             let unread = shown.iter().filter(|done| done.read_at.is_none()).count();
             let unseen = shown.iter().filter(|done| done.seen_at.is_none()).count();
             let counted = [shown.len(), unread, unseen].map(|count| count as u64);
-            let counts = [feed.counts.total, feed.counts.unread, feed.counts.unseen];
+            let counts = [feed.counts.shown.total, feed.counts.shown.unread, feed.counts.shown.unseen];
             self.expect(counts == counted, || {
                 format!("P6 the feed of {} has {counted:?} items and counts {counts:?}", feed.of)
             });
