@@ -30,12 +30,12 @@ use crate::delivery::courier::{Courier, Drain, Way};
 use crate::delivery::email::{Limits, Smtp};
 use crate::delivery::fetcher::HttpFetcher;
 use crate::delivery::mailbox::Mailbox;
-use crate::engine::Engine;
 use crate::engine::catalog::{Catalog, Checked};
 use crate::engine::publishing::{self, Directory};
 use crate::engine::registry::{DrainRuns, Recovered, Registry};
 use crate::engine::scheduler::{DrainSchedules, Scheduler};
 use crate::engine::trigger::Intake;
+use crate::engine::{Engine, fan_out};
 use crate::feed::hub::{DismissAll, Hub};
 use crate::http::cors::AllowedOrigins;
 use crate::http::user_token::Verifier;
@@ -135,6 +135,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
         park_after: config.engine.park_after,
         missed_after: config.engine.missed_after,
         max_active: config.engine.max_active_runs,
+        spread_at_once: fan_out::PORTION,
         deliver: courier.clone().recipient(),
         publish: hub.clone().recipient(),
         zone: config.engine.timezone.zone(),

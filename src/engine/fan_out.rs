@@ -17,7 +17,7 @@ use crate::store::op::{Admission, Spread};
 use crate::store::{Reader, Store, StoreError};
 
 /// Subscribers of one write: half a block of run ids, and 10 ms of the writer.
-const PORTION: usize = 500;
+pub const PORTION: usize = 500;
 /// Nested objects that one portion looks into: those without subscribers make no runs, and must not hold a snapshot long.
 const LOOKED_INTO: usize = 1_000;
 
@@ -69,7 +69,8 @@ pub async fn run(engine: Arc<Engine>, trigger: TriggerId) -> Result<(), FanOutEr
     while !fan_out.objects.is_empty() {
         let work = engine.deps.work.begin();
         let (store, actor, from) = (engine.store.clone(), trigger.actor.clone(), fan_out);
-        let read = move || portion(&store.read()?, from, actor.as_ref(), PORTION);
+        let most = engine.spread_at_once;
+        let read = move || portion(&store.read()?, from, actor.as_ref(), most);
         let Portion { to, next } = engine.deps.offload.run(read).await??;
         let now = engine.deps.clock.now();
         let beginning = plan::begin(&published.workflow, trigger.settings, now);

@@ -61,6 +61,8 @@ pub struct Engine {
     pub missed_after: Duration,
     /// Run actors that may be at work at once. A live one takes about 1.2 KB; what waits for a place is an id.
     pub max_active: usize,
+    /// Subscribers that one commit of a fan-out reaches.
+    pub spread_at_once: usize,
     pub deliver: Destination<Deliver>,
     pub publish: Destination<Publish>,
     /// The time zone of recipients who have none, and whose tenant has none.

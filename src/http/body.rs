@@ -18,18 +18,26 @@ pub async fn json(payload: Payload, max_bytes: usize) -> Result<(Value, usize), 
     Ok((value, bytes.len()))
 }
 
+/// A body that is too large is counted up to this many times the limit, and not kept: its sender is told how large it is.
+const COUNTED: usize = 4;
+
 async fn read(mut payload: Payload, max_bytes: usize) -> Result<Vec<u8>, ApiError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = payload.next().await {
+    let (mut bytes, mut sent) = (Vec::new(), 0);
+    while let Some(chunk) = payload.next().await
+        && sent <= COUNTED * max_bytes
+    {
         let chunk = chunk.map_err(|error| ApiError::bad_request(format!("the body could not be read: {error}")))?;
-        if bytes.len() + chunk.len() > max_bytes {
-            return Err(ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                format!("the body is larger than {max_bytes} bytes, which http.max_body_bytes allows"),
-            ));
+        sent += chunk.len();
+        if sent > max_bytes {
+            bytes = Vec::new();
+        } else {
+            bytes.extend_from_slice(&chunk);
         }
-        bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
+    if sent <= max_bytes {
+        return Ok(bytes);
+    }
+    let least = if sent > COUNTED * max_bytes { "at least " } else { "" };
+    let message = format!("the body has {least}{sent} bytes; http.max_body_bytes allows at most {max_bytes}");
+    Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message))
 }

@@ -69,8 +69,8 @@ pub struct NewKey {
 pub enum KeyError {
     #[error("there are {MAX_STORED} keys already, as many as are kept; revoke one first")]
     Full,
-    #[error("a key's name has at most {MAX_NAME} characters, on one line")]
-    Name,
+    #[error("the key's name has {0} characters; at most {MAX_NAME} are allowed, on one line")]
+    Name(usize),
     #[error("no key has the id or the last four characters `{0}`; `belfry keys list` shows them")]
     Unknown(String),
     #[error("several keys end with `{0}`; name one by its id: {1}")]
@@ -155,8 +155,9 @@ impl KeyRing {
         name: Option<String>,
         now: Timestamp,
     ) -> Result<NewKey, KeyError> {
-        if name.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME || name.contains(char::is_control)) {
-            return Err(KeyError::Name);
+        let length = name.as_ref().map_or(0, |name| name.chars().count());
+        if length > MAX_NAME || name.as_ref().is_some_and(|name| name.contains(char::is_control)) {
+            return Err(KeyError::Name(length));
         }
         if self.list().iter().filter(|key| key.created_at.is_some()).count() >= MAX_STORED {
             return Err(KeyError::Full);
@@ -229,7 +230,7 @@ mod tests {
         assert_eq!(known(&again), [secret, None, None, public]);
         assert_eq!(ring.revoke(&store, &backend.info.id).await, Err(KeyError::Unknown(backend.info.id.clone())));
         assert_eq!(ring.revoke(&store, "ured").await, Err(KeyError::Configured));
-        assert!(matches!(ring.create(&store, KeyKind::Public, Some("a\nb".into()), now).await, Err(KeyError::Name)));
+        assert!(matches!(ring.create(&store, KeyKind::Public, Some("a\nb".into()), now).await, Err(KeyError::Name(3))));
     }
 
     #[actix_web::test]

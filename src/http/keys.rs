@@ -69,7 +69,7 @@ impl From<KeyError> for ApiError {
         let message = error.to_string();
         match error {
             KeyError::Unknown(_) => Self::missing("resource_missing", message),
-            KeyError::Name => Self::invalid(vec![FieldError::new("name", message)]),
+            KeyError::Name(_) => Self::invalid(vec![FieldError::new("name", message)]),
             KeyError::Ambiguous(..) | KeyError::Configured | KeyError::Full => {
                 Self::invalid(vec![FieldError::new("", message)])
             }

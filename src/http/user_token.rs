@@ -31,8 +31,8 @@ pub struct UserToken {
 /// Why a token was refused. What it says never quotes the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    #[error("the user token is larger than {MAX_TOKEN_BYTES} bytes")]
-    TooLarge,
+    #[error("the user token has {0} bytes; at most {MAX_TOKEN_BYTES} are allowed")]
+    TooLarge(usize),
     #[error(
         "the user token is not a signed JSON web token with the claims `sub` (a user id) and `exp` (seconds since 1970)"
     )]
@@ -97,7 +97,7 @@ impl Verifier {
     /// Whose token it is at `now`.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<UserToken, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(TokenError::TooLarge);
+            return Err(TokenError::TooLarge(token.len()));
         }
         let decoded = decode::<Claims>(token, &self.key, &self.validation).map_err(|error| {
             use jsonwebtoken::errors::ErrorKind;
@@ -296,8 +296,8 @@ mod tests {
     #[test]
     fn a_token_of_any_size_is_refused_cheaply() {
         let claims = json!({"sub": "ada", "exp": NOW + 60, "pad": "x".repeat(MAX_TOKEN_BYTES)});
-        assert_eq!(verify(&token(claims)), Err(TokenError::TooLarge));
-        assert_eq!(verify(&"x".repeat(1 << 20)), Err(TokenError::TooLarge));
+        assert!(matches!(verify(&token(claims)), Err(TokenError::TooLarge(_))));
+        assert_eq!(verify(&"x".repeat(1 << 20)), Err(TokenError::TooLarge(1 << 20)));
     }
 
     #[test]

@@ -166,11 +166,11 @@ pub fn key(cursor: &str) -> Option<Vec<u8>> {
 
 /// How many entries a page has.
 pub fn page_size(query: Query<'_>, errors: &mut Vec<FieldError>) -> usize {
-    match query.text("page_size").map(str::parse::<i64>) {
-        None => MAX_PAGE,
-        Some(Ok(size)) => usize::try_from(size.clamp(1, MAX_PAGE as i64)).unwrap_or(MAX_PAGE),
-        Some(Err(_)) => {
-            errors.push(FieldError::new("page_size", "must be a number from 1 to 50"));
+    let Some(text) = query.text("page_size") else { return MAX_PAGE };
+    match text.parse::<i64>() {
+        Ok(size) => usize::try_from(size.clamp(1, MAX_PAGE as i64)).unwrap_or(MAX_PAGE),
+        Err(_) => {
+            errors.push(FieldError::new("page_size", format!("is `{text}`; must be a number from 1 to {MAX_PAGE}")));
             MAX_PAGE
         }
     }

@@ -41,8 +41,9 @@ impl Suppression {
         if !whole || address.len() > MAX_ADDRESS || address.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err("must be an email address".into());
         }
-        if note.as_ref().is_some_and(|note| note.chars().count() > MAX_NOTE || note.contains(char::is_control)) {
-            return Err(format!("has a note that is longer than {MAX_NOTE} characters, or more than a line"));
+        let length = note.as_ref().map_or(0, |note| note.chars().count());
+        if length > MAX_NOTE || note.as_ref().is_some_and(|note| note.contains(char::is_control)) {
+            return Err(format!("has a note of {length} characters; at most {MAX_NOTE} are allowed, on one line"));
         }
         Ok(Self { address, reason: Reason::Manual, note, at })
     }

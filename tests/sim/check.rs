@@ -135,11 +135,18 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Everybody has one run: who is named, and who is reached by subscriptions, unless a cancel came first.
     fn whole(&mut self, content: u64, trigger: &Trigger) {
-        let Some(call) = self.calls_of(content).next() else { return };
+        let calls: Vec<&Call> = self.calls_of(content).collect();
+        let Some(call) = calls.first() else { return };
         let runs = self.found.ended.iter().filter(|ended| ended.run.trigger == trigger.id);
         let mut to: Vec<RecipientRef> = runs.map(|ended| ended.run.recipient.clone()).collect();
-        let mut meant: Vec<RecipientRef> = call.recipients.iter().map(|(who, _)| who.reference()).collect();
+        let named = call.recipients.iter().map(|(who, _)| who.reference());
+        let reached = call.reached.iter().map(|who| who.reference());
+        let spared = |who: &RecipientRef| {
+            !to.contains(who) && self.ledger.cancels.iter().any(|cancel| could_touch(cancel, &calls, who))
+        };
+        let mut meant: Vec<RecipientRef> = named.chain(reached.filter(|who| !spared(who))).collect();
         to.sort();
         meant.sort();
         self.expect(to == meant, || format!("P3 c{content} is for {meant:?} and ran for {to:?}"));
@@ -159,10 +166,8 @@ impl<'a> Check<'a> {
         let Some(call) = calls.first() else {
             return self.wrong.push(format!("P3 run {} was never asked for", run.id));
         };
-        let Some((who, divisor)) = call.recipients.iter().find(|(who, _)| who.reference() == run.recipient) else {
-            return;
-        };
-        let (plan, failure) = expected(&Play::of(call.workflow), *who, *divisor, call.skip_delay);
+        let Some((who, divisor)) = call.part_of(&run.recipient) else { return };
+        let (plan, failure) = expected(&Play::of(call.workflow), who, divisor, call.skip_delay);
         let mut messages: Vec<&Message> = self.found.messages_of(run.id).collect();
         // By step, since ids follow a wall clock that may be set back.
         messages.sort_by_key(|message| plan.iter().position(|one| one.step == message.step_ref));
@@ -174,7 +179,7 @@ impl<'a> Check<'a> {
             self.expect(meant == made, || format!("P11 run {} made {made:?} instead of {meant:?}", run.id));
             for message in messages {
                 let one = plan.iter().find(|one| one.step == message.step_ref);
-                self.message(message, one, &calls, *who, &ended.outcome);
+                self.message(message, one, &calls, who, &ended.outcome);
             }
             return;
         }
@@ -204,7 +209,7 @@ impl<'a> Check<'a> {
         self.expect(revisions.iter().any(follows), || format!("P14 run {} mixes contents: {messages:?}", run.id));
         for message in messages {
             let one = plan.iter().find(|one| one.step == message.step_ref);
-            self.message(message, one, &calls, *who, &ended.outcome);
+            self.message(message, one, &calls, who, &ended.outcome);
         }
     }
 
@@ -366,14 +371,13 @@ impl<'a> Check<'a> {
             };
             let asked = calls.iter().map(|call| call.at).min().unwrap_or(0);
             let passed = Duration::from_micros(answered - asked + self.ledger.hastened(asked, answered));
-            let Some((who, divisor)) = call.recipients.iter().find(|(who, _)| who.reference() == ended.run.recipient)
-            else {
-                continue;
-            };
-            let (plan, _) = expected(&Play::of(call.workflow), *who, *divisor, call.skip_delay);
+            let run = ended.run.id;
+            let existed = cancel.frozen.iter().any(|(frozen, _)| *frozen == run);
+            self.expect(existed, || format!("P7 run {run} was made after its cancel was answered"));
+            let Some((who, divisor)) = call.part_of(&ended.run.recipient) else { continue };
+            let (plan, _) = expected(&Play::of(call.workflow), who, divisor, call.skip_delay);
             for one in plan.iter().filter(|one| one.after > passed) {
                 let made = self.found.messages_of(ended.run.id).any(|message| message.step_ref == one.step);
-                let run = ended.run.id;
                 self.expect(!made, || format!("P7 run {run} made {} although its cancel came first", one.step));
             }
         }

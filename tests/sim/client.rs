@@ -27,6 +27,7 @@ use crate::ledger::{Answer, Call, Cancel, Instant, Marking, Step, Triggered};
 use crate::rng::Rng;
 use crate::script::{Action, Trigger, When};
 use crate::snapshot::Snapshot;
+use crate::subscribers::DIVISOR;
 use crate::world::{Flaw, World};
 
 /// One process.
@@ -76,7 +77,8 @@ impl Life {
         let recipients: Vec<_> = trigger.recipients.iter().map(|(who, divisor)| who.to_json(*divisor)).collect();
         let body = json!({
             "recipients": recipients,
-            "data": {"call": format!("c{}", trigger.content)},
+            "actor": trigger.actor.map(|who| who.reference()),
+            "data": {"call": format!("c{}", trigger.content), "divisor": DIVISOR},
             "cancellation_key": trigger.key,
             "settings": {"skip_delay": trigger.skip_delay, "sandbox_mode": trigger.sandbox},
         });
@@ -128,6 +130,7 @@ impl Life {
             content: trigger.content,
             workflow: trigger.workflow,
             recipients: trigger.recipients.clone(),
+            reached: self.world.reached(&trigger),
             key: trigger.key.clone(),
             idempotency: trigger.idempotency,
             skip_delay: trigger.skip_delay,
@@ -278,6 +281,9 @@ impl Life {
             ledger.cancels.push(cancel);
             (ledger.cancels.len() - 1, ledger.next_seq())
         };
+        if self.store.read().and_then(|reader| reader.fan_outs()).is_ok_and(|spreading| !spreading.is_empty()) {
+            self.world.ledger.open().trace("cancel while it spreads".into());
+        }
         let request = CancelRequest { cancellation_key: key, recipients };
         let before = self.pending();
         let answer = match self.world.flaw {

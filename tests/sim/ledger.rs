@@ -1,6 +1,7 @@
 //! What the outside saw: requests and their answers, what reached the provider, crashes and clock steps. It outlives
 //! every process of its world and knows nothing of what is stored.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use belfry::model::engagement::Action;
 use belfry::model::recipient::RecipientRef;
 
 use crate::cast::Who;
+use crate::subscribers::DIVISOR;
 
 /// Microseconds of true time since the world began. It never steps.
 pub type Instant = u64;
@@ -22,6 +24,8 @@ pub struct Call {
     pub workflow: &'static str,
     /// With the divisor of each.
     pub recipients: Vec<(Who, u64)>,
+    /// Who is told because of subscriptions alone.
+    pub reached: BTreeSet<Who>,
     pub key: Option<String>,
     pub idempotency: Option<u64>,
     pub skip_delay: bool,
@@ -30,6 +34,14 @@ pub struct Call {
     pub revision: u64,
     pub at: Instant,
     pub answer: Answer<Triggered>,
+}
+
+impl Call {
+    /// Who `recipient` is to this call, and the divisor of its run.
+    pub fn part_of(&self, recipient: &RecipientRef) -> Option<(Who, u64)> {
+        let reached = self.reached.iter().map(|who| (*who, DIVISOR));
+        self.recipients.iter().copied().chain(reached).find(|(who, _)| who.reference() == *recipient)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,6 +22,7 @@ mod rng;
 mod script;
 mod seeds;
 mod snapshot;
+mod subscribers;
 mod world;
 
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ fn outcome(seed: u64, flaw: Option<Flaw>) -> Outcome {
 }
 
 /// What must have come up somewhere in a full run, by a word of the trace: a fault that never happens proves nothing.
-const SIGHTS: [&str; 31] = [
+const SIGHTS: [&str; 33] = [
     " answer c",
     " cancelled [",
     " send ",
@@ -58,6 +59,8 @@ const SIGHTS: [&str; 31] = [
     "Mismatch",
     "step -",
     "advanced",
+    "spreads on",
+    "cancel while it spreads",
     "panic stumbles",
     "panic dies",
     " Panicked",
@@ -257,6 +260,11 @@ fn a_lost_feed_item_is_noticed() {
 #[test]
 fn a_mark_that_is_answered_and_not_written_is_noticed() {
     assert_caught(Flaw::MarkForgotten, &["P1"]);
+}
+
+#[test]
+fn a_fan_out_that_a_crash_ends_is_noticed() {
+    assert_caught(Flaw::FanOutLost, &["P3"]);
 }
 
 #[test]

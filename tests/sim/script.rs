@@ -9,6 +9,7 @@ use crate::disk::Crash;
 use crate::ledger::Instant;
 use crate::provider::Mood;
 use crate::rng::Rng;
+use crate::subscribers::Subscribers;
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -27,6 +28,8 @@ pub struct Script {
     pub concurrency: usize,
     pub max_active: usize,
     pub park_after: Duration,
+    pub subscribers: Subscribers,
+    pub spread_at_once: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +57,7 @@ pub struct Trigger {
     pub content: u64,
     pub workflow: &'static str,
     pub recipients: Vec<(Who, u64)>,
+    pub actor: Option<Who>,
     pub key: Option<String>,
     pub idempotency: Option<u64>,
     pub skip_delay: bool,
@@ -141,7 +145,10 @@ impl Script {
             }
         }
         actions.extend(marks(seed, busy, horizon));
-        let crashes = crashes(busy, horizon, &dues, steps, rng);
+        let mut crashes = crashes(busy, horizon, &dues, steps, rng);
+        let mut spread = Rng::of(seed, "spread", 0);
+        let subscribers = Subscribers::of(seed);
+        spreading(&subscribers, &mut actions, &mut crashes, &mut spread);
         let gentle = rng.percent(50);
         let mut rate = |most: u64| if gentle { 0 } else { rng.below(most + 1) };
         let mood =
@@ -154,7 +161,29 @@ impl Script {
             concurrency: rng.pick(&[1, 2, 16]),
             max_active: rng.pick(&[1, 3, 1_000]),
             park_after: Duration::from_millis(rng.pick(&[0, 3_000, 30_000])),
+            spread_at_once: spread.pick(&[1, 2, 500]),
+            subscribers,
         }
+    }
+}
+
+/// Gives some triggers an actor, and ends some processes while a trigger spreads, by choices of their own.
+fn spreading(to: &Subscribers, actions: &mut [(Instant, Action)], crashes: &mut Vec<Planned>, rng: &mut Rng) {
+    let mut last = Instant::MAX;
+    for (at, action) in actions {
+        let Action::Trigger(trigger) = action else { continue };
+        // A repetition is the same request.
+        let of_content = Who(trigger.content % PEOPLE);
+        trigger.actor = (trigger.content.is_multiple_of(3) && of_content.is_user()).then_some(of_content);
+        if to.spreads(&trigger.recipients) && rng.percent(15) && *at < last {
+            last = *at;
+        }
+    }
+    if last < Instant::MAX {
+        let at = last + rng.below(80 * MILLI);
+        let (crash, pause) = (rng.pick(&[Crash::Kill, Crash::PowerCut]), 10 * MILLI);
+        crashes.push(Planned { at, asked: false, crash, inside: None, pause, step: 0, again: None });
+        crashes.sort_by_key(|planned| planned.at);
     }
 }
 
@@ -194,6 +223,7 @@ fn trigger(content: u64, keys: &[String], rng: &mut Rng) -> Trigger {
         content,
         workflow: play.key,
         recipients,
+        actor: None,
         key,
         idempotency: rng.percent(30).then_some(content),
         skip_delay: rng.percent(6),

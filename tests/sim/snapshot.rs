@@ -7,6 +7,7 @@ use belfry::model::feed::{FeedCounts, FeedEntry};
 use belfry::model::message::{Message, Pending};
 use belfry::model::recipient::RecipientRef;
 use belfry::model::run::{EndedRun, Run, RunEvent};
+use belfry::model::subscription::FanOut;
 use belfry::model::trigger::Trigger;
 use belfry::store::read::Order;
 use belfry::store::{Store, StoreError};
@@ -20,6 +21,7 @@ pub struct Snapshot {
     pub triggers: BTreeMap<TriggerId, Trigger>,
     pub messages: Vec<Message>,
     pub outbox: Vec<Pending>,
+    pub spreading: Vec<FanOut>,
     pub events: BTreeMap<RunId, Vec<RunEvent>>,
     pub feeds: Vec<Feed>,
 }
@@ -58,7 +60,8 @@ impl Snapshot {
             })?;
             feeds.push(Feed { counts: reader.feed_counts(cast::feed(), &of)?, of, entries });
         }
-        Ok(Self { pending, ended, triggers, messages: reader.messages()?, outbox, events, feeds })
+        let (messages, spreading) = (reader.messages()?, reader.fan_outs()?);
+        Ok(Self { pending, ended, triggers, messages, outbox, spreading, events, feeds })
     }
 
     /// Loses one feed item.

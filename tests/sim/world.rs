@@ -2,7 +2,7 @@
 //! one process lives on one thread under a paused clock.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
@@ -32,14 +32,14 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 use crate::audience::{Audience, Deaf};
-use crate::cast::{self, PLAYS};
+use crate::cast::{self, PLAYS, Who};
 use crate::client::Life;
 use crate::disk::{Crash, Disk};
 use crate::ledger::{Answer, Instant, Ledger};
 use crate::panics::Saboteur;
 use crate::provider::Provider;
 use crate::rng::Rng;
-use crate::script::{Action, Planned, Script};
+use crate::script::{Action, Planned, Script, Trigger};
 use crate::snapshot::Snapshot;
 
 /// Nothing can be fetched: no play does.
@@ -81,6 +81,8 @@ pub enum Flaw {
     MarkForgotten,
     /// The hub does not hear of every item.
     DeafHub,
+    /// A process that follows another one forgets whom triggers have not reached yet.
+    FanOutLost,
 }
 
 /// What a world left behind.
@@ -188,6 +190,11 @@ impl World {
         self.number.set(self.number.get() + 1);
         self.agenda.borrow_mut().insert((at, self.number.get()), action);
         self.agenda_changed.notify_one();
+    }
+
+    /// Whom a trigger reaches by subscriptions alone.
+    pub fn reached(&self, trigger: &Trigger) -> BTreeSet<Who> {
+        self.script.subscribers.reached(&trigger.recipients, trigger.actor)
     }
 
     /// Runs one process to its end.
@@ -304,6 +311,7 @@ impl World {
             park_after: self.script.park_after,
             missed_after: Duration::from_secs(3_600),
             max_active: self.script.max_active,
+            spread_at_once: self.script.spread_at_once,
             deliver: courier.clone().recipient(),
             publish,
             zone: jiff::tz::TimeZone::UTC,
@@ -313,6 +321,13 @@ impl World {
         });
         if self.flaw == Some(Flaw::SlowStart) && self.lives.get() > 1 {
             sleep(Duration::from_secs(15)).await;
+        }
+        if self.lives.get() == 1 {
+            self.script.subscribers.keep(store, clock.now()).await.ok()?;
+        }
+        for spreading in store.read().ok()?.fan_outs().ok()? {
+            self.ledger.open().trace(format!("spreads on {}", spreading.trigger));
+            while self.flaw == Some(Flaw::FanOutLost) && !store.clear_fan_out(spreading.trigger).await.ok()? {}
         }
         let recovered = Recovered::scan(store).ok()?;
         let registry = Registry::new(Arc::clone(&engine), recovered).start();
@@ -390,7 +405,7 @@ impl World {
     /// Whether the world has become quiet, or never will.
     async fn look(&self, life: &Life, waited: Duration) -> bool {
         let Ok(found) = Snapshot::read(&life.store) else { return true };
-        if found.pending.is_empty() && found.outbox.is_empty() {
+        if found.pending.is_empty() && found.outbox.is_empty() && found.spreading.is_empty() {
             if life.intake.engine.deps.work.settled().now_or_never().is_none() {
                 self.ledger.open().wrong("work is counted that nobody does".into());
             }
