@@ -2,8 +2,9 @@
 //! own; what is asked goes over one connection, one request after the other.
 //!
 //!   lists      each list of the API that grows, first with a hundredth of the rows and then with all of them: 100 users
-//!              with 100 messages each, and then 10,000. The ratio of the two medians is what the table's size costs.
-//!              One user has a hundredth of all rows, so that a feed that is long itself is measured too
+//!              with 100 messages each, and then 10,000, and as many tenants. The ratio of the two medians is what the
+//!              table's size costs. One user has a hundredth of all rows, so that a feed that is long itself is measured
+//!              too: only its filter by trigger data looks at each item
 //!   identify   one user a request, from 16 clients
 //!   bulk       1,000 users a request, from one client, until the operation is done
 //!
@@ -21,7 +22,7 @@ mod server;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use belfry::base::clock::{Stopwatch, sleep};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -127,6 +128,12 @@ async fn fill(server: &Server, first: usize, end: usize) -> Result<()> {
             settled(server).await?;
         }
     }
+    let tenant = |n| json!({"id": format!("t{n}"), "name": format!("Tenant {n}")});
+    for block in (first..end).collect::<Vec<_>>().chunks(AT_ONCE) {
+        let tenants: Vec<Value> = block.iter().copied().map(tenant).collect();
+        let request = Request::post("/v1/tenants/bulk/set", &json!({"tenants": tenants}));
+        load::send(server.address, 1, &request, 0..1, None).await?;
+    }
     let body = json!({"recipients": [{"id": "busy"}], "data": {"text": HOLE}});
     let request = Request::post(&format!("/v1/workflows/{WORKFLOW}/trigger"), &body);
     load::send(server.address, 16, &request, first..end, None).await?;
@@ -150,32 +157,46 @@ async fn settled(server: &Server) -> Result<()> {
 
 /// The median and the 99th percentile of each list, in milliseconds, over users that are far apart.
 async fn ask_all(server: &Server, users: usize, asked: usize) -> Result<Vec<(&'static str, (f64, f64))>> {
-    type Path = fn(usize) -> String;
-    let lists: [(&str, Path); 8] = [
-        ("feed", |n| format!("/v1/users/u{n}/feeds/{FEED}")),
-        ("feed, unread", |n| format!("/v1/users/u{n}/feeds/{FEED}?status=unread")),
-        ("feed, of the busy user", |_| format!("/v1/users/busy/feeds/{FEED}")),
-        ("messages", |_| "/v1/messages".into()),
-        ("messages, of a workflow", |_| format!("/v1/messages?source={WORKFLOW}")),
-        ("messages, of a user", |n| format!("/v1/users/u{n}/messages")),
-        ("messages, of the busy user", |_| "/v1/users/busy/messages".into()),
-        ("users", |_| "/v1/users".into()),
+    // The oldest trigger, and a run of it: all others lie before them.
+    let first: Value = serde_json::from_str(&server.get("/v1/users/u0/messages").await?)?;
+    let of_first = |id: &str| first["items"].as_array()?.last()?["source"][id].as_str().map(str::to_owned);
+    let (trigger, run) =
+        of_first("workflow_run_id").zip(of_first("workflow_recipient_run_id")).context("no message")?;
+    let lists: [(&str, String); 17] = [
+        ("feed", format!("/v1/users/u{{}}/feeds/{FEED}")),
+        ("feed, unread", format!("/v1/users/u{{}}/feeds/{FEED}?status=unread")),
+        ("feed, of the busy user", format!("/v1/users/busy/feeds/{FEED}")),
+        ("  of a workflow", format!("/v1/users/busy/feeds/{FEED}?source={WORKFLOW}")),
+        ("  of any tenant", format!("/v1/users/busy/feeds/{FEED}?has_tenant=true")),
+        ("  by trigger data", format!("/v1/users/busy/feeds/{FEED}?trigger_data={{%22text%22:%22none%22}}")),
+        ("messages", "/v1/messages".into()),
+        ("  of a workflow", format!("/v1/messages?source={WORKFLOW}")),
+        ("  of a trigger", format!("/v1/messages?workflow_run_id={trigger}")),
+        ("  of a run", format!("/v1/messages?workflow_recipient_run_id={run}")),
+        ("  of a user", "/v1/users/u{}/messages".into()),
+        ("  of the busy user", "/v1/users/busy/messages".into()),
+        ("runs", "/v1/workflow_recipient_runs".into()),
+        ("  of a trigger", format!("/v1/workflow_recipient_runs?workflow_run_id={trigger}")),
+        ("  of a user", "/v1/workflow_recipient_runs?recipient=u{}".into()),
+        ("users", "/v1/users".into()),
+        ("tenants, of a name", "/v1/tenants?name=Tenant%20{}".into()),
     ];
     let mut found = Vec::new();
     for (name, path) in lists {
-        found.push((name, ask(server, path, users, asked).await?));
+        found.push((name, ask(server, &path, users, asked).await?));
     }
     Ok(found)
 }
 
-async fn ask(server: &Server, path: fn(usize) -> String, users: usize, asked: usize) -> Result<(f64, f64)> {
+/// Asks for `path`, in which `{}` stands for the number of a user.
+async fn ask(server: &Server, path: &str, users: usize, asked: usize) -> Result<(f64, f64)> {
     let mut stream = TcpStream::connect(server.address).await?;
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; 1 << 18];
     let mut times = Vec::with_capacity(asked);
     for n in 0..asked {
         // A large prime: neighbours in time are none in the table.
-        let path = path(n * 7_919 % users);
+        let path = path.replace("{}", &(n * 7_919 % users).to_string());
         let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer sk_bench\r\n\r\n");
         let watch = Stopwatch::start();
         stream.write_all(request.as_bytes()).await?;

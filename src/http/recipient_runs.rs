@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::State;
 use super::auth::require_secret;
-use super::error::ApiError;
+use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::run_json::{summary_json, trace_json};
 use super::wire::{page, run};
@@ -33,9 +33,7 @@ pub async fn list(
     let (query, mut errors) = (Query::new(&query), Vec::new());
     let filter = RunFilter::from_query(query, &mut errors);
     let asked = PageRequest::from_query(query, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
-    }
+    require_valid(errors)?;
     let answer = blocking(&state, move |state| {
         let page = trace::page(&state.intake.engine.store.read()?, &filter, &asked)?;
         page.to_json_named("items", &asked, |summary| {

@@ -10,7 +10,7 @@ use super::bulk;
 use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::whose::Whose;
-use super::wire::{BulkOperation, page, schedule};
+use super::wire::{self, BulkOperation, page, schedule};
 use crate::base::ids::ScheduleId;
 use crate::base::mail::tell;
 use crate::engine::scheduler::LookAgain;
@@ -31,7 +31,7 @@ use crate::store::{Reader, StoreError};
 #[utoipa::path(
     post, path = "/v1/schedules",
     request_body = schedule::CreateSchedulesRequest,
-    responses((status = 200, body = Vec<schedule::Schedule>)),
+    responses((status = 200, body = Vec<schedule::Schedule>), (status = 404, body = wire::Error)),
 )]
 pub async fn create(
     state: web::Data<State>,

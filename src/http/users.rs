@@ -95,7 +95,8 @@ pub async fn delete(
 
 /// Merge two users.
 ///
-/// The other user's data and the messages of its last 30 days become this one's, and the other is deleted.
+/// What the other user has and this one lacks becomes this one's: properties, preference sets, channel data, subscriptions,
+/// schedules, memberships of audiences, and the messages of the last 30 days. Then the other is deleted.
 #[utoipa::path(
     post, path = "/v1/users/{id}/merge",
     request_body = recipient::MergeRequest,

@@ -257,7 +257,9 @@ async fn a_message_is_marked_and_unmarked_one_status_at_a_time() {
         assert!(message.as_object().unwrap().get(stamp).is_some_and(Value::is_null), "{stamp} of {message}");
     }
     // Each step: method, status, the statuses after it, and the feed's counts.
-    let steps: [(Method, &str, &[&str], [u64; 3]); 13] = [
+    let steps: [(Method, &str, &[&str], [u64; 3]); 15] = [
+        (Method::PUT, "seen", &["seen"], [1, 1, 0]),
+        (Method::DELETE, "unseen", &[], [1, 1, 1]),
         (Method::PUT, "seen", &["seen"], [1, 1, 0]),
         (Method::PUT, "seen", &["seen"], [1, 1, 0]),
         (Method::PUT, "interacted", &["seen", "read", "interacted"], [1, 0, 0]),

@@ -214,7 +214,7 @@ fn a_cancel_that_is_answered_and_not_written_is_noticed() {
 #[test]
 fn a_cancel_that_takes_a_later_trigger_is_noticed() {
     // Few worlds use a key again so soon after its cancel.
-    assert_caught_from(100, Flaw::CancelLingers, &["P7"]);
+    assert_caught_from(250, Flaw::CancelLingers, &["P7"]);
 }
 
 #[test]
