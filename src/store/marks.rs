@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(bench.store.release(release).await, Ok(None), "it is told twice");
         let reader = bench.store.read().unwrap();
         let counts = reader.feed_counts(channel, &ann).unwrap();
-        assert_eq!((counts.total, counts.unseen, counts.last_at), (1, 0, until));
+        assert_eq!((counts.shown.total, counts.shown.unseen, counts.last_at), (1, 0, until));
         let message = reader.message(id(1)).unwrap().unwrap();
         assert_eq!((message.status, message.inserted_at), (Status::Delivered, until));
         assert!(reader.engagement(&message).unwrap().seen_at.is_some());

@@ -201,6 +201,7 @@ fn take_from_feed(tables: &mut Tables<'_>, message: &Message) -> Result<Option<F
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
     use serde_json::json;
 
     use super::super::op::{
@@ -365,7 +366,7 @@ mod tests {
         let body = json!({"workflow": "w", "recipients": ["old"], "repeats": [{"frequency": "daily"}]});
         let make = CreateRequest::from_json(&body).unwrap().schedules.into_iter();
         let change = ScheduleChange::Make(make.map(|new| (ScheduleId::from([1; 16]), new)).collect());
-        let change = ChangeSchedules { change, people: Vec::new(), at: START, bytes: 0 };
+        let change = ChangeSchedules { change, people: Vec::new(), at: START, zone: TimeZone::UTC, bytes: 0 };
         let made = bench.store.change_schedules(change).await.unwrap().remove(0);
         let join = |members: &[(&str, Option<&str>)], at| ChangeAudience {
             key: "beta".into(),
