@@ -130,7 +130,7 @@ impl Life {
             content: trigger.content,
             workflow: trigger.workflow,
             recipients: trigger.recipients.clone(),
-            reached: self.world.reached(&trigger),
+            reached: self.world.reached(trigger),
             key: trigger.key.clone(),
             idempotency: trigger.idempotency,
             skip_delay: trigger.skip_delay,
