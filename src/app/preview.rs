@@ -155,6 +155,13 @@ fn no_message(published: &Published, step: Option<&str>) -> String {
         .filter(|step| matches!(step.kind, StepKind::Channel(_)))
         .map(|step| step.reference.as_str())
         .collect();
+    let mute = published.workflow.steps.iter().find(|known| Some(known.reference.as_str()) == step);
+    if let Some(StepKind::Mute(kind)) = mute.map(|step| &step.kind) {
+        return format!(
+            "step `{}` sends nothing: this version has no channels of type {kind}",
+            step.unwrap_or_default()
+        );
+    }
     match step {
         Some(step) => {
             let right = format!("Steps with a message are {}.", quoted_list(&steps));

@@ -405,15 +405,17 @@ fn directory(config: &Config, workflows: Workflows) -> Directory {
 /// What came of checking the workflows of a directory.
 pub struct CheckedWorkflows {
     pub valid: Vec<Checked>,
+    /// Of the layouts and partials that they share.
+    pub notices: Vec<Notice>,
     pub faults: Vec<Fault>,
 }
 
 /// Checks the workflows under `config.workflows.dir` without a server.
 pub fn check_workflows(config: &Config) -> CheckedWorkflows {
-    let (catalog, Furnished { mut faults, .. }) = catalog(config);
+    let (catalog, Furnished { mut faults, notices }) = catalog(config);
     let (found, faulty) = workflow_dir::read(&config.workflows.dir);
     faults.extend(faulty);
-    let mut checked = CheckedWorkflows { valid: Vec::new(), faults };
+    let mut checked = CheckedWorkflows { valid: Vec::new(), notices, faults };
     for files in &found {
         match catalog.check(files) {
             Ok(valid) => checked.valid.push(valid),
@@ -425,14 +427,17 @@ pub fn check_workflows(config: &Config) -> CheckedWorkflows {
 
 /// Checks the same and prints what it finds; fails on faults.
 pub fn validate(config: &Config) -> Result<()> {
-    let CheckedWorkflows { valid, faults } = check_workflows(config);
+    let CheckedWorkflows { valid, notices, faults } = check_workflows(config);
     if valid.is_empty() && faults.is_empty() {
         bail!("there is no workflow under {}: each is a folder with a workflow.json", config.workflows.dir.display());
     }
     for Checked { published, notices } in &valid {
-        println!("{}: valid, {} steps", published.workflow.key, published.workflow.steps.len());
+        let steps = published.workflow.steps.len();
+        let plural = if steps == 1 { "" } else { "s" };
+        println!("{}: valid, {steps} step{plural}", published.workflow.key);
         notices.iter().for_each(|notice| println!("  note: {notice}"));
     }
+    notices.iter().for_each(|notice| println!("note: {notice}"));
     faults.iter().for_each(|fault| println!("fault: {fault}"));
     match faults.len() {
         0 => Ok(()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fault::Fault;
 use super::findings::Findings;
@@ -58,8 +58,8 @@ const KINDS: [(&str, PartialKind); 4] = [
     ("json", PartialKind::Json),
 ];
 
-/// The types of input that are no texts.
-const TYPED: [&str; 5] = ["boolean", "number", "json", "list", "multi_select"];
+/// The types of input that are no texts. An image is a `url`, an `alt` and an `action`; a button a `text` and an `action`.
+const TYPED: [&str; 7] = ["boolean", "number", "json", "list", "multi_select", "image", "button"];
 
 /// Reads the directory of a partial.
 pub fn read(files: &WorkflowFiles) -> Result<(Partial, Vec<Notice>), Vec<Fault>> {
@@ -116,8 +116,16 @@ fn read_kind(field: &Reader<'_>) -> Option<PartialKind> {
 fn read_input(input: &Reader<'_>) -> Option<(String, Input)> {
     let key = input.field("key").required_name("Write the name of the input.")?;
     let typed = input.field("type").text().is_some_and(|kind| TYPED.contains(&kind));
-    let default = input.field("settings").field("default").value().cloned();
+    let default =
+        input.field("settings").field("default").value().cloned().or_else(|| default_of_parts(input.value()?));
     Some((key.to_owned(), Input { typed, default }))
+}
+
+/// What an image or a button is when nothing is given: each of its parts is declared as an input is.
+fn default_of_parts(input: &Value) -> Option<Value> {
+    let default = |(key, part): (&String, &Value)| Some((key.clone(), part.pointer("/settings/default")?.clone()));
+    let parts: Map<String, Value> = input.as_object()?.iter().filter_map(default).collect();
+    (!parts.is_empty()).then_some(Value::Object(parts))
 }
 
 #[cfg(test)]
@@ -137,7 +145,9 @@ mod tests {
     fn a_partial_is_read_with_the_types_of_its_inputs() {
         let read = partial(
             r#"{"type": "markdown", "content@": "content.md", "input_schema": [
-                {"type": "text", "key": "name", "settings": {"default": "you"}}, {"type": "boolean", "key": "bold"}]}"#,
+                {"type": "text", "key": "name", "settings": {"default": "you"}}, {"type": "boolean", "key": "bold"},
+                {"type": "image", "key": "face", "url": {"key": "url", "type": "url", "settings": {"default": "/a.png"}},
+                 "alt": {"key": "alt", "type": "text", "settings": {}}}]}"#,
         )
         .unwrap();
         assert_eq!(
@@ -145,7 +155,8 @@ mod tests {
             (PartialKind::Markdown, Engine::Liquid, "Hi {{ name }}")
         );
         assert_eq!(read.inputs["name"], Input { typed: false, default: Some("you".into()) });
-        assert!(read.inputs["bold"].typed);
+        assert_eq!(read.inputs["bold"], Input { typed: true, default: None });
+        assert_eq!(read.inputs["face"], Input { typed: true, default: Some(serde_json::json!({"url": "/a.png"})) });
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ::handlebars::Context;
 use serde_json::Value;
 
 use super::budget::Budget;
-use super::error::{Complaint, RenderError};
+use super::error::{Complaint, Position, RenderError};
 use super::handlebars::Escape;
 use super::partial::Partials;
 use super::{handlebars, liquid};
@@ -28,7 +28,10 @@ impl Source {
         partials: &Partials,
     ) -> Result<Self, Vec<Complaint>> {
         match engine {
-            Engine::Handlebars => handlebars::Source::parse(text, escape, partials).map(Self::Handlebars),
+            Engine::Handlebars => {
+                let parsed = handlebars::Source::parse(text, escape, partials);
+                not_liquid(text, partials, parsed).map(Self::Handlebars)
+            }
             Engine::Liquid => liquid::Template::parse(text, partials).map(Self::Liquid),
         }
     }
@@ -56,5 +59,39 @@ impl Source {
             Self::Handlebars(source) => source.render(name, &Context::from(scope), budget),
             Self::Liquid(template) => template.render(name, &scope, budget),
         }
+    }
+}
+
+/// What reading `text` as Handlebars came to, unless it is Liquid: Handlebars stops at its filters, and would send its
+/// tags as they are.
+fn not_liquid<T>(text: &str, partials: &Partials, parsed: Result<T, Vec<Complaint>>) -> Result<T, Vec<Complaint>> {
+    const FIX: &str = "Write \"template_engine\": \"liquid\" in the workflow's settings, or in the template.";
+    let tag = text.find("{%");
+    let mark = if parsed.is_err() { tag.or_else(|| text.find('|')) } else { tag };
+    match mark {
+        Some(at) if liquid::Template::parse(text, partials).is_ok() => {
+            Err(vec![Complaint::new(Some(Position::of(text, at)), "this is Liquid, and is read as Handlebars", FIX)])
+        }
+        _ => parsed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn liquid_that_is_read_as_handlebars_says_so_instead_of_being_sent() {
+        let problem = |text: &str| {
+            let parsed = Source::parse(text, Engine::Handlebars, Escape::None, &Partials::default());
+            parsed.err().map(|complaints| format!("{}: {}", complaints[0].at.unwrap(), complaints[0].problem))
+        };
+        let found = |place: &str| Some(format!("{place}: this is Liquid, and is read as Handlebars"));
+        assert_eq!(problem("a\n{% if name %}{{ name }}{% endif %}"), found("line 2, column 1"));
+        assert_eq!(problem("{{ name | upcase }}"), found("line 1, column 9"));
+        for text in ["{{name}} | {{plan}}", "10 {% off", "{{#if a}}{% b %}{{/if}}"] {
+            assert_eq!(problem(text), None, "{text}");
+        }
+        assert!(problem("{{name} | x").is_some_and(|problem| problem.contains("handlebars stops")));
     }
 }

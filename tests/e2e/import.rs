@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{belfry, run};
+use crate::server::{Process, belfry, run};
 
 /// Knock's published workflows; see the LICENSE there.
 fn published() -> PathBuf {
@@ -110,11 +111,170 @@ async fn what_knock_pull_wrote_is_found_by_knock_json_and_runs_at_once() {
     }
     assert!(folder.path().join("config/guides/tour/guide.json").exists());
     let (code, said, stderr) = run(belfry(folder.path(), &["workflow", "validate"])).await;
-    assert_eq!((code, said.as_str()), (0, "hello: valid, 1 steps\n"), "{stderr}");
+    assert_eq!((code, said.as_str()), (0, "hello: valid, 1 step\n"), "{stderr}");
     let to = r#"{"id": "u1", "name": "Ann"}"#;
     let preview = ["workflow", "preview", "hello", "--to", to, "--data", r#"{"text": "hi"}"#];
     let (_, said, stderr) = run(belfry(folder.path(), &preview)).await;
     assert!(said.contains("Hello Ann") && said.contains(">HI</p>"), "{said}{stderr}");
+}
+
+/// A directory as `knock pull --all` writes it, with something of each kind in it and forms that Knock's other templates
+/// use; two files in it are nobody's.
+fn pulled() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/knock-directory")
+}
+
+#[tokio::test]
+async fn of_a_pulled_directory_all_is_taken_or_told() {
+    let folder = folder();
+    let (code, said, stderr) = import(folder.path(), &pulled(), &[]).await;
+    assert_eq!(code, 0, "{said}{stderr}");
+    let result = files(&folder.path().join("config"));
+    for (name, bytes) in files(&pulled().join("notifications")) {
+        match result.get(&name) {
+            Some(copied) if name.ends_with("/workflow.json") => {
+                let mut copied: Value = serde_json::from_slice(copied).unwrap();
+                let settings = copied.as_object_mut().unwrap().remove("settings").unwrap();
+                assert_eq!(settings, json!({"template_engine": "liquid"}), "{name}");
+                assert_eq!(copied, serde_json::from_slice::<Value>(&bytes).unwrap(), "{name}");
+            }
+            Some(copied) => assert_eq!(*copied, bytes, "{name}"),
+            None => assert!(said.contains(&format!("left         {name}: ")), "{name}\n{said}"),
+        }
+    }
+    for line in [
+        "taken        workflows/order: 1 step\n",
+        "adapted      workflows/order/workflow.json:1: its templates are recorded as Liquid, in settings\n",
+        "unsupported  workflows/readings/workflow.json:46: steps[0].branches[0].steps[2].channel_type: channels of type \"sms\"",
+        "taken        layouts/brand\n",
+        "taken        partials/line\n",
+        "unsupported  partials/line/partial.json:6: colour_scheme: is not known here and has no effect",
+        "taken        translations/fr\n",
+        "unsupported  audiences/beta: audiences are kept, but have no effect in this version\n",
+        "unsupported  guides/tour: guides are kept, but have no effect in this version\n",
+        "unsupported  message-types/banner: message-types are kept, but have no effect in this version\n",
+        "\n4 workflows run.\n",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    let (code, said, stderr) = run(belfry(folder.path(), &["workflow", "validate"])).await;
+    assert!(code == 0 && said.contains("order: valid") && said.contains("colour_scheme"), "{said}{stderr}");
+}
+
+#[tokio::test]
+async fn what_was_imported_runs_in_a_developers_server() {
+    let folder = folder();
+    assert_eq!(import(folder.path(), &pulled(), &[]).await.0, 0);
+    let arguments = ["dev", "--listen", "127.0.0.1:0"];
+    let mut server = Process::spawn(belfry(folder.path(), &arguments), &folder.path().join("stderr.log"));
+    let url = server.line("Belfry listens on ").await.split(' ').next().unwrap().to_owned();
+    let key = server.line("  Secret key   ").await;
+    let http = reqwest::Client::new();
+    let post =
+        |path: &str, body: Value| http.post(format!("{url}{path}")).bearer_auth(&key).body(body.to_string()).send();
+    let ann = json!({"id": "ann", "name": "Ann", "email": "ann@x.test", "locale": "fr-BE"});
+    let reading = |event: &str, value: u32, window: Value| {
+        let sensor =
+            json!({"events": ["heat"], "channels": ["email"], "window": window, "chart": "https://acme.test/c.png"});
+        json!({"event": event, "value": value, "sensor": sensor})
+    };
+    let incident = |severity: &str| json!({"incident": {"severity": severity, "title": "Power is out again"}});
+    let tasks = json!([{"name": "Write the report", "date": "2020-02-03"}, {"name": "Rest", "date": "2999-01-02"}]);
+    let week = json!({"important": true, "eventType": "x", "tasks": tasks, "picture": "https://acme.test/hill.png"});
+    let two_hours = json!({"unit": "hours", "value": 2});
+    for (workflow, data) in [
+        ("order", json!({"id": 7, "items": [{"name": "Tea", "count": 2}, {"name": "Cups", "count": 4}]})),
+        ("readings", reading("heat", 95, json!(null))),
+        ("readings", reading("frost", 95, json!(null))),
+        ("readings", reading("heat", 91, two_hours.clone())),
+        ("readings", reading("heat", 92, two_hours)),
+        ("incident", incident("critical")),
+        ("incident", incident("warning")),
+        ("weekly", week),
+        ("weekly", json!({"important": false, "eventType": "y"})),
+    ] {
+        let actor = json!({"id": "bo", "name": "Bo Ek"});
+        let body = json!({"recipients": [ann], "actor": actor, "data": data});
+        let reply = post(&format!("/v1/workflows/{workflow}/trigger"), body).await.unwrap();
+        assert_eq!(reply.status(), 200, "{workflow}");
+    }
+    assert_eq!(post("/dev/clock/advance", json!({"by": "3h"})).await.unwrap().status(), 200);
+    let mailbox = http.get(format!("{url}/dev/mailbox")).send().await.unwrap().text().await.unwrap();
+    let mailbox: Value = serde_json::from_str(&mailbox).unwrap();
+    let mails: BTreeMap<&str, (&str, &str)> = mailbox["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mail| {
+            let text = |name: &str| mail[name].as_str().unwrap();
+            (text("subject"), (text("html"), text("text")))
+        })
+        .collect();
+    let expected: [(&str, &[&str]); 6] = [
+        ("2 readings of heat were too high", &["<li>91</li><li>92</li>"]),
+        ("A reading of heat", &["Very high: <strong>95</strong>", "block-divider", "src=\"https://acme.test/c.png\""]),
+        ("Escalation: Power is out again", &["Power is out again</p>"]),
+        ("Merci, Ann", &["<h1>Order 7</h1><p>2 × Tea</p><p>4 × Cups</p><a href=\"https://acme.test/help\">Help</a>"]),
+        (
+            "The week of Bo",
+            &[
+                "class=\"late\"",
+                "Write the..., Feb 3",
+                "class=\"open\"",
+                "Rest, Jan 2",
+                "href=\"https://acme.test/week?n=1&amp;utm_source=mail&amp;utm_campaign=weekly\"",
+                "src=\"https://acme.test/hill.png\" alt=\"\"",
+                "src=\"https://acme.test/default.png\" alt=\"A hill\"",
+                "By day",
+            ],
+        ),
+        ("Warning: Power is...", &["Power is out again</p>"]),
+    ];
+    assert_eq!(mails.keys().copied().collect::<Vec<_>>(), expected.map(|(subject, _)| subject));
+    for (subject, parts) in expected {
+        for part in parts {
+            assert!(mails[subject].0.contains(part), "{subject}: {part}\n{}", mails[subject].0);
+        }
+    }
+    assert_eq!(mails["Merci, Ann"].1, "2 × Tea\n\n4 × Cups\n-- \nAcme");
+    server.signal("-INT").await;
+    assert_eq!(server.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_said_with_its_file_its_line_and_the_way_out() {
+    let folder = folder();
+    let from = folder.path().join("flows");
+    write(
+        &from,
+        &[
+            ("torn/workflow.json", "{\n  \"name\": \"Torn\",\n  \"steps\": [,]\n}"),
+            ("lost/workflow.json", &WORKFLOW.replace("html_body.html", "body.html")),
+            ("lost/email_1/html_body.html", "<p>x</p>"),
+            ("empty/notes.txt", "x"),
+        ],
+    );
+    let (code, said, stderr) = import(folder.path(), &from, &["--check"]).await;
+    assert_eq!(code, 1, "{said}");
+    for line in [
+        "unsupported  workflows/torn/workflow.json:3: is not valid JSON: expected value at line 3 column 13. Correct it there",
+        "unsupported  workflows/lost/workflow.json:10: steps[0].template.html_body@: there is no file \"lost/email_1/body.html\"",
+        "unsupported  workflows/empty/workflow.json:1: is missing",
+        "Workflows that run: 0. That do not: empty, lost, torn.",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}{stderr}");
+    }
+    for (settings, problem) in [
+        ("{\"knockDir\": ", "knock.json cannot be read"),
+        ("{\"knockDir\": \"pulled\"}", "knockDir: there is no folder \"pulled\""),
+    ] {
+        write(folder.path(), &[("project/knock.json", settings)]);
+        let (code, _, stderr) = import(folder.path(), &folder.path().join("project"), &[]).await;
+        assert!(code == 1 && stderr.contains(problem), "{stderr}");
+    }
+    write(folder.path(), &[("file", "x")]);
+    let (code, _, stderr) = import(folder.path(), &folder.path().join("file"), &[]).await;
+    assert!(code == 1 && stderr.contains("is not a folder. Name what `knock pull` wrote"), "{stderr}");
 }
 
 #[tokio::test]

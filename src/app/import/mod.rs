@@ -45,7 +45,7 @@ pub struct Knock {
 /// Imports, or only reports.
 pub fn knock(args: &Knock) -> Result<()> {
     let found = pulled::read(&args.dir)?;
-    let taken: Vec<Resource> = found.iter().map(adapt).collect();
+    let taken: Vec<Resource> = found.resources.iter().map(adapt).collect();
     let config = match cli::file_or_default(args.config.clone()) {
         Some(file) => Config::load(Some(&file), &Overrides::default())?,
         None => Config::load_dev(&Overrides::default())?,

@@ -68,40 +68,56 @@ impl Resource {
     }
 }
 
-/// Everything in `dir`, sorted by kind and key: what `knock pull` wrote, a folder of workflows, or one workflow.
-pub fn read(dir: &Path) -> Result<Vec<Resource>> {
+/// What a directory holds.
+#[derive(Debug, Default)]
+pub struct Pulled {
+    /// Sorted by kind and key.
+    pub resources: Vec<Resource>,
+    /// Files and folders that belong to none of them, as paths below the top; those with a dot in front are passed over.
+    pub strays: Vec<String>,
+}
+
+/// Everything in `dir`: what `knock pull` wrote, a folder of workflows, or one workflow.
+pub fn read(dir: &Path) -> Result<Pulled> {
     if !dir.is_dir() {
         bail!("{} is not a folder. Name what `knock pull` wrote, or a folder of workflows", dir.display());
     }
     let top = top(dir)?;
     let has_document = |folder: &Path| folder.join("workflow.json").is_file();
-    let mut found = Vec::new();
+    let mut pulled = Pulled::default();
+    let entries = entries(&top)?;
     if has_document(&top) {
         let name = fs::canonicalize(&top)?.file_name().map(|name| name.to_string_lossy().into_owned());
-        found.push(resource(Kind::Workflow, &top, name.unwrap_or_default())?);
-    } else if folders(&top)?.iter().any(|(_, folder)| has_document(folder)) {
-        collect(Kind::Workflow, &top, &mut found)?;
+        pulled.resources.push(resource(Kind::Workflow, &top, name.unwrap_or_default())?);
+    } else if entries.values().any(|entry| has_document(entry)) {
+        pulled.collect(Kind::Workflow, &top, "")?;
     } else {
         for kind in Kind::ALL {
             let folder = top.join(kind.folder());
             if folder.is_dir() {
-                collect(kind, &folder, &mut found)?;
+                pulled.collect(kind, &folder, &format!("{}/", kind.folder()))?;
             }
         }
+        let is_kind = |name: &str, entry: &Path| entry.is_dir() && Kind::ALL.iter().any(|kind| kind.folder() == name);
+        let strays = entries.iter().filter(|(name, entry)| *name != SETTINGS && !is_kind(name, entry));
+        pulled.strays.extend(strays.map(|(name, _)| name.clone()));
     }
-    if found.is_empty() {
+    if pulled.resources.is_empty() {
         bail!(
             "{} holds nothing to import. Name a folder with `knock.json`, with `workflows` in it, or of workflows, \
              each a folder with a `workflow.json`",
             top.display()
         );
     }
-    Ok(found)
+    Ok(pulled)
 }
+
+/// The file that says where the resources lie.
+const SETTINGS: &str = "knock.json";
 
 /// The folder of the resources' folders: `knock.json` names it.
 fn top(dir: &Path) -> Result<PathBuf> {
-    let file = dir.join("knock.json");
+    let file = dir.join(SETTINGS);
     if !file.is_file() {
         let usual = dir.join(".knock");
         return Ok(if usual.is_dir() { usual } else { dir.to_owned() });
@@ -114,14 +130,25 @@ fn top(dir: &Path) -> Result<PathBuf> {
     if !Path::new(inside).components().all(plain) {
         bail!("{}: knockDir: {inside:?} leads out of the folder; name one in it", file.display());
     }
-    Ok(dir.join(inside))
+    let top = dir.join(inside);
+    if !top.is_dir() {
+        bail!("{}: knockDir: there is no folder {inside:?}. Pull first: knock pull --all", file.display());
+    }
+    Ok(top)
 }
 
-fn collect(kind: Kind, folder: &Path, found: &mut Vec<Resource>) -> Result<()> {
-    for (name, folder) in folders(folder)? {
-        found.push(resource(kind, &folder, name)?);
+impl Pulled {
+    /// Takes each folder in `folder` as a resource; `prefix` leads there.
+    fn collect(&mut self, kind: Kind, folder: &Path, prefix: &str) -> Result<()> {
+        for (name, entry) in entries(folder)? {
+            if entry.is_dir() {
+                self.resources.push(resource(kind, &entry, name)?);
+            } else {
+                self.strays.push(format!("{prefix}{name}"));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn resource(kind: Kind, folder: &Path, key: String) -> Result<Resource> {
@@ -129,14 +156,14 @@ fn resource(kind: Kind, folder: &Path, key: String) -> Result<Resource> {
     Ok(Resource { kind, key, files })
 }
 
-/// The folders in `folder` by name, sorted; those whose names begin with a dot are passed over.
-fn folders(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+/// What lies in `folder` by name, sorted.
+fn entries(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
     let mut found = BTreeMap::new();
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_dir() && !name.starts_with('.') {
+        if !name.starts_with('.') {
             found.insert(name, entry.path());
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::pulled::{Kind, Resource};
+use super::pulled::{Kind, Pulled, Resource};
 use crate::app::server::CheckedWorkflows;
 use crate::model::fault::Fault;
 use crate::model::{json_path, json_place};
@@ -27,13 +27,15 @@ enum Verdict {
     Taken,
     Adapted,
     Unsupported,
+    /// It is not copied.
+    Left,
 }
 
 impl Report {
     /// What became of `found`, which was `taken` over and then read.
-    pub fn of(found: &[Resource], taken: &[Resource], checked: &CheckedWorkflows) -> Self {
+    pub fn of(found: &Pulled, taken: &[Resource], checked: &CheckedWorkflows) -> Self {
         let mut report = Self { lines: Vec::new(), runs: 0, rests: Vec::new() };
-        for (resource, taken) in found.iter().zip(taken) {
+        for (resource, taken) in found.resources.iter().zip(taken) {
             match resource.kind {
                 Kind::Workflow => report.workflow(resource, taken, checked),
                 Kind::Layout | Kind::Partial | Kind::Translation => report.shared(resource, checked),
@@ -42,6 +44,9 @@ impl Report {
                     format!("{}: {} are kept, but have no effect in this version", resource.place(), kind.folder()),
                 ),
             }
+        }
+        for stray in &found.strays {
+            report.add(Verdict::Left, format!("{stray}: belongs to nothing that Knock writes, and is not copied"));
         }
         report
     }
@@ -58,13 +63,14 @@ impl Report {
     /// What workflows share: it is taken unless something is wrong with it.
     fn shared(&mut self, resource: &Resource, checked: &CheckedWorkflows) {
         let place = resource.place();
-        let faults: Vec<&Fault> = checked.faults.iter().filter(|fault| is_of(fault, &place)).collect();
+        let of_it = |fault: &&Fault| is_of(fault, &place);
+        let faults: Vec<&Fault> = checked.faults.iter().filter(of_it).collect();
+        let notices = checked.notices.iter().map(|notice| &notice.0).filter(of_it);
+        let findings: Vec<String> = faults.iter().copied().chain(notices).map(|one| located(resource, one)).collect();
         if faults.is_empty() {
             self.add(Verdict::Taken, place);
         }
-        for fault in faults {
-            self.add(Verdict::Unsupported, located(resource, fault));
-        }
+        findings.into_iter().for_each(|finding| self.add(Verdict::Unsupported, finding));
     }
 
     fn workflow(&mut self, resource: &Resource, taken: &Resource, checked: &CheckedWorkflows) {
@@ -111,14 +117,18 @@ fn located(resource: &Resource, fault: &Fault) -> String {
     let file = inside.strip_prefix(&resource.key).and_then(|file| file.strip_prefix('/')).unwrap_or("");
     let Fault { path, problem, fix, .. } = fault;
     let (file, line) = place(resource, file, path);
-    // A finding inside a template says where in it.
-    let inside = problem.strip_prefix("line ").and_then(|rest| rest.split_once(", column "));
-    let line = match inside.and_then(|(line, _)| line.parse::<usize>().ok()) {
-        Some(inside) if !file.ends_with(".json") => inside,
-        _ => line,
+    let line = line_inside(&file, problem).unwrap_or(line);
+    let path = if path.is_empty() { String::new() } else { format!(" {path}:") };
+    format!("{}/{file}:{line}:{path} {problem}. {fix}", resource.place())
+}
+
+/// The line of `file` that a finding tells itself: one inside a template that is a file, or of JSON that cannot be read.
+fn line_inside(file: &str, problem: &str) -> Option<usize> {
+    let told = match file.ends_with(".json") {
+        false => problem.strip_prefix("line ")?,
+        true => problem.strip_prefix("is not valid JSON")?.rsplit_once(" at line ")?.1,
     };
-    let path = if path.is_empty() { String::new() } else { format!(" {path}") };
-    format!("{}/{file}:{line}:{path}: {problem}. {fix}", resource.place())
+    told.split([',', ' ']).next()?.parse().ok()
 }
 
 /// The file in which the value at `path` of `file` stands, and its line there. Where a `field@` leads to another file,
@@ -153,6 +163,7 @@ impl fmt::Display for Report {
                 Verdict::Taken => "taken",
                 Verdict::Adapted => "adapted",
                 Verdict::Unsupported => "unsupported",
+                Verdict::Left => "left",
             };
             writeln!(f, "{word:<11}  {text}")?;
         }
