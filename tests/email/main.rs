@@ -158,23 +158,36 @@ fn of_blocks(blocks: Value, engine: &str) -> BTreeMap<String, String> {
 #[test]
 fn the_traps_of_email_markdown_render_as_meant() {
     let catalog = catalog();
-    let markdown = "{% if total_actors > 1 %}\n  many\n{% else %}\n    **{{ actor.name }}** wrote\n\n    > {{ comment_body }}\n\
+    let liquid = "{% if total_actors > 1 %}\n  many\n{% else %}\n    **{{ actor.name }}** wrote\n\n    > {{ comment_body }}\n\
         {% endif %}\n\n[{{ total_activities | pluralize: \"comment\", \"comments\" }}]({{ vars.app_url }}/p?n={{ total_activities | plus: 1 }}&t=\"x\")\n\n\
         <a href=\"{{ vars.app_url }}/{{ total_activities | pluralize: \"one\", \"many\" }}\">attribute</a>\n\n\
         Missing: [{{ no.such.name }}]\n\n{% for item in nothing %}\n- {{ item }}\n{% else %}\nNothing here.\n{% endfor %}\n\n\
         {% for one in actors %}\n- {{ one.name | upcase }}\n{% endfor %}";
-    let blocks = json!([
-        {"type": "markdown", "content": markdown},
-        {"type": "button_set", "buttons": [
-            {"label": "Tom & \"Jerry\"", "action": "{{ vars.app_url }}/?a=1&b={{ account_name | url_encode }}"},
-            {"label": "{{ total_activities | pluralize: \"it\", \"them\" }}", "action": "/x", "variant": "outline"},
-        ]},
-        {"type": "divider"},
-        {"type": "image", "url": "https://x.test/a.png", "alt": "A \"picture\"", "style_attrs": {"width": "50%"}},
-        {"type": "row", "columns": [[{"type": "html", "content": "<b>left</b>"}], [{"type": "markdown", "content": "*right*"}]]},
-    ]);
-    let published = published(&catalog, "traps", of_blocks(blocks, "liquid"));
-    hold("traps.liquid", published.templates.email("email_1", scope()).unwrap(), &scope());
+    let handlebars = "{{#if (gt total_actors 1)}}\n  many\n{{else}}\n    **{{actor.name}}** wrote\n\n    > {{comment_body}}\n{{/if}}\n\n\
+        [{{pluralize total_activities \"comment\" \"comments\"}}]({{vars.app_url}}/p?n={{plus total_activities 1}}&t=\"x\")\n\n\
+        <a href=\"{{vars.app_url}}/{{pluralize total_activities \"one\" \"many\"}}\">attribute</a>\n\n\
+        Missing: [{{no.such.name}}]\n\n{{#each nothing}}\n- {{this}}\n{{else}}\nNothing here.\n{{/each}}\n\n\
+        {{#each actors}}\n- {{upcase name}}\n{{/each}}";
+    let encoded = ["{{ account_name | url_encode }}", "{{url_encode account_name}}"];
+    let plural =
+        ["{{ total_activities | pluralize: \"it\", \"them\" }}", "{{pluralize total_activities \"it\" \"them\"}}"];
+    for (engine, markdown, encoded, plural) in
+        [("liquid", liquid, encoded[0], plural[0]), ("handlebars", handlebars, encoded[1], plural[1])]
+    {
+        let action = format!("{{{{ vars.app_url }}}}/?a=1&b={encoded}");
+        let blocks = json!([
+            {"type": "markdown", "content": markdown},
+            {"type": "button_set", "buttons": [
+                {"label": "Tom & \"Jerry\"", "action": action},
+                {"label": plural, "action": "/x", "variant": "outline"},
+            ]},
+            {"type": "divider"},
+            {"type": "image", "url": "https://x.test/a.png", "alt": "A \"picture\"", "style_attrs": {"width": "50%"}},
+            {"type": "row", "columns": [[{"type": "html", "content": "<b>left</b>"}], [{"type": "markdown", "content": "*right*"}]]},
+        ]);
+        let published = published(&catalog, "traps", of_blocks(blocks, engine));
+        hold(&format!("traps.{engine}"), published.templates.email("email_1", scope()).unwrap(), &scope());
+    }
 }
 
 #[test]

@@ -103,6 +103,7 @@ a  {{- name -}}  b {{- n }} c
 {{ nums | push: 9 | join }} {{ nums | unshift: 0 | join }} {{ nums | json }} {{ o | json }} {{ nothing | json }} {{ "a\\"b" | json }}
 {{ when | date: "%Y-%m-%d %H:%M:%S" }} {{ when | date: "%b %-d, %Y" }} {{ when | date: "%A %B %e %j %y" }} {{ when | date: "%l:%M %p" }} {{ when | date: "%-I:%M %P" }} {{ day | date: "%a %d" }} {{ 1772838309 | date: "%H:%M" }} {{ "tomorrow" | date: "%Y" }}{{ nothing | date: "%Y" }}
 {{ name | base64_encode }} {{ "QW5u" | base64_decode }}
+{{ people | map: "age" | compact | join }} {{ name | sha256 }} {{ name | hmac_sha256: key }}
 {% for x in nums %}{{ x }}{% for y in list %}{% break %}{% endfor %}{% endfor %}{% break %}never
 `
   .trim()
@@ -196,6 +197,16 @@ test("the same templates become the same text in Belfry and in liquidjs", async 
     return ours[index] === theirs ? null : { template, ours: ours[index], theirs };
   }).filter(Boolean);
   assert.deepEqual(differences, []);
+});
+
+test("every filter that both have is compared", async () => {
+  const compared = (name) => SAME.some((template) => new RegExp(`\\| ${name}\\b`).test(template));
+  const others = Object.keys(liquidjs.filters).filter((name) => !compared(name));
+  assert.ok(others.length < Object.keys(liquidjs.filters).length / 2);
+  await assert.rejects(belfry(others.map((name) => `{{ name | ${name} }}`)), ({ stderr }) => {
+    for (const name of others) assert.ok(stderr.includes(`there is no filter \`${name}\``), `${name} is not compared`);
+    return true;
+  });
 });
 
 test("what is decided otherwise is as it was decided, and liquidjs still differs", async () => {
