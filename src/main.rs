@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     match belfry::app::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("belfry: {error:#}");
+            belfry::app::console::err(format_args!("belfry: {error:#}\n"));
             ExitCode::from(belfry::app::exit_code::of(&error))
         }
     }

@@ -259,6 +259,16 @@ fn only_one_file_sends_to_actors() {
 }
 
 #[test]
+fn only_one_file_writes_to_standard_output_and_error() {
+    let found = offenders(|source| {
+        let code = source.shipped();
+        let prints = ["print!(", "println!("].iter().any(|print| code.contains(print));
+        prints.then(|| "prints, and panics when nobody reads; say it with `app::console`".into())
+    });
+    assert_eq!(found, "");
+}
+
+#[test]
 fn crates_are_named_only_where_they_belong() {
     let rules: [(&str, &[&str]); 14] = [
         ("redb", &["store/"]),

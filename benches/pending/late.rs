@@ -35,10 +35,10 @@ pub async fn measure(sizes: &Sizes, rate: usize, span: Duration) -> Result<()> {
     }
     ensure!(late.len() == runs, "{} runs of {runs} have put an item into a feed", late.len());
     report("belfry", rate, late);
-    println!("  a run that comes due costs {micros:.0} us of processor time");
+    tell!("  a run that comes due costs {micros:.0} us of processor time");
 
     match BullMq::start(&dir.path().join("redis"), span).await {
-        Err(why) => println!("The comparison with BullMQ is left out: {why:#}"),
+        Err(why) => tell!("The comparison with BullMQ is left out: {why:#}"),
         Ok(bullmq) => {
             let work = format!("/work?jobs={runs}");
             let sent = send(bullmq.front.address, sizes.clients, &request, 0..runs, Some(rate));
@@ -71,7 +71,7 @@ async fn lateness(server: &Server, user: usize, span: Duration) -> Result<Vec<f6
 fn report(name: &str, rate: usize, mut late: Vec<f64>) {
     late.sort_by(f64::total_cmp);
     let at = |share: f64| late.get((late.len() as f64 * share) as usize).or(late.last()).copied().unwrap_or(f64::NAN);
-    println!(
+    tell!(
         "{name:<8} {} runs that come due at {rate} a second: {:.1} ms late (p50), {:.1} ms (p99; aim: 250), {:.1} ms \
          (max); the earliest {:.1} ms",
         late.len(),

@@ -36,18 +36,33 @@
 //!
 //! `BENCH_PARTS` (`parked,late`), `BENCH_RUNS`, `BENCH_RECIPIENTS` (of each trigger that parks them), `BENCH_CLIENTS`,
 //! `BENCH_DATA` (bytes of a trigger), `BENCH_ROUNDS`, `BENCH_RATE` and `BENCH_SECONDS` choose, `BENCH_QUICK=1` (or
-//! `cargo test`) makes a smoke run, which installs nothing.
+//! `cargo test`) makes a smoke run, which installs nothing. `BELFRY_FIGURES=1` puts what it prints into
+//! `docs/reliability.md`.
 
 #[path = "../figures/mod.rs"]
 mod figures;
 #[path = "../node/mod.rs"]
 mod node;
+#[allow(dead_code, clippy::unwrap_used)]
+#[path = "../../tests/figures/mod.rs"]
+mod page;
 #[path = "../request/mod.rs"]
 mod request;
 #[path = "../resident/mod.rs"]
 mod resident;
 #[path = "../server/mod.rs"]
 mod server;
+
+/// Prints a line, which the page has too.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        let line = format!($($text)*);
+        println!("{line}");
+        let mut told = crate::TOLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        told.push_str(&line);
+        told.push('\n');
+    }};
+}
 
 mod bullmq;
 mod call;
@@ -56,6 +71,7 @@ mod load;
 mod parked;
 mod rounds;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -64,6 +80,9 @@ use figures::{is_quick, setting};
 
 /// The longest that anything waited for may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// All lines so far.
+static TOLD: Mutex<String> = Mutex::new(String::new());
 
 /// What all parts share.
 struct Sizes {
@@ -94,6 +113,10 @@ fn main() -> Result<()> {
         let (rate, seconds) = (size("BENCH_RATE", 1_000, 100), size("BENCH_SECONDS", 10, 1));
         runtime.block_on(late::measure(&sizes, rate, Duration::from_secs(seconds as u64)))?;
     }
+    let told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let command = format!("`BENCH_PARTS={parts} cargo bench --bench pending`, on {cores} cores:");
+    page::put("pending", &format!("{command}\n\n```text\n{told}```\n"));
     Ok(())
 }
 

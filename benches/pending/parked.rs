@@ -28,7 +28,7 @@ pub async fn measure(sizes: &Sizes, runs: usize, recipients: usize, kills: usize
     let request = Call::trigger(REMINDER, users(recipients), sizes.data).request();
     let took = send(server.address, sizes.clients, &request, 0..triggers, None).await?;
     until_parked(&server, runs).await?;
-    println!(
+    tell!(
         "{runs} runs of {triggers} triggers in {:.1} s: {:.0} runs a second",
         took.as_secs_f64(),
         runs as f64 / took.as_secs_f64()
@@ -36,13 +36,13 @@ pub async fn measure(sizes: &Sizes, runs: usize, recipients: usize, kills: usize
     sleep(SETTLED).await;
     report_memory("parked", resident(&server)?, empty, runs);
     let file = folder_bytes(&dir.path().join("data"))?;
-    println!("  {:.0} MB on disk, {:.0} bytes a run", megabytes(file), file as f64 / runs as f64);
+    tell!("  {:.0} MB on disk, {:.0} bytes a run", megabytes(file), file as f64 / runs as f64);
 
     let keys = cancels.min(triggers);
     let cancel = Call::cancel(REMINDER).request();
     let took = send(server.address, sizes.clients, &cancel, (0..keys).map(|key| key * (triggers / keys)), None).await?;
     until_parked(&server, runs - keys * recipients).await?;
-    println!("  {keys} keys all over them cancelled: {:.0} a second", keys as f64 / took.as_secs_f64());
+    tell!("  {keys} keys all over them cancelled: {:.0} a second", keys as f64 / took.as_secs_f64());
 
     let (mut times, mut found) = (Vec::new(), 0);
     for kill in 1..=kills {
@@ -60,7 +60,7 @@ pub async fn measure(sizes: &Sizes, runs: usize, recipients: usize, kills: usize
         found = until(&server, "belfry_runs_parked", |parked| parked >= accepted).await?;
     }
     let times = Spread::of(times);
-    println!("  ready {:.2} s ({}) after a SIGKILL under load (aim: 2)", times.middle, times.range());
+    tell!("  ready {:.2} s ({}) after a SIGKILL under load (aim: 2)", times.middle, times.range());
     report_memory("found again", resident(&server)?, empty, found);
     Ok(())
 }
@@ -68,7 +68,7 @@ pub async fn measure(sizes: &Sizes, runs: usize, recipients: usize, kills: usize
 fn report_memory(what: &str, resident: u64, empty: u64, runs: usize) {
     let grown = resident.saturating_sub(empty);
     let each = |bytes: u64| bytes as f64 / runs as f64;
-    println!(
+    tell!(
         "  {what}: {:.0} bytes of resident memory a run (aim: 160), of which the store's cache may be {:.0}; the process \
          takes {:.0} MB (aim: 300), {:.0} without runs",
         each(grown),

@@ -91,7 +91,7 @@ pub async fn measure(sizes: &Sizes, rounds: usize, amounts: Amounts, jobs: usize
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let bullmq = BullMq::start(&dir.path().join("redis"), amounts.soon).await;
     if let Err(why) = &bullmq {
-        println!("The comparison with BullMQ is left out: {why:#}");
+        tell!("The comparison with BullMQ is left out: {why:#}");
     }
     let server = belfry(dir.path(), amounts.soon)?;
     let mut game = Game { sizes, amounts, server, bullmq: bullmq.ok(), parked: 0, used: 0 };
@@ -109,16 +109,26 @@ pub async fn measure(sizes: &Sizes, rounds: usize, amounts: Amounts, jobs: usize
             turns.push(turn);
         }
     }
-    println!(
+    tell!(
         "{:<20} {:>8} {:>5}  {:>8} {:>5} {:>6} {:<15}  {:>8} {:>5} {:>6} {:<15} aim",
-        "a second", "belfry", "us", "behind", "us", "ratio", "spread", "direct", "us", "ratio", "spread"
+        "a second",
+        "belfry",
+        "us",
+        "behind",
+        "us",
+        "ratio",
+        "spread",
+        "direct",
+        "us",
+        "ratio",
+        "spread"
     );
     for row in &ROWS {
         print(row, &turns);
     }
     if game.bullmq.is_some() {
         let each = game.bytes_a_job(jobs).await?;
-        println!("a delayed job takes {each:.0} bytes of Redis's resident memory, measured with {jobs}");
+        tell!("a delayed job takes {each:.0} bytes of Redis's resident memory, measured with {jobs}");
     }
     Ok(())
 }
@@ -129,15 +139,16 @@ fn print(row: &Row, turns: &[[Option<Turn>; 3]]) {
         turns.iter().filter_map(|turn| pick(turn[index].as_ref()?)).collect()
     };
     let ours = of(0, row.ours);
-    print!("{:<20} {:>8.0} {:>5.0}", row.name, middle(&ours, |it| it.per_second), middle(&ours, |it| it.micros));
+    let mut line =
+        format!("{:<20} {:>8.0} {:>5.0}", row.name, middle(&ours, |it| it.per_second), middle(&ours, |it| it.micros));
     for index in [1, 2] {
         let theirs = of(index, row.theirs);
         if theirs.is_empty() {
-            print!("  {:>8} {:>5} {:>6} {:<15}", "", "", "", "");
+            line += &format!("  {:>8} {:>5} {:>6} {:<15}", "", "", "", "");
             continue;
         }
         let ratio = Spread::of(ours.iter().zip(&theirs).map(|(a, b)| a.per_second / b.per_second).collect());
-        print!(
+        line += &format!(
             "  {:>8.0} {:>5.0} {:>6.2} {:<15}",
             middle(&theirs, |it| it.per_second),
             middle(&theirs, |it| it.micros),
@@ -145,7 +156,7 @@ fn print(row: &Row, turns: &[[Option<Turn>; 3]]) {
             ratio.range()
         );
     }
-    println!(" {}", row.aim);
+    tell!("{line} {}", row.aim);
 }
 
 /// The servers, and what was done to them.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use tempfile::NamedTempFile;
 
+use super::console::say_line;
 use super::place::{Folder, Place, Reached};
 use crate::base::clock::Clock;
 use crate::store::backup::{self, require_room};
@@ -61,7 +62,7 @@ pub async fn back_up(args: Backup) -> Result<()> {
     let written = if args.force { part.persist(path) } else { part.persist_noclobber(path) };
     written.with_context(cannot)?;
     File::open(folder).and_then(|folder| folder.sync_all()).with_context(cannot)?;
-    println!("{}: {}", path.display(), told(&contents));
+    say_line!("{}: {}", path.display(), told(&contents));
     Ok(())
 }
 
@@ -70,9 +71,9 @@ pub fn restore(args: Restore) -> Result<()> {
     let config = args.folder.load()?;
     let folder = &config.server.data_dir;
     let restored = backup::restore(&args.file, folder, args.force, Clock::system().now())?;
-    println!("{}: {}", folder.join(file::FILE).display(), told(&restored.contents));
+    say_line!("{}: {}", folder.join(file::FILE).display(), told(&restored.contents));
     if let Some(kept) = restored.kept {
-        println!("What was there is now {}", kept.display());
+        say_line!("What was there is now {}", kept.display());
     }
     Ok(())
 }
@@ -87,7 +88,7 @@ pub fn compact(folder: &Folder) -> Result<()> {
         folder.display()
     );
     let (before, after) = file::compact(folder)?;
-    println!("{before} bytes before, {after} after");
+    say_line!("{before} bytes before, {after} after");
     Ok(())
 }
 

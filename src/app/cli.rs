@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::backup_command::{self, Backup, Restore};
 use super::client::{Client, segment};
+use super::console::{say, say_line};
 use super::doctor::{self, Doctor};
 use super::import::{self, Knock};
 use super::keys::DevKeys;
@@ -294,14 +295,14 @@ pub fn run() -> Result<()> {
         Command::Compact(args) => backup_command::compact(&args),
         Command::Doctor(args) => block_on(doctor::examine(args)),
         Command::Config(ConfigCommand::Default) => {
-            print!("{}", Config::default_toml());
+            say!("{}", Config::default_toml());
             Ok(())
         }
         Command::Config(ConfigCommand::Check(args)) => {
             let config = load(&args)?;
             let records = dkim::records(&config)?;
             channels::as_engine_sees(&config)?;
-            print!("{}{records}", config.to_redacted_toml());
+            say!("{}{records}", config.to_redacted_toml());
             Ok(())
         }
         Command::Workflow(WorkflowCommand::Validate { dir, config }) => server::validate(&without_server(dir, config)?),
@@ -368,13 +369,13 @@ fn preview(args: PreviewArgs) -> Result<()> {
         data,
     };
     let messages = preview::preview(&config, &args.workflow, args.step.as_deref(), occasion, args.open)?;
-    println!("{messages:#}");
+    say_line!("{messages:#}");
     Ok(())
 }
 
 async fn trigger(args: TriggerArgs) -> Result<()> {
     let id = client(&args.server)?.trigger(&args.workflow, &trigger_body(&args)?).await?;
-    println!("{id}");
+    say_line!("{id}");
     Ok(())
 }
 
@@ -382,13 +383,13 @@ async fn explain(ExplainArgs { trigger, json }: ExplainArgs) -> Result<()> {
     let path = format!("/admin/workflows/{}/explain", segment(&trigger.workflow));
     let answer = client(&trigger.server)?.call(Method::POST, &path, Some(&trigger_body(&trigger)?)).await?;
     if json {
-        println!("{answer:#}");
+        say_line!("{answer:#}");
         return Ok(());
     }
     let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
-    print!("{}", list("runs").iter().map(timeline).collect::<Vec<_>>().join("\n"));
+    say!("{}", list("runs").iter().map(timeline).collect::<Vec<_>>().join("\n"));
     for object in list("spreads_to_subscribers_of") {
-        println!("\nThe subscribers of {} would have runs of their own: explain one with --to", person(&object));
+        say_line!("\nThe subscribers of {} would have runs of their own: explain one with --to", person(&object));
     }
     Ok(())
 }
@@ -419,7 +420,7 @@ async fn cancel(args: CancelArgs) -> Result<()> {
         let recipients = args.to.iter().map(|text| recipient("--to", text)).collect::<Result<Vec<_>>>()?;
         body["recipients"] = recipients.into();
     }
-    println!("{}", client(&args.server)?.cancel(&args.workflow, &body).await?);
+    say_line!("{}", client(&args.server)?.cancel(&args.workflow, &body).await?);
     Ok(())
 }
 
@@ -427,14 +428,14 @@ async fn reload(server: ServerAddress) -> Result<()> {
     let done = client(&server)?.call(Method::POST, "/admin/workflows/reload", None).await?;
     let list = |name: &str| done[name].as_array().cloned().unwrap_or_default();
     for workflow in list("published") {
-        println!("published {}", workflow["key"].as_str().unwrap_or_default());
+        say_line!("published {}", workflow["key"].as_str().unwrap_or_default());
     }
     for key in list("removed") {
-        println!("removed {}", key.as_str().unwrap_or_default());
+        say_line!("removed {}", key.as_str().unwrap_or_default());
     }
-    println!("{} unchanged", list("unchanged").len());
+    say_line!("{} unchanged", list("unchanged").len());
     let faults: Vec<Fault> = list("faults").iter().map(fault).collect();
-    faults.iter().for_each(|fault| println!("fault: {fault}"));
+    faults.iter().for_each(|fault| say_line!("fault: {fault}"));
     if faults.is_empty() { Ok(()) } else { bail!("not everything is published: what is faulty stays as it was") }
 }
 

@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Client, segment};
+use super::console::say_line;
 use super::server::{self, Workflows};
 use crate::base::clock::Timestamp;
 use crate::base::config::{Config, Secret};
@@ -23,7 +24,7 @@ pub async fn demo(mut config: Config) -> Result<()> {
     let feed = config.channels.iter().find(|channel| channel.key == "in-app").map(|channel| channel.id);
     let running = server::start(&config, Workflows::Starters).await?;
     let client = Client::new(&running.url, "sk_test_demo")?;
-    println!("A fresh server in a folder of its own. Mail is captured, and its clock can be advanced.\n");
+    say_line!("A fresh server in a folder of its own. Mail is captured, and its clock can be advanced.\n");
     let feed = feed.map(|id| id.to_string()).unwrap_or_default();
     let played = play(&client, &feed).await;
     running.stop().await;
@@ -112,8 +113,8 @@ fn check(mails: &[&Value], start: Timestamp) -> Result<()> {
     );
     ensure!(to(CANCELLED, "email_1").len() == 1, "{CANCELLED} should have been invited once");
     ensure!(to(CANCELLED, "email_2").is_empty(), "{CANCELLED} should not have been reminded after the cancel");
-    println!("\nAs it should be: one reminder after three days, none after the cancel, every badge exact.");
-    println!("Start your own with `belfry dev`.");
+    say_line!("\nAs it should be: one reminder after three days, none after the cancel, every badge exact.");
+    say_line!("Start your own with `belfry dev`.");
     Ok(())
 }
 
@@ -134,7 +135,7 @@ fn print(start: Timestamp, lines: &mut [Line]) {
     for line in lines {
         let minutes = line.at.since(start).as_secs() / 60;
         let (day, hour, minute) = (minutes / 1_440, minutes / 60 % 24, minutes % 60);
-        println!("day {day}  {hour:02}:{minute:02}  {:<10} {:<width$}  {}", line.what, line.who, line.text);
+        say_line!("day {day}  {hour:02}:{minute:02}  {:<10} {:<width$}  {}", line.what, line.who, line.text);
     }
 }
 

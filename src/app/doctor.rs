@@ -12,6 +12,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::client::Client;
+use super::console::say_line;
 use super::place::Folder;
 use super::{dkim, open_files, server};
 use crate::base::clock::{Clock, Stopwatch, Timestamp, sleep};
@@ -86,9 +87,9 @@ pub async fn examine(args: Doctor) -> Result<()> {
     };
     for finding in &findings {
         if args.json {
-            println!("{}", serde_json::to_string(finding)?);
+            say_line!("{}", serde_json::to_string(finding)?);
         } else {
-            println!("{}", line(finding));
+            say_line!("{}", line(finding));
         }
     }
     match findings.iter().filter(|finding| finding.level == Level::Fail).count() {

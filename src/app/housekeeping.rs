@@ -25,6 +25,9 @@ pub async fn keep_trimming(store: Store, clock: Clock, keep: Retention) {
     };
     match ended.await {
         Ok(()) | Err(StoreError::Closed) => {}
-        Err(error) => tracing::error!(%error, "history is not trimmed any more"),
+        Err(error) => {
+            store.report(&error);
+            tracing::error!(%error, "history is not trimmed any more");
+        }
     }
 }

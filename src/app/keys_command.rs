@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, segment};
+use super::console::{remark, say_line};
 use super::keys::configured;
 use super::place::{Place, Reached};
 use super::signing_key::{self, Files, VARIABLE};
@@ -113,8 +114,8 @@ pub async fn run(command: KeysCommand) -> Result<()> {
                     new?
                 }
             };
-            println!("{}", new.key);
-            eprintln!("It is shown this once. Its id is {}", new.info.id);
+            say_line!("{}", new.key);
+            remark!("It is shown this once. Its id is {}", new.info.id);
         }
         KeysCommand::List { place } => {
             let keys = match Keys::open(&place)? {
@@ -127,7 +128,7 @@ pub async fn run(command: KeysCommand) -> Result<()> {
                     ring.list()
                 }
             };
-            keys.iter().for_each(|key| println!("{}", line(key)));
+            keys.iter().for_each(|key| say_line!("{}", line(key)));
         }
         KeysCommand::Revoke { which, place } => {
             let ended = match Keys::open(&place)? {
@@ -141,14 +142,14 @@ pub async fn run(command: KeysCommand) -> Result<()> {
                     ended?
                 }
             };
-            println!("revoked: {}", line(&ended));
+            say_line!("revoked: {}", line(&ended));
         }
-        KeysCommand::SignUser(args) => println!("{}", sign_user(&args)?),
+        KeysCommand::SignUser(args) => say_line!("{}", sign_user(&args)?),
         KeysCommand::GenerateSigningKey { out } => {
             let files = signing_key::create(&out)?;
-            println!("{}  the private key, for your backend alone", files.private.display());
-            println!("{}  the same for Knock's SDKs, as {VARIABLE}", files.environment.display());
-            println!("{}  the public key, for auth.signing_public_key", files.public.display());
+            say_line!("{}  the private key, for your backend alone", files.private.display());
+            say_line!("{}  the same for Knock's SDKs, as {VARIABLE}", files.environment.display());
+            say_line!("{}  the public key, for auth.signing_public_key", files.public.display());
         }
     }
     Ok(())

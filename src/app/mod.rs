@@ -5,6 +5,7 @@ pub mod backup_command;
 mod channels;
 pub mod cli;
 pub mod client;
+pub mod console;
 pub mod demo;
 mod dkim;
 pub mod doctor;

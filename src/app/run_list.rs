@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::client::segment;
+use super::console::{remark, say, say_line};
 use super::place::{Place, Reached};
 use super::timeline::person;
 use crate::base::clock::Clock;
@@ -62,14 +63,14 @@ type Page = (Vec<Value>, Option<RunId>);
 pub async fn print(list: &List) -> Result<()> {
     let (entries, after) = list.read().await?;
     if list.json {
-        entries.iter().for_each(|entry| println!("{entry}"));
+        entries.iter().for_each(|entry| say_line!("{entry}"));
     } else if list.pending {
-        print!("{}", table(WAITING, entries.iter().map(waiting)));
+        say!("{}", table(WAITING, entries.iter().map(waiting)));
     } else {
-        print!("{}", table(KNOWN, entries.iter().map(known)));
+        say!("{}", table(KNOWN, entries.iter().map(known)));
     }
     if let Some(after) = after {
-        eprintln!("There are more: --after {after}");
+        remark!("There are more: --after {after}");
     }
     Ok(())
 }

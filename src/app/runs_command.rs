@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::client::{Client, segment};
+use super::console::{remark, say};
 use super::place::{Place, Reached};
 use super::run_list::{self, List, PAGE};
 use super::timeline::timeline;
@@ -65,9 +66,9 @@ async fn print_runs(show: &Show) -> Result<()> {
         bail!("no run and no trigger with runs has the id {}, or none any more", show.id);
     }
     let told = runs.iter().map(|run| if show.json { format!("{run}\n") } else { timeline(run) });
-    print!("{}", told.collect::<Vec<_>>().join(if show.json { "" } else { "\n" }));
+    say!("{}", told.collect::<Vec<_>>().join(if show.json { "" } else { "\n" }));
     if runs.len() == PAGE {
-        eprintln!("There may be more: only the first {PAGE} runs of a trigger are shown");
+        remark!("There may be more: only the first {PAGE} runs of a trigger are shown");
     }
     Ok(())
 }

@@ -3,26 +3,28 @@
 use anyhow::Result;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::console::{remark, say_line};
 use super::exit_code;
 use super::keys::DevKeys;
 use super::server::{self, Running, Workflows};
 use super::{signing_key, stand_in, workflow_dir, workflow_watch};
 use crate::base::config::{Config, Secret};
+use crate::store::StoreError;
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(config: Config) -> Result<()> {
     let signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup())?;
     let running = server::start(&config, Workflows::Directory).await?;
-    println!("Belfry listens on {}", running.url);
+    say_line!("Belfry listens on {}", running.url);
     if let Some(key) = &running.shown.secret {
-        println!("Secret key, for backends: {key}");
-        println!("  It is shown this once and stored hashed; auth.secret_keys sets your own.");
+        say_line!("Secret key, for backends: {key}");
+        say_line!("  It is shown this once and stored hashed; auth.secret_keys sets your own.");
     }
     if let Some(key) = &running.shown.public {
-        println!("Public key, for browsers: {key}");
+        say_line!("Public key, for browsers: {key}");
     }
-    println!("{}", security(&config));
+    say_line!("{}", security(&config));
     tracing::info!(
         url = running.url,
         workflows = running.workflows.len(),
@@ -84,23 +86,23 @@ pub async fn dev(mut config: Config) -> Result<()> {
         workflow_watch::upon_change(running.engine(), directory);
     }
     let program = std::env::args().next().unwrap_or_else(|| "belfry".into());
-    println!("Belfry listens on {}  (developer's server: mail is captured, the clock can be advanced)", running.url);
-    println!();
-    println!("  Secret key   {}", config.auth.secret_keys[0].expose());
-    println!("  Public key   {}", config.auth.public_keys[0]);
-    println!("  User token   {program} keys sign-user USER --data-dir {}", config.server.data_dir.display());
-    println!("  Data folder  {}", config.server.data_dir.display());
-    println!("  Workflows    {} (from {from})", running.workflows.join(", "));
-    println!();
-    println!("See it live: {}/demo", running.url);
-    println!();
-    println!("Try, in another terminal:");
-    println!();
-    println!("  {program} trigger account-invite --to dr@grant.test --data '{{\"inviteToken\": \"abc\"}}' \\");
-    println!("    --url {} --api-key {}", running.url, config.auth.secret_keys[0].expose());
-    println!("  curl {}/dev/mailbox", running.url);
-    println!("  curl -X POST {}/dev/clock/advance -d '{{\"by\": \"3d\"}}'", running.url);
-    println!();
+    say_line!("Belfry listens on {}  (developer's server: mail is captured, the clock can be advanced)", running.url);
+    say_line!();
+    say_line!("  Secret key   {}", config.auth.secret_keys[0].expose());
+    say_line!("  Public key   {}", config.auth.public_keys[0]);
+    say_line!("  User token   {program} keys sign-user USER --data-dir {}", config.server.data_dir.display());
+    say_line!("  Data folder  {}", config.server.data_dir.display());
+    say_line!("  Workflows    {} (from {from})", running.workflows.join(", "));
+    say_line!();
+    say_line!("See it live: {}/demo", running.url);
+    say_line!();
+    say_line!("Try, in another terminal:");
+    say_line!();
+    say_line!("  {program} trigger account-invite --to dr@grant.test --data '{{\"inviteToken\": \"abc\"}}' \\");
+    say_line!("    --url {} --api-key {}", running.url, config.auth.secret_keys[0].expose());
+    say_line!("  curl {}/dev/mailbox", running.url);
+    say_line!("  curl -X POST {}/dev/clock/advance -d '{{\"by\": \"3d\"}}'", running.url);
+    say_line!();
     until_ended(running, signals).await
 }
 
@@ -127,14 +129,19 @@ impl Signals {
 
 async fn until_ended(running: Running, mut signals: Signals) -> Result<()> {
     tokio::select! {
-        why = running.store.failed() => {
-            tracing::error!(why, "the disk failed: the process ends, and the next start reads what is really there");
-            eprintln!("belfry: the disk failed: {why}. Make room or repair it, then start Belfry again");
+        error = running.store.failed() => {
+            tracing::error!(%error, "the disk failed: the process ends");
+            if let StoreError::Damaged { .. } = error {
+                remark!("belfry: the data file is damaged: {error}. Another start will not help: `belfry doctor` reads \
+                    all of it, `belfry restore` puts a backup in its place");
+                std::process::exit(exit_code::UNREADABLE.into());
+            }
+            remark!("belfry: the disk failed: {error}. Make room or repair it, then start Belfry again");
             std::process::exit(exit_code::DISK_FAILED.into());
         }
         who = running.crippled() => {
             tracing::error!(who, "a central actor panicked: the process ends, and the next start goes on");
-            eprintln!("belfry: the {who} panicked, which is a fault of Belfry's. Start it again; nothing accepted is lost");
+            remark!("belfry: the {who} panicked, which is a fault of Belfry's. Start it again; nothing accepted is lost");
             std::process::exit(exit_code::PANICKED.into());
         }
         () = signals.recv() => {}

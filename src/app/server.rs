@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Semaphore;
 
+use super::console::say_line;
 use super::housekeeping::keep_trimming;
 use super::keys::{self, Shown};
 use super::watchdog::Watchdog;
@@ -85,8 +86,20 @@ pub struct Running {
     arbiters: Vec<Arbiter>,
 }
 
-/// Starts a server. Must be called inside an actix system.
+/// Starts a server. Must be called inside an actix system. A data file of which a start reads something damaged is
+/// refused.
 pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
+    let started = start_from(config, workflows).await;
+    started.map_err(|error| match error.downcast_ref() {
+        Some(StoreError::Damaged { .. }) => {
+            let problem = error.root_cause().to_string();
+            OpenError::Unreadable(config.server.data_dir.join(store::file::FILE), problem).into()
+        }
+        _ => error,
+    })
+}
+
+async fn start_from(config: &Config, workflows: Workflows) -> Result<Running> {
     open_files::raise(config.http.max_sockets);
     // Before any actor: what it counts as it starts would be lost.
     let metrics = metrics_recorder();
@@ -108,10 +121,7 @@ pub async fn start(config: &Config, workflows: Workflows) -> Result<Running> {
     let (found, unread) = directory();
     let publication = publishing::publish(&catalog, &store, publishing::check_all(&catalog, &found), unread).await;
     publication.context("a workflow could not be stored")?.log();
-    let recovered = store::readable(&config.server.data_dir, || {
-        let unreadable = |error: StoreError| OpenError::Unreadable(config.server.data_dir.clone(), error.to_string());
-        Recovered::scan(&store).map_err(unreadable)
-    })?;
+    let recovered = Recovered::scan(&store)?;
     let waiting = recovered.len();
 
     let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
@@ -248,6 +258,7 @@ fn finish_removals(store: &Store) {
     let store = store.clone();
     actix_web::rt::spawn(async move {
         if let Err(error) = store.finish_removals().await {
+            store.report(&error);
             tracing::error!(%error, "what deleted recipients left rests until the next start");
         }
     });
@@ -434,11 +445,11 @@ pub fn validate(config: &Config) -> Result<()> {
     for Checked { published, notices } in &valid {
         let steps = published.workflow.steps.len();
         let plural = if steps == 1 { "" } else { "s" };
-        println!("{}: valid, {steps} step{plural}", published.workflow.key);
-        notices.iter().for_each(|notice| println!("  note: {notice}"));
+        say_line!("{}: valid, {steps} step{plural}", published.workflow.key);
+        notices.iter().for_each(|notice| say_line!("  note: {notice}"));
     }
-    notices.iter().for_each(|notice| println!("note: {notice}"));
-    faults.iter().for_each(|fault| println!("fault: {fault}"));
+    notices.iter().for_each(|notice| say_line!("note: {notice}"));
+    faults.iter().for_each(|fault| say_line!("fault: {fault}"));
     match faults.len() {
         0 => Ok(()),
         1 => bail!("1 fault in {}", config.workflows.dir.display()),

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Client, segment};
+use super::console::say_line;
 use super::place::{Place, Reached};
 use crate::base::clock::Clock;
 use crate::model::page::{From, MAX_PAGE, PageRequest};
@@ -69,7 +70,7 @@ pub async fn run(command: SuppressionsCommand) -> Result<()> {
                     stored.unwrap_or(suppression)
                 }
             };
-            println!("{}", line(&suppression));
+            say_line!("{}", line(&suppression));
             Ok(())
         }
         SuppressionsCommand::Remove { address, place } => {
@@ -87,7 +88,7 @@ pub async fn run(command: SuppressionsCommand) -> Result<()> {
                     listed
                 }
             };
-            println!("removed: {}", line(&removed));
+            say_line!("removed: {}", line(&removed));
             Ok(())
         }
     }
@@ -99,7 +100,7 @@ async fn list_served(client: &Client) -> Result<()> {
         let path = format!("/admin/suppressions?page_size={MAX_PAGE}{after}");
         let mut page = client.call(Method::GET, &path, None).await?;
         for suppression in page["entries"].as_array_mut().into_iter().flatten() {
-            println!("{}", line(&read(suppression.take())?));
+            say_line!("{}", line(&read(suppression.take())?));
         }
         match page["page_info"]["after"].as_str() {
             Some(cursor) => after = format!("&after={cursor}"),
@@ -113,7 +114,7 @@ fn list_stored(store: &Store) -> Result<()> {
     let mut from = From::Start;
     loop {
         let page = reader.suppressions(&PageRequest { from, size: MAX_PAGE })?;
-        page.entries.iter().for_each(|suppression| println!("{}", line(suppression)));
+        page.entries.iter().for_each(|suppression| say_line!("{}", line(suppression)));
         match page.after {
             Some(cursor) => from = From::After(cursor),
             None => return Ok(()),

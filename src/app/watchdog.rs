@@ -11,6 +11,7 @@ use crate::base::ids::{MessageId, RunId};
 use crate::base::mail::{Gone, call};
 use crate::delivery::courier::{Courier, LookAtLanes, Standing};
 use crate::engine::pending;
+use crate::engine::places::SHARE;
 use crate::engine::registry::{Backlog, LookAtBacklog};
 use crate::engine::trigger::Intake;
 use crate::store::StoreError;
@@ -46,7 +47,10 @@ impl Watchdog {
             match tokio::time::timeout(self.limit.max(PAUSE), self.look()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(Late::Gone(_))) => return,
-                Ok(Err(Late::Store(error))) => tracing::error!(%error, "what is overdue cannot be read"),
+                Ok(Err(Late::Store(error))) => {
+                    self.intake.engine.store.report(&error);
+                    tracing::error!(%error, "what is overdue cannot be read");
+                }
                 Err(_) => tracing::warn!("the registry or the courier is too busy to say what is overdue"),
             }
         }
@@ -97,7 +101,8 @@ impl Watchdog {
                 step = pending.next.as_deref().unwrap_or("the end"),
                 since = %due,
                 overdue = backlog.overdue,
-                "a run is overdue: {} runs work at once (engine.max_active_runs), and it waits for its turn",
+                "a run is overdue: {} runs work at once (engine.max_active_runs), {SHARE} of one workflow and tenant while \
+                 others have some, and it waits for its turn",
                 engine.max_active
             );
         }

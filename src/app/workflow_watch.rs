@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::signal::unix::Signal;
 
+use super::console::say_line;
 use crate::base::clock::sleep;
 use crate::engine::Engine;
 use crate::engine::publishing::{self, Publication};
@@ -53,13 +54,13 @@ async fn reload(engine: &Arc<Engine>) -> Option<Publication> {
 
 fn tell(publication: &Publication) {
     for (key, _) in &publication.published {
-        println!("Published {key}");
+        say_line!("Published {key}");
     }
     for key in &publication.removed {
-        println!("Removed {key}");
+        say_line!("Removed {key}");
     }
     for fault in &publication.faults {
-        println!("Not published: {fault}");
+        say_line!("Not published: {fault}");
     }
 }
 

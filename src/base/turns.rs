@@ -30,6 +30,13 @@ impl<F: Copy + Eq + Hash, T> Turns<F, T> {
 
     /// The next item, and the flow whose turn it was.
     pub fn pop(&mut self) -> Option<(F, T)> {
+        self.pop_of(|_| true)
+    }
+
+    /// The next item of a flow that `may` have its turn. The others' turns come after it.
+    pub fn pop_of(&mut self, may: impl Fn(F) -> bool) -> Option<(F, T)> {
+        let passed = self.round.iter().position(|flow| may(*flow))?;
+        self.round.rotate_left(passed);
         let flow = self.round.pop_front()?;
         let queue = self.queues.get_mut(&flow)?;
         let item = queue.pop_front()?;
@@ -85,6 +92,13 @@ mod tests {
                 prop_assert!(place < (ahead + 1) * flows);
             }
             for flow in 0..6 {
+                pushes.iter().enumerate().for_each(|(number, flow)| turns.push(*flow, number));
+                let others: Vec<usize> =
+                    std::iter::from_fn(|| turns.pop_of(|other| other != flow)).map(|(_, number)| number).collect();
+                let left: Vec<usize> = std::iter::from_fn(|| turns.pop()).map(|(_, number)| number).collect();
+                prop_assert!(others.iter().all(|number| pushes[*number] != flow));
+                prop_assert!(left.iter().all(|number| pushes[*number] == flow) && left.is_sorted());
+                prop_assert_eq!(others.len() + left.len(), pushes.len());
                 let own: Vec<usize> = taken.iter().copied().filter(|number| pushes[*number] == flow).collect();
                 prop_assert!(own.is_sorted());
             }

@@ -77,6 +77,7 @@ impl Courier {
             })
         });
         if let Err(error) = read {
+            self.store.report(&error);
             tracing::error!(%error, "the outbox cannot be read");
         }
         metrics::gauge!("belfry_mail_stranded").set(f64::from(strange));
@@ -157,7 +158,7 @@ async fn attempt(
     let begun = match store.begin_attempt(BeginAttempt { run, message, at: deps.clock.now() }).await {
         Ok(Some(begun)) => begun,
         Ok(None) => return None,
-        Err(error) => return lost(message, &error),
+        Err(error) => return lost(&store, message, &error),
     };
     let number = begun.attempt;
     let left_out: Vec<String> = begun.left_out.iter().map(|one| format!("left out: {one}")).collect();
@@ -180,7 +181,7 @@ async fn attempt(
     match store.end_attempt(EndAttempt { run, message, attempt, retry_at, captured: sent.captured }).await {
         Ok(()) => retry_at,
         Err(StoreError::Refused(Refused::Gone)) => None,
-        Err(error) => lost(message, &error),
+        Err(error) => lost(&store, message, &error),
     }
 }
 
@@ -189,7 +190,7 @@ async fn release(store: Store, release: Release, channel: ChannelId, publish: &D
     match store.release(release).await {
         Ok(Some(user)) => tell_recipient(publish, Publish { channel, user }),
         Ok(None) => {}
-        Err(error) => drop(lost(release.message, &error)),
+        Err(error) => drop(lost(&store, release.message, &error)),
     }
 }
 
@@ -207,7 +208,8 @@ fn attachments(store: &Store, run: RunId, message: &StoredMessage) -> Result<Vec
         let data = reader.trigger(message.trigger)?.map(|trigger| trigger.data);
         Ok(own.and_then(|own| own.get(key).cloned()).or_else(|| data.and_then(|data| data.get(key).cloned())))
     };
-    let found = find().map_err(|error| (AttemptResult::Transient, error.to_string()))?;
+    let found = find().inspect_err(|error| store.report(error));
+    let found = found.map_err(|error| (AttemptResult::Transient, error.to_string()))?;
     let found = found.ok_or_else(|| (AttemptResult::Permanent, "its attachments are not kept any more".to_owned()))?;
     attachment::read(&found).map_err(|problem| (AttemptResult::Permanent, format!("its attachment {problem}")))
 }
@@ -231,7 +233,8 @@ async fn hand_over(provider: Arc<dyn EmailProvider>, message: StoredMessage, att
 }
 
 /// The store has failed: the process is ending, and the next start finds the message in the outbox.
-fn lost(message: MessageId, error: &StoreError) -> Option<Timestamp> {
+fn lost(store: &Store, message: MessageId, error: &StoreError) -> Option<Timestamp> {
+    store.report(error);
     tracing::error!(%message, %error, "a message rests in the outbox until the next start");
     None
 }

@@ -152,7 +152,7 @@ fn next_object(reader: &Reader, object: &RecipientRef, child: &[u8]) -> Result<O
 }
 
 fn damaged() -> StoreError {
-    StoreError::Failed("the place of a fan-out cannot be read".into())
+    StoreError::damaged("the place of a fan-out cannot be read")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod fan_out;
 pub mod fetch;
 pub mod pending;
+pub mod places;
 pub mod plan;
 pub mod publishing;
 mod records;

@@ -1,6 +1,7 @@
 //! Knows every run that has not ended: those at work by their actor, those that sleep long by (due, id), and all that
 //! can be cancelled by (mark of the key, id). A parked run costs 32 bytes, its key 24, and no actor.
-//! What is to be started takes turns by flow, so that one workflow or tenant with many runs delays no other.
+//! What is to be started takes turns by flow, and a flow has a share of the places while others are about, so that one
+//! workflow or tenant with many runs delays no other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,7 +12,10 @@ use actix::{
     SpawnHandle, WrapFuture,
 };
 
+use super::catalog::VersionError;
 use super::dense_set::DenseSet;
+use super::fan_out::FanOutError;
+use super::places::Places;
 use super::run::{RunActor, Stop, Wake};
 use super::{Engine, fan_out, plan};
 use crate::base::alarm::Alarm;
@@ -43,8 +47,9 @@ pub struct Registry {
     parked: DenseSet<Parked>,
     keys: DenseSet<(KeyMark, RunId)>,
     live: HashMap<RunId, Live>,
+    /// Of the runs that work: those that doze or wait for another server's answer take none.
+    places: Places,
     dozing: usize,
-    /// Runs that wait for another server's answer: they take no place of those that work.
     abroad: usize,
     /// Runs to be started when there is room for their actors, and since when each is due.
     ready: Turns<Flow, (RunId, Timestamp)>,
@@ -101,6 +106,8 @@ impl Recovered {
         let mut found = Self::default();
         let reader = store.read()?;
         found.fan_outs = reader.fan_outs()?;
+        // The courier reads it when it starts; what it could not read would be told of by nobody.
+        reader.each_pending(|_| true)?;
         // Collected first, since they come in no order: a set that is built at once is built faster.
         let mut keys = Vec::new();
         reader.each_waiting(|run| {
@@ -135,6 +142,7 @@ impl Registry {
     /// A registry that goes on with what was found in the store.
     pub fn new(engine: Arc<Engine>, recovered: Recovered) -> Self {
         Self {
+            places: Places::new(engine.max_active),
             engine,
             parked: recovered.parked,
             keys: recovered.keys,
@@ -158,8 +166,8 @@ impl Registry {
             self.ready.push(flow, (id, due));
         }
         while !self.draining
-            && self.live.len() - self.dozing - self.abroad < self.engine.max_active
-            && let Some((flow, (id, _))) = self.ready.pop()
+            && self.places.are_left()
+            && let Some((flow, (id, _))) = self.ready.pop_of(|flow| self.places.are_free(flow, now))
         {
             self.start(id, flow, ctx);
         }
@@ -190,6 +198,7 @@ impl Registry {
     /// The one start path: of fresh runs, of those that are due, of recovered ones, and of those whose actor died.
     fn start(&mut self, id: RunId, flow: Flow, ctx: &mut Context<Self>) {
         let work = self.engine.deps.work.begin();
+        self.places.begin(flow, self.engine.deps.clock.now());
         let actor = RunActor::new(Arc::clone(&self.engine), ctx.address(), id, work).start();
         self.live.insert(id, Live { actor, flow, dozing: None, is_abroad: false, hastened: None });
     }
@@ -201,7 +210,12 @@ impl Registry {
         let task = ctx.spawn(spreading.map(move |ended, registry, _| {
             match ended {
                 Ok(()) => drop(registry.fan_outs.remove(&trigger)),
-                Err(error) => tracing::error!(%trigger, %error, "a fan-out rests until the next start"),
+                Err(error) => {
+                    if let FanOutError::Store(error) | FanOutError::Version(VersionError::Store(error)) = &error {
+                        registry.engine.store.report(error);
+                    }
+                    tracing::error!(%trigger, %error, "a fan-out rests until the next start");
+                }
             }
             drop(work);
         }));
@@ -233,6 +247,7 @@ impl Registry {
             match live.dozing.take() {
                 Some(_) => {
                     self.dozing -= 1;
+                    self.places.take(live.flow);
                     tell(&live.actor, Wake(self.engine.deps.work.begin()));
                 }
                 None => live.hastened = Some(to),
@@ -244,6 +259,9 @@ impl Registry {
         let live = self.live.remove(&id)?;
         self.dozing -= usize::from(live.dozing.is_some());
         self.abroad -= usize::from(live.is_abroad);
+        if live.dozing.is_none() && !live.is_abroad {
+            self.places.leave(live.flow);
+        }
         Some(live)
     }
 }
@@ -330,11 +348,17 @@ impl Handler<Rested> for Registry {
         };
         match rest {
             Rest::Awake => {
-                self.dozing -= usize::from(live.dozing.take().is_some());
+                if live.dozing.take().is_some() {
+                    self.dozing -= 1;
+                    self.places.take(live.flow);
+                }
                 return;
             }
             Rest::Dozing(due) if self.dozing < MAX_DOZING => {
-                self.dozing += usize::from(live.dozing.replace(due).is_none());
+                if live.dozing.replace(due).is_none() {
+                    self.dozing += 1;
+                    self.places.leave(live.flow);
+                }
             }
             Rest::Dozing(due) => {
                 tell(&live.actor, Stop);
@@ -372,10 +396,12 @@ impl Handler<Abroad> for Registry {
         if is_abroad && room && !live.is_abroad {
             live.is_abroad = true;
             self.abroad += 1;
+            self.places.leave(live.flow);
             self.pump(ctx);
         } else if !is_abroad && live.is_abroad {
             live.is_abroad = false;
             self.abroad -= 1;
+            self.places.take(live.flow);
         }
     }
 }
@@ -410,7 +436,10 @@ impl Handler<Died> for Registry {
             ctx.spawn(end.into_actor(self).map(move |ended, registry, ctx| {
                 match ended {
                     Ok(cancel) => registry.forget(id, cancel),
-                    Err(error) => tracing::error!(run = %id, %error, "a run could not be ended"),
+                    Err(error) => {
+                        registry.engine.store.report(&error);
+                        tracing::error!(run = %id, %error, "a run could not be ended");
+                    }
                 }
                 registry.pump(ctx);
             }));
@@ -549,6 +578,7 @@ impl Handler<Sweep> for Registry {
             if live.dozing.is_some_and(|due| due <= now) {
                 live.dozing = None;
                 self.dozing -= 1;
+                self.places.take(live.flow);
                 tell(&live.actor, Wake(work.begin()));
             }
         }

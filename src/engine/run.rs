@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 
+use super::catalog::VersionError;
 use super::plan::{self, Effect, Event, Nested, NotTriggered, Plan};
 use super::registry::{Abroad, Died, Registry, Rest, Rested};
 use super::scene::{Scene, SceneError};
@@ -139,20 +140,21 @@ async fn execute(engine: Arc<Engine>, registry: Addr<Registry>, id: RunId) -> (R
             Ok(Some(run)) => run,
             // A cancel took it.
             Ok(None) => return (Rest::Ended, cancel),
-            Err(error) => return (given_up(id, &error), cancel),
+            Err(error) => return (given_up(&engine, id, &error), cancel),
         };
         cancel = run.cancel;
         match steps(&engine, &registry, run).await {
             Ok(rest) => return (rest, cancel),
             // Someone else wrote the run, which only a cancel does: it ended it, or took its item out of its batch.
             Err(StoreError::Refused(Refused::Stale)) => {}
-            Err(error) => return (given_up(id, &error), cancel),
+            Err(error) => return (given_up(&engine, id, &error), cancel),
         }
     }
 }
 
 /// The store cannot be read or written: the process is ending, and the next start goes on with the run.
-fn given_up(id: RunId, error: &StoreError) -> Rest {
+fn given_up(engine: &Engine, id: RunId, error: &StoreError) -> Rest {
+    engine.store.report(error);
     tracing::error!(run = %id, %error, "a run rests until the next start");
     Rest::Ended
 }
@@ -163,7 +165,7 @@ async fn steps(engine: &Arc<Engine>, registry: &Addr<Registry>, mut run: Run) ->
         let now = engine.deps.clock.now();
         let scene = match Scene::load(engine, &run, now) {
             Ok(scene) => Arc::new(scene),
-            Err(SceneError::Store(error)) => return Err(error),
+            Err(SceneError::Store(error) | SceneError::Version(VersionError::Store(error))) => return Err(error),
             Err(error) => {
                 tracing::error!(run = %run.id, %error, "a run failed");
                 engine.store.advance(plan::fail(&run, now, error.to_string())).await?;

@@ -37,6 +37,7 @@ impl Scheduler {
     fn next_due(&self) -> Option<Timestamp> {
         let store = &self.intake.engine.store;
         store.read().and_then(|reader| reader.first_due()).unwrap_or_else(|error| {
+            store.report(&error);
             tracing::error!(%error, "the schedules could not be read");
             None
         })
@@ -60,6 +61,7 @@ impl Scheduler {
             match fired {
                 Ok(()) => scheduler.pump(ctx),
                 Err(error) => {
+                    scheduler.intake.engine.store.report(&error);
                     tracing::warn!(%error, "schedules could not be fired; trying again shortly");
                     scheduler.wake_at(now.plus(RETRY), ctx);
                 }

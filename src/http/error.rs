@@ -126,6 +126,11 @@ impl From<StoreError> for ApiError {
                 tracing::error!(error = why, "a request failed in the store");
                 Self::unavailable("the server's storage has failed; nothing is acknowledged until it runs again")
             }
+            StoreError::Damaged { .. } => {
+                tracing::error!(%error, "a request needs what is damaged; `belfry doctor` reads the whole data file");
+                let message = "what is stored for this is damaged; the server's log says where";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", message)
+            }
             StoreError::Refused(refused @ Refused::TooLarge(_)) => {
                 Self::invalid(vec![FieldError::new("", refused.to_string())])
             }

@@ -48,9 +48,9 @@ pub fn check(reader: &Reader) -> Result<Contents, StoreError> {
     let mut contents = Contents::default();
     for &table in TableId::ALL {
         let mut records = 0;
-        reader.walk(table, Bound::Unbounded, |key, value| {
+        reader.walk(table, Bound::Unbounded, |_, value| {
             records += 1;
-            readable(table, value).map_err(|error| at(table, key, &error))?;
+            readable(table, value)?;
             Ok(true)
         })?;
         contents.records += records;
@@ -64,11 +64,6 @@ pub fn check(reader: &Reader) -> Result<Contents, StoreError> {
     queued_messages_exist(reader)?;
     feeds_are_counted(reader)?;
     Ok(contents)
-}
-
-fn at(table: TableId, key: &[u8], problem: &dyn std::fmt::Display) -> StoreError {
-    let key: String = key.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
-    StoreError::Failed(format!("table {}, key {key}: {problem}", table.name()))
 }
 
 fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
@@ -135,7 +130,7 @@ fn pending_runs_have_triggers(reader: &Reader) -> Result<u64, StoreError> {
             wrong = match reader.trigger(run.trigger) {
                 Ok(Some(_)) => None,
                 Ok(None) => {
-                    Some(StoreError::Failed(format!("the trigger {} of run {} is not there", run.trigger, run.id)))
+                    Some(StoreError::damaged(format!("the trigger {} of run {} is not there", run.trigger, run.id)))
                 }
                 Err(error) => Some(error),
             };
@@ -147,11 +142,11 @@ fn pending_runs_have_triggers(reader: &Reader) -> Result<u64, StoreError> {
 }
 
 fn queued_messages_exist(reader: &Reader) -> Result<(), StoreError> {
-    reader.walk(TableId::Outbox, Bound::Unbounded, |key, value| {
+    reader.walk(TableId::Outbox, Bound::Unbounded, |_, value| {
         let pending: Pending = decode(value)?;
         match reader.message(pending.message)? {
             Some(_) => Ok(true),
-            None => Err(at(TableId::Outbox, key, &"its message is not there")),
+            None => Err(StoreError::damaged("its message is not there")),
         }
     })
 }
@@ -169,11 +164,11 @@ fn feeds_are_counted(reader: &Reader) -> Result<(), StoreError> {
         if stored.agrees(&found) {
             Ok(true)
         } else {
-            Err(at(TableId::FeedCounts, key, &"the feed's counts are not those of its items"))
+            Err(StoreError::damaged("the feed's counts are not those of its items"))
         }
     })?;
     match counted.into_keys().next() {
         None => Ok(()),
-        Some(feed) => Err(at(TableId::Feed, &feed, &"the feed has no counts")),
+        Some(feed) => Err(StoreError::damaged("the feed has no counts").at(TableId::Feed, &feed)),
     }
 }

@@ -91,7 +91,9 @@ impl Cohort {
     }
 
     fn at(&self, index: usize) -> Result<Run, StoreError> {
-        let Member { recipient, data, via } = decode(&self.members[index])?;
+        let member = decode(&self.members[index]);
+        let Member { recipient, data, via } =
+            member.map_err(|error| error.at(TableId::Cohorts, self.first.as_bytes()))?;
         Ok(Run {
             id: RunId(uuid::Uuid::from_u128(self.first.0.as_u128() | index as u128)),
             trigger: self.trigger,

@@ -42,8 +42,8 @@ pub enum OpenError {
     )]
     Newer(PathBuf, u32),
     #[error(
-        "the data file {path} cannot be read: {error}. It is left as it is; restore a backup in its place, or move it away to \
-         start empty", path = .0.display(), error = .1
+        "the data file {path} cannot be read: {error}. It is left as it is: `belfry doctor` says more; restore a backup in its \
+         place with `belfry restore`, or move it away to start empty", path = .0.display(), error = .1
     )]
     Unreadable(PathBuf, String),
 }
@@ -58,7 +58,7 @@ pub struct Opened {
 }
 
 /// What `read` answers; redb panics at some damaged pages.
-pub fn readable<T>(file: &Path, read: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+fn readable<T>(file: &Path, read: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     let damaged = |panic: Box<dyn Any + Send>| OpenError::Unreadable(file.to_owned(), panic_text(panic.as_ref()));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| Err(damaged(panic)))
 }

@@ -37,8 +37,9 @@ pub mod writer;
 use crate::model::recipient::MAX_PROPERTIES_BYTES;
 pub use cohort::Waiting;
 
-pub use file::{OpenError, readable};
+pub use file::OpenError;
 pub use read::Reader;
+use tables::TableId;
 pub use writer::{Settings, Store};
 
 /// Why a write or read did not happen.
@@ -50,13 +51,33 @@ pub enum StoreError {
     /// The writer's queue is full. Nothing was written; try again shortly.
     #[error("the server has more writes queued than it can take; try again shortly")]
     Overloaded,
-    /// The disk failed, or holds what cannot be read. The process is about to end, and the fate of the op is told by
-    /// the next start.
+    /// The disk failed. The process is about to end, and the fate of the op is told by the next start.
     #[error("storage failed: {0}")]
     Failed(String),
+    /// The disk does not hold what was written. Where: a table and a key, as far as that is known.
+    #[error("{}{why}", place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default())]
+    Damaged { place: Option<String>, why: String },
     /// The store has been closed.
     #[error("the server is shutting down")]
     Closed,
+}
+
+impl StoreError {
+    /// What was read is not what was written.
+    pub fn damaged(why: impl Into<String>) -> Self {
+        Self::Damaged { place: None, why: why.into() }
+    }
+
+    /// Names the record that was read, if it is the one that is damaged.
+    fn at(self, table: TableId, key: &[u8]) -> Self {
+        match self {
+            Self::Damaged { place: None, why } => {
+                let key: String = key.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
+                Self::Damaged { place: Some(format!("table {}, key {key}", table.name())), why }
+            }
+            error => error,
+        }
+    }
 }
 
 /// Why the state refused an op.

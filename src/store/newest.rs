@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::codec::decode;
 use super::cohort::{self, Cohort};
-use super::read::Order;
-use super::tables::{TableId, owned_prefix, runs_prefix, storage};
+use super::read::{Order, next};
+use super::tables::{TableId, owned_prefix, runs_prefix};
 use super::{Reader, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId, TriggerId};
@@ -149,8 +149,8 @@ impl Reader {
         let Span { first, end, order } = Span::of(&prefix, which.made, request);
         let span = (first.as_ref().map(Vec::as_slice), Bound::Excluded(end.as_slice()));
         let mut range = self.range(TableId::HistoryOf, span)?;
-        let found = std::iter::from_fn(move || order.next(&mut range)).map(move |entry| {
-            let (key, _) = entry.map_err(storage)?;
+        let found = std::iter::from_fn(move || next(order, &mut range).transpose()).map(move |entry| {
+            let (key, _) = entry?;
             let id = key.value().get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
             id.map_or(Ok(None), |id| self.known_run(RunId::from(id)))
         });
@@ -197,10 +197,10 @@ impl Reader {
     ) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<'a, T>, StoreError> {
         let (order, first) = (span.order, first.as_ref().map(Vec::as_slice));
         let mut range = self.range(table, (first, Bound::Excluded(span.end.as_slice())))?;
-        let entries = std::iter::from_fn(move || order.next(&mut range));
-        Ok(entries.filter_map(|entry| match entry {
-            Ok((_, record)) => holds(record.value(), trace).then(|| decode(record.value())),
-            Err(error) => Some(Err(storage(error))),
+        let entries = std::iter::from_fn(move || next(order, &mut range).transpose());
+        Ok(entries.filter_map(move |entry| match entry {
+            Ok((key, record)) => holds(record.value(), trace).then(|| table.decode(key.value(), record.value())),
+            Err(error) => Some(Err(error)),
         }))
     }
 }

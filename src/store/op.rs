@@ -401,6 +401,8 @@ pub enum Trim {
     Messages(Vec<MessageId>),
     /// Triggers of before then, as far as no run needs them that is pending or kept.
     Triggers(Timestamp),
+    /// That those were deleted, by the keys of recipients, if it was before then and no pending run was triggered earlier.
+    Deleted(Timestamp, Vec<Vec<u8>>),
     /// Captured mail of before then.
     Mailbox(Timestamp),
     /// Bulk operations of before then.

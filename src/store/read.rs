@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use redb::{Database, Range, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
+use redb::{AccessGuard, Database, Range, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use super::bundle::{self, Found};
-use super::codec::decode;
+use super::codec::{decode, unseal};
 use super::cohort::{self, Cohort, Waiting};
 use super::op::{Idempotent, StoredKey, StoredVersion};
 use super::tables::{TableId, feed_key, feed_recipient, item_key, outbox_key, storage};
 use crate::base::clock::Timestamp;
+use crate::base::deps::panic_text;
 use crate::base::ids::{BulkOperationId, ChannelId, MessageId, RunId, TriggerId, VersionId};
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Engagement, MessageEvent};
@@ -60,17 +62,31 @@ fn edge(feed: &[u8], bound: Bound<&Timestamp>, open: Timestamp) -> Bound<Vec<u8>
 /// A snapshot.
 pub struct Reader(ReadTransaction);
 
+type Entry = (AccessGuard<'static, &'static [u8]>, AccessGuard<'static, &'static [u8]>);
+
+/// The next key and record of `range` in this order.
+pub(super) fn next(
+    order: Order,
+    range: &mut Range<'static, &'static [u8], &'static [u8]>,
+) -> Result<Option<Entry>, StoreError> {
+    sound(|| order.next(range).transpose())
+}
+
+/// What redb reads; it panics at some damaged pages.
+fn sound<T>(read: impl FnOnce() -> Result<T, redb::StorageError>) -> Result<T, StoreError> {
+    let read = catch_unwind(AssertUnwindSafe(read));
+    read.unwrap_or_else(|panic| Err(redb::StorageError::Corrupted(panic_text(panic.as_ref())))).map_err(storage)
+}
+
 impl Reader {
     pub(super) fn begin(database: &Database) -> Result<Self, StoreError> {
         database.begin_read().map(Self).map_err(storage)
     }
 
     pub(super) fn get<T: DeserializeOwned>(&self, table: TableId, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let table = self.0.open_table(table.definition()).map_err(storage)?;
-        match table.get(key).map_err(storage)? {
-            Some(bytes) => decode(bytes.value()).map(Some),
-            None => Ok(None),
-        }
+        let records = self.0.open_table(table.definition()).map_err(storage)?;
+        let found = sound(|| records.get(key))?;
+        found.map(|record| table.decode(key, record.value())).transpose()
     }
 
     /// Hands keys and values of `table` from `first` on to `take`, until it answers `false`.
@@ -106,7 +122,8 @@ impl Reader {
         })
     }
 
-    /// Hands the keys and values within `span` to `take`, until it answers `false`.
+    /// Hands the keys and values within `span` to `take`, until it answers `false`. What `take` cannot read is told of by
+    /// its table and key.
     pub(super) fn walk_within(
         &self,
         table: TableId,
@@ -114,11 +131,11 @@ impl Reader {
         order: Order,
         mut take: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        let table = self.0.open_table(table.definition()).map_err(storage)?;
-        let mut range = table.range::<&[u8]>(span).map_err(storage)?;
-        while let Some(entry) = order.next(&mut range) {
-            let (key, value) = entry.map_err(storage)?;
-            if !take(key.value(), value.value())? {
+        let mut range = self.range(table, span)?;
+        while let Some((key, record)) = next(order, &mut range)? {
+            let key = key.value();
+            let taken = unseal(table.name(), key, record.value()).and_then(|value| take(key, value));
+            if !taken.map_err(|error| error.at(table, key))? {
                 break;
             }
         }
@@ -154,33 +171,30 @@ impl Reader {
             From::After(cursor) => (Bound::Excluded(key(cursor)), end, Order::OldestFirst),
             From::Before(cursor) => (Bound::Included(prefix.to_vec()), key(cursor), Order::NewestFirst),
         };
-        let table = self.0.open_table(table.definition()).map_err(storage)?;
         let (first, last) = (first.as_ref().map(Vec::as_slice), Bound::Excluded(last.as_slice()));
-        let mut range = table.range::<&[u8]>((first, last)).map_err(storage)?;
         let mut rows = Vec::new();
-        while rows.len() <= request.size
-            && let Some(entry) = order.next(&mut range)
-        {
-            let (key, value) = entry.map_err(storage)?;
-            let cursor = key.value().get(prefix.len()..).unwrap_or_default();
-            if let Some(row) = keep(cursor, decode(value.value())?)? {
-                rows.push((cursor.to_vec(), row));
-            }
-        }
+        self.walk_within(table, (first, last), order, |key, value| {
+            let cursor = key.get(prefix.len()..).unwrap_or_default();
+            rows.extend(keep(cursor, decode(value)?)?.map(|row| (cursor.to_vec(), row)));
+            Ok(rows.len() <= request.size)
+        })?;
         Ok(Page::of(rows, request))
     }
 
     /// A trigger.
     pub fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>, StoreError> {
-        let table = self.0.open_table(TableId::Triggers.definition()).map_err(storage)?;
-        for bundle in table.range::<&[u8]>(id.as_bytes().as_slice()..).map_err(storage)? {
-            match bundle::find(bundle.map_err(storage)?.1.value(), id)? {
-                Found::Here(trigger) => return Ok(Some(trigger)),
-                Found::GoOn => {}
-                Found::Nowhere => break,
-            }
-        }
-        Ok(None)
+        let mut found = None;
+        self.walk(TableId::Triggers, Bound::Included(id.as_bytes()), |_, bundle| {
+            Ok(match bundle::find(bundle, id)? {
+                Found::Here(trigger) => {
+                    found = Some(trigger);
+                    false
+                }
+                Found::GoOn => true,
+                Found::Nowhere => false,
+            })
+        })?;
+        Ok(found)
     }
 
     /// A run that has not ended.
@@ -257,7 +271,9 @@ impl Reader {
         key: Option<[u8; 16]>,
     ) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<T>, StoreError> {
         let first = key.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_slice()));
-        Ok(self.range(table, (first, Bound::Unbounded))?.map(|entry| decode(entry.map_err(storage)?.1.value())))
+        let mut range = self.range(table, (first, Bound::Unbounded))?;
+        let records = std::iter::from_fn(move || next(Order::OldestFirst, &mut range).transpose());
+        Ok(records.map(move |entry| entry.and_then(|(key, record)| table.decode(key.value(), record.value()))))
     }
 
     pub(super) fn range(
@@ -266,7 +282,7 @@ impl Reader {
         span: (Bound<&[u8]>, Bound<&[u8]>),
     ) -> Result<Range<'static, &'static [u8], &'static [u8]>, StoreError> {
         let table = self.0.open_table(table.definition()).map_err(storage)?;
-        table.range::<&[u8]>(span).map_err(storage)
+        sound(|| table.range::<&[u8]>(span))
     }
 
     /// The pending run that was made first.
@@ -347,7 +363,7 @@ impl Reader {
         let mut found = Vec::new();
         self.walk(TableId::FeedCounts, Bound::Included(channel.as_bytes()), |key, _| {
             let Some(feed) = key.strip_prefix(channel.as_bytes()) else { return Ok(false) };
-            found.push(feed_recipient(feed).ok_or_else(|| StoreError::Failed("a feed belongs to nobody".into()))?);
+            found.push(feed_recipient(feed).ok_or_else(|| StoreError::damaged("a feed belongs to nobody"))?);
             Ok(true)
         })?;
         Ok(found)

@@ -43,6 +43,7 @@ pub async fn trim(store: &Store, keep: &Retention, now: Timestamp) -> Result<(),
         })
         .await?;
         until_done(store, "triggers", || Trim::Triggers(cutoff)).await?;
+        trim_deletions(store, cutoff).await?;
     }
     if let Some(cutoff) = keep.captured_mail.cutoff(now) {
         until_done(store, "captured_mail", || Trim::Mailbox(cutoff)).await?;
@@ -51,6 +52,31 @@ pub async fn trim(store: &Store, keep: &Retention, now: Timestamp) -> Result<(),
         until_done(store, "bulk_operations", || Trim::BulkOperations(cutoff)).await?;
     }
     Ok(())
+}
+
+/// Forgets that people were deleted before `cutoff`, as far as no pending run still has to end by it. Until then links
+/// in what they were sent lead nowhere; after it they are as unknown as anybody.
+async fn trim_deletions(store: &Store, cutoff: Timestamp) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let (mut keys, mut last) = (Vec::new(), None);
+        let first = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut looked_at = 0;
+        store.read()?.walk(TableId::Deleted, first, |key, deleted| {
+            keys.extend((decode::<Timestamp>(deleted)? < cutoff).then(|| key.to_vec()));
+            looked_at += 1;
+            let goes_on = keys.len() < BATCH && looked_at < LOOKED_AT;
+            last = (!goes_on).then(|| key.to_vec());
+            Ok(goes_on)
+        })?;
+        if !keys.is_empty() {
+            count("deletions", store.trim(Trim::Deleted(cutoff, keys)).await?);
+        }
+        after = last;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Forgets the versions of workflows that nobody needs any more. It reads every trigger if there are any that might be
@@ -109,7 +135,7 @@ fn batch(
     let mut looked_at = 0;
     let first = after.as_ref().map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_slice()));
     reader.walk(table, first, |key, value| {
-        let id: [u8; 16] = key.try_into().map_err(|_| StoreError::Failed("a key is not an id".into()))?;
+        let id: [u8; 16] = key.try_into().map_err(|_| StoreError::damaged("a key is not an id"))?;
         if id >= below {
             found.last = None;
             return Ok(false);
@@ -150,7 +176,7 @@ fn idle_versions(reader: &Reader) -> Result<Vec<VersionId>, StoreError> {
     })?;
     let mut idle = BTreeSet::new();
     reader.walk(TableId::Versions, Bound::Unbounded, |key, _| {
-        let id: [u8; 16] = key.try_into().map_err(|_| StoreError::Failed("a key is not an id".into()))?;
+        let id: [u8; 16] = key.try_into().map_err(|_| StoreError::damaged("a key is not an id"))?;
         idle.extend(Some(VersionId::from(id)).filter(|id| !published.contains(id)));
         Ok(true)
     })?;
@@ -190,6 +216,7 @@ mod tests {
     use crate::base::config::Keep;
     use crate::base::ids::{Entropy, IdSource, TriggerId};
     use crate::model::message::Message;
+    use crate::model::recipient::RecipientRef;
     use crate::model::run::{Outcome, Run, RunEvent, RunEventKind};
     use crate::model::trigger_data::TriggerData;
 
@@ -303,6 +330,26 @@ mod tests {
         let queued = history.advance(&run, waiting(), day(0), |message| NewMessage::Send(message, None)).await;
         trim(&history.bench.store, &keep(1), day(1_000)).await.unwrap();
         assert_eq!(history.kept().1, [queued]);
+    }
+
+    #[tokio::test]
+    async fn a_deletion_is_forgotten_when_nothing_is_left_that_it_ends() {
+        let history = History::new();
+        let store = &history.bench.store;
+        let run = history.begin(day(0)).await;
+        let strangers: Vec<_> = (0..2 * BATCH).map(|number| RecipientRef::user(format!("s{number}"))).collect();
+        store.remove(strangers.clone(), day(1)).await.unwrap();
+        store.remove(vec![run.recipient.clone()], day(1)).await.unwrap();
+        let known = || history.reader().deleted(&run.recipient).unwrap().is_some();
+        trim(store, &keep(90), day(200)).await.unwrap();
+        assert!(known(), "a run of before it waits");
+        history.advance(&run, waiting(), day(200), |message| NewMessage::Send(message, None)).await;
+        assert_eq!(history.reader().ended_run(run.id).unwrap().unwrap().outcome, Outcome::RecipientDeleted);
+        trim(store, &keep(90), day(200)).await.unwrap();
+        assert!(!known() && strangers.iter().all(|one| history.reader().deleted(one).unwrap().is_none()));
+        store.remove(vec![run.recipient.clone()], day(200)).await.unwrap();
+        trim(store, &keep(90), day(201)).await.unwrap();
+        assert!(known(), "it is young");
     }
 
     #[tokio::test]

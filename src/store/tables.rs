@@ -1,11 +1,11 @@
 //! The tables and their keys. All hold bytes only; keys sort as their fields do.
 
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::codec::{decode, encode};
+use super::codec::{decode, encode, seal, unseal};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId};
 use crate::model::recipient::{Recipient, RecipientRef};
@@ -151,6 +151,11 @@ impl TableId {
     pub fn definition(self) -> Bytes {
         TableDefinition::new(self.name())
     }
+
+    /// The value of `record`, which lies at `key`.
+    pub fn decode<'a, T: Deserialize<'a>>(self, key: &[u8], record: &'a [u8]) -> Result<T, StoreError> {
+        unseal(self.name(), key, record).and_then(decode).map_err(|error| error.at(self, key))
+    }
 }
 
 /// The tables of one write transaction, opened when first used.
@@ -180,10 +185,8 @@ impl<'txn> Tables<'txn> {
 
     /// The value at `key`.
     pub fn get<T: DeserializeOwned>(&mut self, table: TableId, key: &[u8]) -> Result<Option<T>, StoreError> {
-        match self.at(table)?.get(key).map_err(storage)? {
-            Some(bytes) => decode(bytes.value()).map(Some),
-            None => Ok(None),
-        }
+        let found = self.at(table)?.get(key).map_err(storage)?;
+        found.map(|record| table.decode(key, record.value())).transpose()
     }
 
     /// Sets the value at `key`.
@@ -194,7 +197,7 @@ impl<'txn> Tables<'txn> {
 
     /// Sets the value at `key` to one that was encoded before.
     pub fn put_encoded(&mut self, table: TableId, key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
-        self.at(table)?.insert(key, bytes).map_err(storage)?;
+        self.at(table)?.insert(key, seal(table.name(), key, bytes).as_slice()).map_err(storage)?;
         Ok(())
     }
 
@@ -240,7 +243,7 @@ impl<'txn> Tables<'txn> {
             if !key.value().starts_with(prefix) {
                 break;
             }
-            found.push((key.value().to_vec(), decode(value.value())?));
+            found.push((key.value().to_vec(), table.decode(key.value(), value.value())?));
         }
         Ok(found)
     }
@@ -285,7 +288,7 @@ impl<'txn> Tables<'txn> {
         let end = u128::from_be_bytes(*prefix).saturating_add(1).to_be_bytes();
         let last = self.at(table)?.range(prefix.as_slice()..end.as_slice()).map_err(storage)?.next_back();
         let Some((key, value)) = last.transpose().map_err(storage)? else { return Ok(None) };
-        Ok(Some((key.value().to_vec(), decode(value.value())?)))
+        Ok(Some((key.value().to_vec(), table.decode(key.value(), value.value())?)))
     }
 
     /// The last key of `table`.
@@ -303,7 +306,10 @@ impl<'txn> Tables<'txn> {
 
 /// Any error of redb is the disk's or the file's.
 pub fn storage(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::Failed(error.into().to_string())
+    match error.into() {
+        redb::Error::Corrupted(why) => StoreError::damaged(why),
+        error => StoreError::Failed(error.to_string()),
+    }
 }
 
 /// Two parts of fixed length.

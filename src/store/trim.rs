@@ -62,12 +62,14 @@ pub fn trim(tables: &mut Tables<'_>, trim: Trim) -> Result<Done, StoreError> {
             gone.sum::<Result<u64, StoreError>>()?
         }
         Trim::Triggers(before) => {
-            let mut before = before;
-            for users in [TableId::Runs, TableId::Cohorts, TableId::EndedRuns, TableId::FanOuts] {
-                before = before.min(oldest(tables, users)?.unwrap_or(before));
-            }
-            let before = before.minus(widest_gap(tables)?);
+            let users = [TableId::Runs, TableId::Cohorts, TableId::EndedRuns, TableId::FanOuts];
+            let before = unneeded(tables, before, &users)?;
             bundle::trim(tables, TriggerId::least(before), BATCH)?
+        }
+        Trim::Deleted(before, keys) => {
+            let before = unneeded(tables, before, &[TableId::Runs, TableId::Cohorts, TableId::FanOuts])?;
+            let gone = keys.into_iter().map(|key| deletion(tables, &key, before).map(u64::from));
+            gone.sum::<Result<u64, StoreError>>()?
         }
         Trim::Mailbox(before) => tables.remove_first(TableId::Mailbox, MessageId::least(before).as_bytes(), BATCH)?,
         Trim::BulkOperations(before) => {
@@ -79,6 +81,25 @@ pub fn trim(tables: &mut Tables<'_>, trim: Trim) -> Result<Done, StoreError> {
         }
     };
     Ok(Done::Changed(gone))
+}
+
+/// Up to when, and no later than `before`, everything was triggered that is in none of the tables `users` any more.
+fn unneeded(tables: &mut Tables<'_>, before: Timestamp, users: &[TableId]) -> Result<Timestamp, StoreError> {
+    let mut before = before;
+    for users in users {
+        before = before.min(oldest(tables, *users)?.unwrap_or(before));
+    }
+    Ok(before.minus(widest_gap(tables)?))
+}
+
+/// Forgets a deletion, unless the recipient was deleted again since.
+fn deletion(tables: &mut Tables<'_>, key: &[u8], before: Timestamp) -> Result<bool, StoreError> {
+    let deleted: Option<Timestamp> = tables.get(TableId::Deleted, key)?;
+    let goes = deleted.is_some_and(|deleted| deleted < before);
+    if goes {
+        tables.remove(TableId::Deleted, key)?;
+    }
+    Ok(goes)
 }
 
 /// When the oldest run of `table` was made.
@@ -127,5 +148,28 @@ mod tests {
         assert_eq!(trim(&mut tables, Trim::Triggers(day(100))), Ok(Done::Changed(0)));
         tables.remove(TableId::Runs, run.as_bytes()).unwrap();
         assert_eq!(trim(&mut tables, Trim::Triggers(day(100))), Ok(Done::Changed(1)));
+    }
+
+    #[test]
+    fn a_deletion_is_known_as_long_as_a_run_of_before_it_is_pending() {
+        let day = |number: i64| Timestamp::from_millis(number * 86_400_000);
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut tables = Tables::new(&txn);
+        for (key, deleted) in [(b"users\0old", day(2)), (b"users\0new", day(4))] {
+            tables.put(TableId::Deleted, key, &deleted).unwrap();
+        }
+        let keys = vec![b"users\0old".to_vec(), b"users\0new".to_vec(), b"users\0not".to_vec()];
+        let gone = |tables: &mut Tables<'_>, before| trim(tables, Trim::Deleted(before, keys.clone()));
+        for table in [TableId::Runs, TableId::Cohorts, TableId::FanOuts] {
+            let pending = RunId::least(day(1));
+            tables.put(table, pending.as_bytes(), &()).unwrap();
+            assert_eq!(gone(&mut tables, day(100)), Ok(Done::Changed(0)), "{table:?}");
+            tables.remove(table, pending.as_bytes()).unwrap();
+        }
+        tables.put(TableId::Runs, RunId::least(day(3)).as_bytes(), &()).unwrap();
+        assert_eq!(gone(&mut tables, day(2)), Ok(Done::Changed(0)), "it is not old enough");
+        assert_eq!(gone(&mut tables, day(100)), Ok(Done::Changed(1)));
+        assert_eq!(tables.get(TableId::Deleted, b"users\0new"), Ok(Some(day(4))));
     }
 }

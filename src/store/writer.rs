@@ -63,7 +63,7 @@ struct Shared {
     queue: Queue,
     room: Arc<Semaphore>,
     admit: Arc<OnceLock<Admit>>,
-    failure: watch::Sender<Option<String>>,
+    failure: watch::Sender<Option<StoreError>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -100,10 +100,10 @@ impl Store {
         let failure = store.0.failure.clone();
         let spawned = std::thread::Builder::new().name("belfry-writer".into()).spawn(move || {
             if let Err(error) = committer.serve(&queue) {
-                failure.send_replace(Some(error.to_string()));
+                failure.send_replace(Some(error.clone()));
                 // Whoever is still queued is answered, so that no call hangs until the process has ended.
                 while let Ok(request) = queue.try_recv() {
-                    let _ = request.reply.send(Err(error.clone()));
+                    let _ = request.reply.send(Err(StoreError::Failed(error.to_string())));
                 }
             }
         });
@@ -172,7 +172,7 @@ impl Store {
 
     fn enqueue(&self, op: Op, admission: Option<Admission>, room: OwnedSemaphorePermit) -> Result<Answer, StoreError> {
         if let Some(failure) = self.0.failure.borrow().clone() {
-            return Err(StoreError::Failed(failure));
+            return Err(StoreError::Failed(failure.to_string()));
         }
         let (reply, answer) = oneshot::channel();
         let request = Request { op, admission, reply, _room: room };
@@ -192,18 +192,26 @@ impl Store {
         QUEUE - self.0.room.available_permits()
     }
 
-    /// Whether the disk has failed.
-    pub fn failure(&self) -> Option<String> {
+    /// Whether the disk has failed, or holds what the server cannot work with.
+    pub fn failure(&self) -> Option<StoreError> {
         self.0.failure.borrow().clone()
+    }
+
+    /// What the server needs for its own work could not be read. If it is damaged the process must end: nobody else
+    /// would hear of it. Any other error is the writer's to tell.
+    pub fn report(&self, error: &StoreError) {
+        if matches!(error, StoreError::Damaged { .. }) {
+            self.0.failure.send_if_modified(|failure| failure.is_none() && failure.insert(error.clone()) == error);
+        }
     }
 
     /// Resolves when the disk fails, with what it said. The process must end then: what the disk holds is only known
     /// by reading it again.
-    pub async fn failed(&self) -> String {
+    pub async fn failed(&self) -> StoreError {
         let mut failure = self.0.failure.subscribe();
         loop {
-            if let Some(text) = failure.borrow_and_update().clone() {
-                return text;
+            if let Some(error) = failure.borrow_and_update().clone() {
+                return error;
             }
             if failure.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -413,8 +421,9 @@ impl Committer {
                 Ok(())
             }
             Err(error) => {
+                // Whose op it was that met what is damaged is not known.
                 for (_, reply, _room) in callers {
-                    let _ = reply.send(Err(error.clone()));
+                    let _ = reply.send(Err(StoreError::Failed(error.to_string())));
                 }
                 Err(error)
             }

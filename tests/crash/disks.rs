@@ -160,6 +160,63 @@ pub async fn a_first_start_that_is_killed_leaves_a_folder_that_opens() {
     }
 }
 
+/// Wherever a copy of a recipient's id lies in the file, a letter of it is changed: nobody may be told or sent that.
+pub async fn a_damaged_record_is_named_and_never_read_as_another() {
+    const WHO: &str = "ann-of-the-seven@x.test";
+    const OTHER: &str = "ann-of-the-eeven@x.test";
+    let mut server = Setup::new().start().await;
+    for workflow in ["later", "both"] {
+        server.trigger(workflow, json!({"recipients": [WHO]})).await;
+    }
+    server.settle().await;
+    server.process.signal("-TERM").await;
+    assert_eq!(server.process.exit().await.code(), Some(0));
+    let path = server.setup.path("data/belfry.redb");
+    let whole = fs::read(&path).unwrap();
+    let places: Vec<usize> =
+        whole.windows(WHO.len()).enumerate().filter(|(_, text)| *text == WHO.as_bytes()).map(|(at, _)| at).collect();
+    assert!(places.len() > 5, "{places:?}");
+    let (mut at_start, mut later) = (0, 0);
+    for at in places {
+        let mut bytes = whole.clone();
+        bytes[at..at + OTHER.len()].copy_from_slice(OTHER.as_bytes());
+        fs::write(&path, &bytes).unwrap();
+        let log = server.setup.path("damaged.log");
+        let said = fs::File::create(&log).unwrap();
+        let mut child = server.setup.command().stdout(Stdio::piped()).stderr(said).spawn().unwrap();
+        let first = BufReader::new(child.stdout.take().unwrap()).lines().next_line().await.unwrap();
+        let starts = first.is_some();
+        if let Some(line) = first {
+            server.url = line.strip_prefix("Belfry listens on ").unwrap().to_owned();
+            let feed = format!("/v1/users/{WHO}/feeds/{FEED}");
+            for path in ["/v1/users", &format!("/v1/users/{WHO}"), &feed, "/v1/messages", "/admin/runs"] {
+                let reply = server.send(Method::GET, path, SECRET, &[], None).await;
+                assert!(reply.is_ok_and(|reply| !reply.text.contains(OTHER)), "{path} with damage at {at}");
+            }
+            // The run goes on, if it can be read.
+            let body = Some(json!({"by": "25h"}).to_string());
+            drop(server.send(Method::POST, "/dev/clock/advance", SECRET, &[], body).await);
+            match server.send(Method::GET, "/dev/mailbox", SECRET, &[], None).await {
+                Ok(reply) => assert!(!reply.text.contains(OTHER), "mail for somebody else with damage at {at}"),
+                Err(_) => later += 1,
+            }
+            drop(child.start_kill());
+        }
+        let code = child.wait().await.unwrap().code();
+        let said = fs::read_to_string(&log).unwrap();
+        if !starts || code == Some(DAMAGED) {
+            assert_eq!(code, Some(DAMAGED), "{said}");
+            let last = said.lines().last().unwrap_or_default();
+            for part in ["belfry: ", "table ", "key ", "checksum", "belfry doctor", "belfry restore"] {
+                assert!(last.contains(part), "{part} is not in {said}");
+            }
+            at_start += usize::from(!starts);
+        }
+    }
+    println!("{at_start} damaged records kept it from starting, {later} ended it when they were read");
+    assert!(at_start > 0 && later > 0);
+}
+
 pub async fn a_damaged_file_is_refused_and_left_as_it_is() {
     let mut server = Setup::new().start().await;
     let everyone: Vec<String> = (0..20).map(|number| format!("u{number}@x.test")).collect();

@@ -6,6 +6,8 @@
 mod disks;
 #[path = "../figures/mod.rs"]
 mod figures;
+#[path = "../flags/mod.rs"]
+mod flags;
 mod kills;
 mod ledger;
 mod load;
@@ -27,7 +29,7 @@ const ROUNDS: usize = 6;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().collect();
-    let rounds = take_rounds(&mut arguments).unwrap_or(ROUNDS);
+    let rounds = flags::take(&mut arguments, "--rounds").unwrap_or(ROUNDS);
     let mut arguments = Arguments::from_iter(arguments);
     // One at a time: they measure how late things come.
     arguments.test_threads.get_or_insert(1);
@@ -51,20 +53,13 @@ fn main() -> ExitCode {
             disks::a_data_folder_that_cannot_be_written_is_refused_and_works_when_it_can,
         ),
         trial("a_damaged_file_is_refused", disks::a_damaged_file_is_refused_and_left_as_it_is),
+        trial("a_damaged_record_is_named", disks::a_damaged_record_is_named_and_never_read_as_another),
         trial(
             "a_first_start_that_is_killed_leaves_a_folder_that_opens",
             disks::a_first_start_that_is_killed_leaves_a_folder_that_opens,
         ),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-/// Takes `--rounds N` out of the arguments: the rest are those of every test program.
-fn take_rounds(arguments: &mut Vec<String>) -> Option<usize> {
-    let at = arguments.iter().position(|argument| argument == "--rounds")?;
-    let rounds = arguments.get(at + 1).and_then(|text| text.parse().ok());
-    arguments.drain(at..(at + 2).min(arguments.len()));
-    Some(rounds.expect("--rounds wants a number"))
 }
 
 fn trial<F: Future<Output = ()>>(name: &str, scenario: impl FnOnce() -> F + Send + 'static) -> Trial {

@@ -1,11 +1,13 @@
 //! Running it: probes, metrics, and ends that lose nothing.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use belfry::base::clock::Stopwatch;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
 use crate::server::{SECRET, Setup};
 use crate::smtp::{Answer, SmtpServer, Step};
@@ -67,6 +69,31 @@ async fn a_request_that_is_under_way_ends_and_what_it_started_is_done_at_the_nex
     assert_eq!(server.process.exit().await.code(), Some(0));
     server.restart().await;
     smtp.wait_for(|mails| mails.len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_server_to_which_nobody_listens_any_more_goes_on() {
+    let setup = Setup::new();
+    let mut server = setup.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Its first words find nobody; the log tells where it listens, and is read no further.
+    drop(server.stdout.take());
+    let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
+    let url = loop {
+        let line = log.next_line().await.unwrap().expect("it ended");
+        if let Some((_, url)) = line.split_once("url=\"") {
+            break url.split_once('"').unwrap().0.to_owned();
+        }
+    };
+    drop(log);
+    let http = reqwest::Client::new();
+    for _ in 0..3 {
+        let call = http.post(format!("{url}/v1/workflows/note/trigger")).bearer_auth(SECRET);
+        let answer = call.json(&json!({"recipients": ["a@x.test"]})).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    let kill = Command::new("kill").args(["-TERM", &server.id().unwrap().to_string()]).status().await;
+    assert!(kill.unwrap().success());
+    assert_eq!(server.wait().await.unwrap().code(), Some(0));
 }
 
 #[tokio::test]

@@ -160,6 +160,20 @@ impl Setup {
         self
     }
 
+    /// Adds an email channel of another key, whose mails go to `smtp`.
+    pub fn email_channel(mut self, key: &str, smtp: &SmtpServer) -> Self {
+        let channels = self.config["channels"].as_array_mut().unwrap();
+        let mut channel = channels[0].as_table().unwrap().clone();
+        channel.insert("key".into(), key.into());
+        channel.insert("id".into(), "5f1d3f0e-8c1c-4a55-9d53-6f2a8f5f9c01".into());
+        channel.insert("provider".into(), "smtp".into());
+        channel.insert("host".into(), "127.0.0.1".into());
+        channel.insert("port".into(), i64::from(smtp.port).into());
+        channel.insert("tls".into(), "none".into());
+        channels.push(channel.into());
+        self
+    }
+
     /// Sets one of the email channel's settings.
     pub fn set_email(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         self.config["channels"][0].as_table_mut().unwrap().insert(key.into(), value.into());

@@ -1,4 +1,4 @@
-//! Figures for `docs/reliability.md`. A suite that has passed puts what it counted between its own markers in the page
+//! Figures for `docs/reliability.md`. A suite that has passed, or a bench, puts what it counted between its own markers in the page
 //! when `BELFRY_FIGURES` is set; nobody types a figure.
 
 use std::fmt::Write;
@@ -23,13 +23,18 @@ static PAGE: Mutex<()> = Mutex::new(());
 pub fn publish(section: &str, command: &str, rows: &[Row], beside: &str) {
     let text = table(command, rows, beside);
     println!("{text}");
+    put(section, &text);
+}
+
+/// Puts `text` into the page when asked.
+pub fn put(section: &str, text: &str) {
     if std::env::var_os("BELFRY_FIGURES").is_none() {
         return;
     }
     let _page = PAGE.lock().unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md");
     let page = fs::read_to_string(&path).unwrap();
-    fs::write(&path, between(&page, section, &text)).unwrap();
+    fs::write(&path, between(&page, section, text)).unwrap();
 }
 
 fn table(command: &str, rows: &[Row], beside: &str) -> String {

@@ -2,20 +2,23 @@
 //! before each of them; and cut again while the file is opened after that. What was answered is there, nothing is half
 //! there, and the file opens and goes on.
 //!
-//! `BELFRY_FAULT_ROUNDS=50 cargo test --test sim faults` tries that many scripts instead of one.
+//! `cargo test --test sim -- --scripts 50 the_file_opens` tries that many scripts instead of one.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use belfry::base::clock::Timestamp;
 use belfry::base::ids::TriggerId;
 use belfry::model::profile::Profile;
 use belfry::model::recipient::RecipientRef;
+use belfry::store::codec::{decode, unseal};
 use belfry::store::op::{Done, Identify, Op};
 use belfry::store::writer::gather;
 use belfry::store::{OpenError, Store, StoreError};
 use futures_util::FutureExt;
 use redb::{ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, TableHandle};
+use serde::de::IgnoredAny;
 
 use crate::disk::{Backend, Crash, Disk, Entry, Fault};
 use crate::figures::{self, Row, row};
@@ -231,7 +234,7 @@ fn content(disk: &Disk, triggers: &[TriggerId]) -> Result<Content, OpenError> {
     let reader = store.read().unwrap();
     let mut content = Content::new();
     for id in triggers {
-        let found = reader.trigger(*id).unwrap();
+        let found = reader.trigger(*id).map_err(|error| OpenError::Unreadable(PathBuf::new(), error.to_string()))?;
         let of = |trigger| (("triggers".to_owned(), id.as_bytes().to_vec()), serde_json::to_vec(&trigger).unwrap());
         content.extend(found.map(of));
     }
@@ -258,12 +261,14 @@ fn halves<T: Send>(part: impl Fn(usize) -> T + Sync) -> [T; 2] {
     })
 }
 
-fn publish<const N: usize>(section: &str, rows: [Row; N]) {
-    figures::publish(section, &format!("BELFRY_FAULT_ROUNDS={} cargo test --test sim faults", rounds()), &rows, "");
+fn publish<const N: usize>(section: &str, scripts: u64, rows: [Row; N]) {
+    figures::publish(section, &format!("cargo test --test sim -- --scripts {scripts} the_file_opens"), &rows, "");
 }
 
-fn rounds() -> u64 {
-    crate::number("BELFRY_FAULT_ROUNDS").unwrap_or(1)
+/// Checks that each record that is found is as it was written, or tells of its damage.
+fn nothing_else_is_read(found: &Content, whole: &Content) -> bool {
+    let read = |table: &str, key: &[u8], record: &[u8]| unseal(table, key, record).and_then(decode::<IgnoredAny>);
+    found.iter().all(|(place, record)| whole.get(place) == Some(record) || read(&place.0, &place.1, record).is_err())
 }
 
 /// Fails every operation of the disk in turn; answers how many.
@@ -292,10 +297,9 @@ fn cut_each(course: &Course, flaw: Option<Flaw>) -> Result<Cuts, String> {
     Ok(Cuts { first: one.first + other.first, again: one.again + other.again })
 }
 
-#[test]
-fn whatever_operation_of_the_disk_fails_what_was_answered_is_there_and_the_file_opens() {
+pub fn whatever_operation_of_the_disk_fails_what_was_answered_is_there_and_the_file_opens(scripts: u64) {
     let mut tried = 0;
-    for seed in 0..rounds() {
+    for seed in 0..scripts {
         let course = Course::of(seed);
         for fault in [Fault::Stops, Fault::Tears, Fault::Once, Fault::Forgets, Fault::Full] {
             tried += fail_each(&course, fault).unwrap_or_else(|wrong| panic!("script {seed}: {wrong}"));
@@ -304,6 +308,7 @@ fn whatever_operation_of_the_disk_fails_what_was_answered_is_there_and_the_file_
     assert!(tried > 1_000, "too few operations of the disk failed");
     publish(
         "faults",
+        scripts,
         [row(
             "an operation of the disk that fails: an answered op lost, half an op, a file that does not open",
             tried as usize,
@@ -311,16 +316,16 @@ fn whatever_operation_of_the_disk_fails_what_was_answered_is_there_and_the_file_
     );
 }
 
-#[test]
-fn wherever_the_power_is_cut_what_was_answered_is_there_and_the_file_opens() {
+pub fn wherever_the_power_is_cut_what_was_answered_is_there_and_the_file_opens(scripts: u64) {
     let mut all = Cuts::default();
-    for seed in 0..rounds() {
+    for seed in 0..scripts {
         let cuts = cut_each(&Course::of(seed), None).unwrap_or_else(|wrong| panic!("script {seed}: {wrong}"));
         all = Cuts { first: all.first + cuts.first, again: all.again + cuts.again };
     }
     assert!(all.again > 100, "too few cuts came during recovery");
     publish(
         "cuts",
+        scripts,
         [
             row("a power cut: an answered op lost, half an op, a file that does not open", all.first as usize),
             row("and another one in the middle of its recovery", all.again as usize),
@@ -328,8 +333,7 @@ fn wherever_the_power_is_cut_what_was_answered_is_there_and_the_file_opens() {
     );
 }
 
-#[test]
-fn a_full_queue_refuses_at_once_and_what_it_refused_is_not_done() {
+pub fn a_full_queue_refuses_at_once_and_what_it_refused_is_not_done() {
     let disk = Disk::new(false);
     let (store, mut committer, queue) = Store::open_on(disk.plug()).unwrap();
     let identify = |number: usize| {
@@ -371,8 +375,7 @@ fn flipped(disk: &Disk, at: u64, triggers: &[TriggerId]) -> Option<Content> {
     std::panic::catch_unwind(|| content(&damaged, triggers).ok()).ok().flatten()
 }
 
-#[test]
-fn a_damaged_file_is_never_taken_for_an_empty_one() {
+pub fn a_damaged_file_is_never_taken_for_an_empty_one_nor_read_as_something_else() {
     let course = Course::of(0);
     let disk = course.base.fork();
     course.play(&disk, 0).unwrap();
@@ -380,16 +383,22 @@ fn a_damaged_file_is_never_taken_for_an_empty_one() {
     let len = disk.fork().plug().len().unwrap();
     let (mut refused, mut tried) = (0, 0);
     // The header's fields byte by byte; of each page some.
-    for at in (0..512).chain((512..len).step_by(4_231)) {
+    let mut told = 0;
+    for at in (0..512).chain((512..len).step_by(997)) {
         tried += 1;
         match flipped(&disk, at, triggers) {
             None => refused += 1,
-            Some(found) => assert!(found.len() + 2 > whole.len(), "byte {at}: {} of {}", found.len(), whole.len()),
+            Some(found) => {
+                assert!(found.len() + 2 > whole.len(), "byte {at}: {} of {}", found.len(), whole.len());
+                assert!(nothing_else_is_read(&found, whole), "byte {at} is read as something else");
+                told += usize::from(found != *whole);
+            }
         }
     }
-    assert!(refused > 100);
-    println!("{refused} of {tried} flipped bytes were noticed when the file was opened");
-    publish("damage", [row("a flipped bit: a file that is taken for an empty one", tried)]);
+    assert!(refused > 100 && told > 10);
+    println!("{refused} of {tried} flipped bytes were noticed at once, {told} when a record was read");
+    let rows = [row("a flipped bit: a file that is taken for an empty one, a record that is read as another", tried)];
+    figures::publish("damage", "cargo test --test sim a_damaged_file", &rows, "");
     for keep in [len - 1, len / 2, 4_096, 511, 1] {
         let cut = disk.fork();
         cut.plug().set_len(keep).unwrap();

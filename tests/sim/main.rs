@@ -2,8 +2,8 @@
 //! moods, three-day delays under a paused clock, and a model that knows what may come of it. In `faults`: the store alone
 //! on a disk of which every operation fails in turn. The flaws below are planted, and each must be noticed.
 //!
-//! `BELFRY_SIM_SEED=123 cargo test --test sim` plays one seed and shows its trace; `BELFRY_SIM_SEEDS=20000` plays more, and
-//! `BELFRY_SIM_SEEDS=500..20000` only those.
+//! `cargo test --test sim -- --seed 123` plays one seed and shows its trace; `--seeds 20000` plays more, and
+//! `--seeds 500..20000` only those.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod audience;
@@ -14,6 +14,8 @@ mod disk;
 mod faults;
 #[path = "../figures/mod.rs"]
 mod figures;
+#[path = "../flags/mod.rs"]
+mod flags;
 mod ledger;
 mod op_script;
 mod panics;
@@ -26,10 +28,14 @@ mod subscribers;
 mod world;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use figures::row;
+use libtest_mimic::{Arguments, Trial};
 use world::{Flaw, Outcome, play};
 
 /// Plays a world on the calling thread; a panic of the world itself is one more violation.
@@ -78,6 +84,9 @@ const SIGHTS: [&str; 33] = [
     "cannot divide by zero",
 ];
 
+/// Worlds in the test command.
+const SEEDS: u64 = 500;
+
 /// What came of many worlds.
 #[derive(Default)]
 struct Played {
@@ -116,7 +125,7 @@ fn assert_kept(seeds: &[u64]) -> Played {
         .iter()
         .take(10)
         .map(|(seed, wrong)| {
-            format!("BELFRY_SIM_SEED={seed} cargo test --test sim\n  {}", wrong[..wrong.len().min(3)].join("\n  "))
+            format!("cargo test --test sim -- --seed {seed}\n  {}", wrong[..wrong.len().min(3)].join("\n  "))
         })
         .collect();
     let (failed, all) = (played.failed.len(), seeds.len());
@@ -124,19 +133,21 @@ fn assert_kept(seeds: &[u64]) -> Played {
     played
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text}")))
+/// The seeds to play: so many, or a range of them.
+struct Seeds(Range<u64>);
+
+impl FromStr for Seeds {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (from, to) = text.split_once("..").unwrap_or(("0", text));
+        Ok(Self(from.parse()?..to.parse()?))
+    }
 }
 
-#[test]
-fn five_hundred_seeds_keep_every_promise() {
-    if let Some(seed) = number("BELFRY_SIM_SEED") {
-        let Outcome { violations, trace } = outcome(seed, None);
-        println!("{:#?}\n{}", script::Script::of(seed), trace.join("\n"));
-        assert_eq!(violations, Vec::<String>::new());
-        return;
-    }
-    let seeds = seeds();
+fn seeds_keep_every_promise(Seeds(seeds): Seeds) {
+    let command = format!("cargo test --test sim -- --seeds {}", seeds.end);
+    let seeds: Vec<u64> = seeds.collect();
     let played = assert_kept(&seeds);
     println!("{} worlds met {:#?}", seeds.len(), played.seen);
     let missed: Vec<_> = played.seen.iter().filter(|(_, times)| **times == 0).collect();
@@ -150,24 +161,20 @@ fn five_hundred_seeds_keep_every_promise() {
         row("a kill: something lost", seen("crash Kill")),
         row("a power cut: something lost", seen("crash PowerCut")),
     ];
-    figures::publish("worlds", &format!("BELFRY_SIM_SEEDS={} cargo test --test sim", seeds.len()), &rows, "");
+    figures::publish("worlds", &command, &rows, "");
 }
 
-/// The seeds to play: so many, or a range of them.
-fn seeds() -> Vec<u64> {
-    let text = std::env::var("BELFRY_SIM_SEEDS").unwrap_or_else(|_| "500".into());
-    let (from, to) = text.split_once("..").unwrap_or(("0", &text));
-    let number =
-        |text: &str| text.parse().unwrap_or_else(|_| panic!("BELFRY_SIM_SEEDS must be 500 or 500..1000, not {text}"));
-    (number(from)..number(to)).collect()
+/// Plays one world and shows its script and its trace.
+fn show(seed: u64) -> ExitCode {
+    let Outcome { violations, trace } = outcome(seed, None);
+    println!("{:#?}\n{}\n{}", script::Script::of(seed), trace.join("\n"), violations.join("\n"));
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-#[test]
 fn seeds_that_once_failed_keep_every_promise() {
     assert_kept(&seeds::REGRESSIONS.iter().map(|(seed, _)| *seed).collect::<Vec<_>>());
 }
 
-#[test]
 fn the_same_seed_gives_the_same_trace() {
     // In the last two several runs are woken at one instant, which once happened in an order of chance.
     for seed in (0..20).chain([112, 258]) {
@@ -178,96 +185,70 @@ fn the_same_seed_gives_the_same_trace() {
     }
 }
 
-/// The first world in which the flaw is found must find it by a promise that the flaw breaks.
+/// The flaws that are planted: each must be noticed, by a promise that it breaks.
+const CONTROLS: [(&str, Flaw, &[&str]); 15] = [
+    ("a_disk_that_does_not_sync_is_noticed", Flaw::DeafDisk, &["P1", "P2"]),
+    ("an_answer_before_the_commit_is_noticed", Flaw::AnsweredEarly, &["P1"]),
+    ("a_cancel_that_is_answered_and_not_written_is_noticed", Flaw::CancelForgotten, &["P7"]),
+    ("a_cancel_that_takes_a_later_trigger_is_noticed", Flaw::CancelLingers, &["P7"]),
+    ("a_step_that_ignores_a_cancel_is_noticed", Flaw::CancelIgnored, &["P7"]),
+    ("a_timer_that_fires_late_after_a_restart_is_noticed", Flaw::SlowStart, &["P8"]),
+    ("more_attempts_at_once_than_the_limit_are_noticed", Flaw::Stampede, &["P5"]),
+    ("a_timer_that_fires_early_is_noticed", Flaw::HastyClock, &["P8"]),
+    ("an_email_that_never_arrived_is_noticed", Flaw::AcceptedInSilence, &["P2"]),
+    ("an_email_that_is_sent_twice_is_noticed", Flaw::SentTwice, &["P5"]),
+    ("an_email_that_changes_between_attempts_is_noticed", Flaw::RenderedAgain, &["P4"]),
+    ("a_lost_feed_item_is_noticed", Flaw::FeedRowLost, &["P6"]),
+    ("a_mark_that_is_answered_and_not_written_is_noticed", Flaw::MarkForgotten, &["P1"]),
+    ("a_fan_out_that_a_crash_ends_is_noticed", Flaw::FanOutLost, &["P3"]),
+    ("an_item_that_is_not_announced_is_noticed", Flaw::DeafHub, &["P6"]),
+];
+
 fn assert_caught(flaw: Flaw, promises: &[&str]) {
-    assert_caught_from(0, flaw, promises);
-}
-
-fn assert_caught_from(first: u64, flaw: Flaw, promises: &[&str]) {
-    for seed in first..first + 60 {
-        let violations = outcome(seed, Some(flaw)).violations;
-        if violations.iter().any(|wrong| promises.iter().any(|promise| wrong.starts_with(promise))) {
-            println!("world {seed} noticed {flaw:?}");
-            return;
-        }
-    }
-    panic!("nobody noticed {flaw:?} in 60 worlds");
-}
-
-#[test]
-fn a_disk_that_does_not_sync_is_noticed() {
-    assert_caught(Flaw::DeafDisk, &["P1", "P2"]);
-    assert!(faults::notices(Flaw::DeafDisk));
-}
-
-#[test]
-fn an_answer_before_the_commit_is_noticed() {
-    assert_caught(Flaw::AnsweredEarly, &["P1"]);
-    assert!(faults::notices(Flaw::AnsweredEarly));
-}
-
-#[test]
-fn a_cancel_that_is_answered_and_not_written_is_noticed() {
-    assert_caught(Flaw::CancelForgotten, &["P7"]);
-}
-
-#[test]
-fn a_cancel_that_takes_a_later_trigger_is_noticed() {
     // Few worlds use a key again so soon after its cancel.
-    assert_caught_from(250, Flaw::CancelLingers, &["P7"]);
+    let first = if flaw == Flaw::CancelLingers { 250 } else { 0 };
+    let breaks = |wrong: &String| promises.iter().any(|promise| wrong.starts_with(promise));
+    let noticed = (first..first + 60).find(|seed| outcome(*seed, Some(flaw)).violations.iter().any(breaks));
+    println!("world {} noticed {flaw:?}", noticed.unwrap_or_else(|| panic!("nobody noticed {flaw:?} in 60 worlds")));
+    if matches!(flaw, Flaw::DeafDisk | Flaw::AnsweredEarly) {
+        assert!(faults::notices(flaw), "the store alone did not notice {flaw:?}");
+    }
 }
 
-#[test]
-fn a_step_that_ignores_a_cancel_is_noticed() {
-    assert_caught(Flaw::CancelIgnored, &["P7"]);
+fn trial(name: &str, scenario: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, || {
+        scenario();
+        Ok(())
+    })
 }
 
-#[test]
-fn a_timer_that_fires_late_after_a_restart_is_noticed() {
-    assert_caught(Flaw::SlowStart, &["P8"]);
-}
-
-#[test]
-fn more_attempts_at_once_than_the_limit_are_noticed() {
-    assert_caught(Flaw::Stampede, &["P5"]);
-}
-
-#[test]
-fn a_timer_that_fires_early_is_noticed() {
-    assert_caught(Flaw::HastyClock, &["P8"]);
-}
-
-#[test]
-fn an_email_that_never_arrived_is_noticed() {
-    assert_caught(Flaw::AcceptedInSilence, &["P2"]);
-}
-
-#[test]
-fn an_email_that_is_sent_twice_is_noticed() {
-    assert_caught(Flaw::SentTwice, &["P5"]);
-}
-
-#[test]
-fn an_email_that_changes_between_attempts_is_noticed() {
-    assert_caught(Flaw::RenderedAgain, &["P4"]);
-}
-
-#[test]
-fn a_lost_feed_item_is_noticed() {
-    assert_caught(Flaw::FeedRowLost, &["P6"]);
-}
-
-#[test]
-fn a_mark_that_is_answered_and_not_written_is_noticed() {
-    assert_caught(Flaw::MarkForgotten, &["P1"]);
-}
-
-#[test]
-fn a_fan_out_that_a_crash_ends_is_noticed() {
-    assert_caught(Flaw::FanOutLost, &["P3"]);
-}
-
-#[test]
-fn an_item_that_is_not_announced_is_noticed() {
-    assert_caught(Flaw::DeafHub, &["P6"]);
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().collect();
+    if let Some(seed) = flags::take(&mut arguments, "--seed") {
+        return show(seed);
+    }
+    let seeds = flags::take(&mut arguments, "--seeds").unwrap_or(Seeds(0..SEEDS));
+    let scripts = flags::take(&mut arguments, "--scripts").unwrap_or(1);
+    let controls = CONTROLS.map(|(name, flaw, promises)| trial(name, move || assert_caught(flaw, promises)));
+    let mut trials = vec![
+        trial("seeds_keep_every_promise", || seeds_keep_every_promise(seeds)),
+        trial("seeds_that_once_failed_keep_every_promise", seeds_that_once_failed_keep_every_promise),
+        trial("the_same_seed_gives_the_same_trace", the_same_seed_gives_the_same_trace),
+        trial("whatever_operation_of_the_disk_fails_what_was_answered_is_there_and_the_file_opens", move || {
+            faults::whatever_operation_of_the_disk_fails_what_was_answered_is_there_and_the_file_opens(scripts);
+        }),
+        trial("wherever_the_power_is_cut_what_was_answered_is_there_and_the_file_opens", move || {
+            faults::wherever_the_power_is_cut_what_was_answered_is_there_and_the_file_opens(scripts);
+        }),
+        trial(
+            "a_full_queue_refuses_at_once_and_what_it_refused_is_not_done",
+            faults::a_full_queue_refuses_at_once_and_what_it_refused_is_not_done,
+        ),
+        trial(
+            "a_damaged_file_is_never_taken_for_an_empty_one_nor_read_as_something_else",
+            faults::a_damaged_file_is_never_taken_for_an_empty_one_nor_read_as_something_else,
+        ),
+    ];
+    trials.extend(controls);
+    libtest_mimic::run(&Arguments::from_iter(arguments), trials).exit_code()
 }

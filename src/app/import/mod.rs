@@ -16,6 +16,7 @@ use self::pulled::{Kind, Resource};
 use self::report::Report;
 use super::server::{self, CheckedWorkflows};
 use super::{cli, stand_in, workflow_dir};
+use crate::app::console::{say, say_line};
 use crate::base::config::{Config, Overrides};
 use crate::model::channel::ChannelType;
 use crate::model::json_place;
@@ -52,10 +53,10 @@ pub fn knock(args: &Knock) -> Result<()> {
     };
     let (checked, missing) = check(&taken, config)?;
     let report = Report::of(&found, &taken, &checked);
-    print!("{report}");
+    say!("{report}");
     if !missing.is_empty() {
-        println!("\nNot configured yet; `belfry dev` makes them up and captures their mail. For belfry.toml:\n");
-        print!("{}", stand_in::to_toml(&missing));
+        say_line!("\nNot configured yet; `belfry dev` makes them up and captures their mail. For belfry.toml:\n");
+        say!("{}", stand_in::to_toml(&missing));
     }
     if args.check {
         return match report.unsupported() {
@@ -65,8 +66,8 @@ pub fn knock(args: &Knock) -> Result<()> {
         };
     }
     let written = write(&taken, &args.to, args.overwrite)?;
-    println!("\n{written} files written under {}", args.to.display());
-    println!("Next: belfry workflow validate {}", args.to.join(Kind::Workflow.folder()).display());
+    say_line!("\n{written} files written under {}", args.to.display());
+    say_line!("Next: belfry workflow validate {}", args.to.join(Kind::Workflow.folder()).display());
     Ok(())
 }
 
