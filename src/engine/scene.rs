@@ -13,6 +13,7 @@ use super::plan::{Draft, Env};
 use super::records::Stored;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, VersionId};
+use crate::model::attachment;
 use crate::model::batch::{Activities, Activity, Batch, State};
 use crate::model::batch_step::Follows;
 use crate::model::condition::{Conditions, Facts, REFS, STANDING_SCOPES};
@@ -27,7 +28,7 @@ use crate::model::schedule::Schedule;
 use crate::model::subscription::Subscription;
 use crate::model::tracking::Tracking;
 use crate::model::trigger::Trigger;
-use crate::model::workflow::{Step, StepKind, Template};
+use crate::model::workflow::{ChannelStep, Step, StepKind, Template};
 use crate::store::removal::is_before;
 use crate::store::{Reader, StoreError};
 use crate::template::records;
@@ -263,6 +264,10 @@ impl Scene {
                 let own = || self.recipient.email().map(str::to_owned);
                 let to = email.addressing.to.first().cloned().or_else(own);
                 let to = to.ok_or("the recipient has no email address")?;
+                if let Some(files) = email.attachment_key.as_ref().and_then(|key| self.trigger.data.get(key)) {
+                    attachment::read(files)
+                        .map_err(|problem| format!("the attachments of {}: {problem}", step.reference))?;
+                }
                 email.html = track(email.html, draft.id, &engine.links, tracking);
                 email.unsubscribe.clone_from(&self.unsubscribe);
                 Ok(Content::Email { to, email })
@@ -293,9 +298,15 @@ struct Ground {
 impl Ground {
     fn of(engine: &Engine, reader: &Reader, run: &Run, trigger: &Trigger) -> Result<Self, SceneError> {
         let published = engine.catalog.version(&engine.store, trigger.version)?;
+        let emails = published.workflow.steps.iter().filter_map(|step| match &step.kind {
+            StepKind::Channel(ChannelStep { template: Template::Email(email), .. }) => Some(email),
+            _ => None,
+        });
+        let keys: Vec<String> = emails.map(|email| email.attachment_key.clone()).collect();
+        let light = |data: &Map<String, Value>| attachment::without_contents(data, &keys);
         let alone = || {
-            let mut data = trigger.data.clone();
-            data.extend(run.data.clone().unwrap_or_default());
+            let mut data = light(&trigger.data);
+            data.extend(run.data.as_ref().map(light).unwrap_or_default());
             Activities::of_one(Activity { id: trigger.id, actor: trigger.actor.clone(), data, at: trigger.inserted_at })
         };
         let batches = published.workflow.steps.iter().any(|step| matches!(step.kind, StepKind::Batch(_)));
@@ -309,6 +320,8 @@ impl Ground {
                 let mut activities = reader.activities(*id, batch, closed)?;
                 // What steps behind the batch added.
                 activities.data.extend(run.data.clone().unwrap_or_default());
+                activities.data = light(&activities.data);
+                activities.shown.iter_mut().for_each(|activity| activity.data = light(&activity.data));
                 (published, activities, Some(id.number))
             }
             _ => (published, alone(), None),

@@ -125,11 +125,12 @@ impl Email {
         Ok(EmailContent { subject, html, text, unsubscribe: None, addressing: Box::new(addressing), attachment_key })
     }
 
-    /// Whether the trigger's data holds attachments for this email; those that could not be sent end the rendering.
+    /// Whether the trigger's data holds attachments for this email; those that could not be sent end the rendering. Their
+    /// contents are not looked at: a scope has none.
     fn check_attachments(&self, name: &str, scope: &Value) -> Result<bool, RenderError> {
         let found = scope.get("data").and_then(|data| data.get(&self.attachment_key)).unwrap_or(&Value::Null);
-        match attachment::read(found) {
-            Ok(attachments) => Ok(!attachments.is_empty()),
+        match attachment::count(found) {
+            Ok(count) => Ok(count > 0),
             Err(problem) => {
                 let cause = Cause::Template(format!("`data.{}`: {problem}", self.attachment_key));
                 Err(RenderError::new(&format!("{name}.settings.attachment_key"), cause))

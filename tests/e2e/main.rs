@@ -1,6 +1,7 @@
 //! The real binary from outside: over HTTP, SMTP and the command line, killed, restarted, and given bad input.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod attachments;
 mod backup;
 mod bad_input;
 mod batch;
