@@ -143,6 +143,8 @@ fn write(resources: &[Resource], to: &Path, overwrite: bool) -> Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -164,6 +166,79 @@ mod tests {
         let named = "{\"settings\": {\"template_engine\": \"handlebars\"}}";
         for kept in [named, "[]", "{\"settings\": 1}", "not JSON"] {
             assert_eq!(with_language(kept), None, "{kept}");
+        }
+    }
+
+    /// Files of resources and of none: whole, torn, and no text at all.
+    fn any_files() -> impl Strategy<Value = BTreeMap<&'static str, Vec<u8>>> {
+        const NAMES: [&str; 15] = [
+            "workflows/a/workflow.json",
+            "workflows/a/email_1/html_body.html",
+            "workflows/b/workflow.json",
+            "workflows/notes.txt",
+            "layouts/l/layout.json",
+            "partials/p/partial.json",
+            "partials/p/content.html",
+            "translations/en/en.json",
+            "translations/README",
+            "guides/g/guide.json",
+            "message-types/m/message_type.json",
+            "audiences/x/audience.json",
+            "commits/c.json",
+            "LICENSE",
+            "src/a/b.rs",
+        ];
+        const DOCUMENTS: [&str; 6] = [
+            "{\"name\": \"A\", \"unknown\": [1, {\"a\": null}], \"steps\": []}",
+            "{\"settings\": {\"is_commercial\": true}, \"x@\": \"y\"}",
+            "{\"settings\": null}",
+            "{\"settings\": {\"template_engine\": \"handlebars\"}}",
+            "\u{feff}{\n}",
+            "{\"content@\": \"content.html\", \"type\": \"html\"}",
+        ];
+        let document = prop::sample::select(DOCUMENTS.to_vec()).prop_map(|text| text.as_bytes().to_vec());
+        let bytes =
+            prop_oneof![4 => document, 1 => "[ -~\n]{0,30}".prop_map(String::into_bytes), 1 => any::<Vec<u8>>()];
+        prop::collection::btree_map(prop::sample::select(NAMES.to_vec()), bytes, 1..12)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_file_is_copied_with_all_its_fields_or_named_in_the_report(files in any_files()) {
+            let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            for (name, bytes) in &files {
+                let path = from.path().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, bytes).unwrap();
+            }
+            // Of strays alone there is nothing to import, and that is said.
+            let Ok(found) = pulled::read(from.path()) else { return Ok(()) };
+            let taken: Vec<Resource> = found.resources.iter().map(adapt).collect();
+            let config = Config::from_layers(Some(Config::DEV), [], &Overrides::default()).unwrap();
+            let report = Report::of(&found, &taken, &check(&taken, config).unwrap().0).to_string();
+            write(&taken, to.path(), false).unwrap();
+            let parsed = |bytes: &[u8]| -> Value {
+                serde_json::from_str(std::str::from_utf8(bytes).unwrap().trim_start_matches('\u{feff}')).unwrap()
+            };
+            for (name, bytes) in &files {
+                match fs::read(to.path().join(name)) {
+                    Ok(copied) if copied == *bytes => {}
+                    Ok(copied) => {
+                        let mut expected = parsed(bytes);
+                        if expected["settings"].is_null() {
+                            expected["settings"] = serde_json::json!({});
+                        }
+                        expected["settings"]["template_engine"] = "liquid".into();
+                        prop_assert_eq!(parsed(&copied), expected, "{}", name);
+                    }
+                    Err(_) => {
+                        let is_named = |place: &Path| report.contains(&format!("left         {}: ", place.display()));
+                        prop_assert!(Path::new(name).ancestors().any(is_named), "{} is not in\n{}", name, report);
+                    }
+                }
+            }
         }
     }
 }
