@@ -12,10 +12,10 @@ use super::gate::Window;
 use super::op::{Idempotent, StoredKey, StoredVersion};
 use super::read::Reader;
 use super::removal::Removal;
-use super::tables::TableId;
+use super::tables::{TableId, run_of, tenant_name_key};
 use super::{StoreError, bundle};
 use crate::base::clock::Timestamp;
-use crate::base::ids::VersionId;
+use crate::base::ids::{RunId, VersionId};
 use crate::model::audience::Member;
 use crate::model::batch::{Batch, Item};
 use crate::model::bulk_operation::BulkOperation;
@@ -24,7 +24,7 @@ use crate::model::engagement::{Engagement, MessageEvent};
 use crate::model::feed::{FeedCounts, FeedEntry};
 use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::preferences::PreferenceSet;
-use crate::model::recipient::Recipient;
+use crate::model::recipient::{Recipient, TENANTS};
 use crate::model::run::{EndedRun, Run, RunEvent};
 use crate::model::schedule::Schedule;
 use crate::model::subscription::{FanOut, Subscription};
@@ -63,6 +63,7 @@ pub fn check(reader: &Reader) -> Result<Contents, StoreError> {
     contents.pending_runs = pending_runs_have_triggers(reader)?;
     queued_messages_exist(reader)?;
     feeds_are_counted(reader)?;
+    what_is_looked_up_is_there(reader)?;
     Ok(contents)
 }
 
@@ -149,6 +150,40 @@ fn queued_messages_exist(reader: &Reader) -> Result<(), StoreError> {
             None => Err(StoreError::damaged("its message is not there")),
         }
     })
+}
+
+/// What lists look things up in leads to everything that they are to find, and to nothing else.
+fn what_is_looked_up_is_there(reader: &Reader) -> Result<(), StoreError> {
+    reader.walk(TableId::EndedRuns, Bound::Unbounded, |key, value| {
+        let EndedRun { run, .. } = decode(value)?;
+        let found: Option<()> = reader.get(TableId::HistoryOf, &run_of(&run.recipient, run.id))?;
+        found.map(|()| true).ok_or_else(|| at(TableId::EndedRuns, key, &"it is not found by its recipient"))
+    })?;
+    reader.walk(TableId::HistoryOf, Bound::Unbounded, |key, _| {
+        let run = key.split_last_chunk::<16>().filter(|(owner, _)| owner.last() == Some(&u8::MAX)).map(|(_, id)| *id);
+        match run.map(|id| reader.known_run(RunId::from(id))).transpose()? {
+            Some(None) => Err(at(TableId::HistoryOf, key, &"its run is not there")),
+            _ => Ok(true),
+        }
+    })?;
+    let (mut tenants, mut names) = (0, 0);
+    reader.walk(TableId::Recipients, Bound::Included(TENANTS.as_bytes()), |key, value| {
+        if !key.starts_with(TENANTS.as_bytes()) {
+            return Ok(false);
+        }
+        let tenant: Recipient = decode(value)?;
+        let name = tenant_name_key(&tenant).filter(|_| tenant.reference.is_tenant());
+        tenants += u64::from(name.is_some());
+        match name.map(|name| reader.get::<()>(TableId::TenantNames, &name)).transpose()? {
+            Some(None) => Err(at(TableId::Recipients, key, &"the tenant is not found by its name")),
+            _ => Ok(true),
+        }
+    })?;
+    reader.walk(TableId::TenantNames, Bound::Unbounded, |_, _| {
+        names += 1;
+        Ok(true)
+    })?;
+    if tenants == names { Ok(()) } else { Err(StoreError::Failed(format!("{tenants} tenants have {names} names"))) }
 }
 
 fn feeds_are_counted(reader: &Reader) -> Result<(), StoreError> {

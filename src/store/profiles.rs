@@ -147,6 +147,7 @@ fn bequeath_table<T: Serialize + DeserializeOwned>(
 mod tests {
     use serde_json::json;
 
+    use super::super::check::check;
     use super::super::op::Identify;
     use super::super::tests::{Bench, START};
     use super::*;
@@ -177,5 +178,6 @@ mod tests {
         bench.store.remove(vec![RecipientRef::tenant("a")], START).await.unwrap();
         assert_eq!((named(&bench, "Acme"), named(&bench, "Acm")), (vec![], vec![]));
         assert_eq!(named(&bench, "Bolt"), ["b"]);
+        check(&bench.store.read().unwrap()).unwrap();
     }
 }

@@ -204,6 +204,7 @@ mod tests {
     use jiff::tz::TimeZone;
     use serde_json::json;
 
+    use super::super::check::check;
     use super::super::op::{
         Advance, AudienceChange, ChangeAudience, ChangeSchedules, Changes, Gate, Identify, NewMessage, Next, Op,
         ScheduleChange,
@@ -392,6 +393,7 @@ mod tests {
         assert_eq!(store.audiences_of(&into, Some("t")).unwrap(), ["beta"]);
         assert!(store.audiences_of(&from, None).unwrap().is_empty());
         assert!(!begins(&bench, 2, "new").await);
+        check(&bench.store.read().unwrap()).unwrap();
     }
 
     #[tokio::test]
@@ -402,5 +404,6 @@ mod tests {
         bench.store.remove(vec![RecipientRef::user("ann")], START.plus(DAY)).await.unwrap();
         let left = bench.store.read().unwrap().ended_runs().unwrap();
         assert_eq!(left.into_iter().map(|ended| ended.run.recipient).collect::<Vec<_>>(), [RecipientRef::user("anna")]);
+        check(&bench.store.read().unwrap()).unwrap();
     }
 }

@@ -26,8 +26,8 @@ use belfry::feed::hub::Hub;
 use belfry::model::link::Links;
 use belfry::model::preferences::PreferenceSet;
 use belfry::model::workflow::Engine as TemplateEngine;
-use belfry::store::Store;
 use belfry::store::writer::{Committer, Request, gather};
+use belfry::store::{Store, check};
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
@@ -408,6 +408,10 @@ impl World {
         if found.pending.is_empty() && found.outbox.is_empty() && found.spreading.is_empty() {
             if life.intake.engine.deps.work.settled().now_or_never().is_none() {
                 self.ledger.open().wrong("work is counted that nobody does".into());
+            }
+            let checked = life.store.read().and_then(|reader| check::check(&reader));
+            if let Err(contradiction) = checked {
+                self.ledger.open().wrong(format!("P2 {contradiction}"));
             }
             life.audience.misled(&found.feeds).into_iter().for_each(|wrong| self.ledger.open().wrong(wrong));
             *self.snapshot.borrow_mut() =
