@@ -150,6 +150,10 @@ fn accept(tables: &mut Tables<'_>, fresh: &mut Fresh, accept: Accepting) -> Resu
     if let Some((fan_out, recipients)) = &accept.fan_out {
         subscriptions::begin(tables, fan_out, recipients)?;
     }
+    let runs = accept.runs.alone.last().into_iter().chain(accept.runs.cohorts.last());
+    if let Some(last) = runs.map(|(id, _)| id.made_at()).max() {
+        trim::note_gap(tables, last.since(accept.id.made_at()))?;
+    }
     fresh.triggers.push((accept.id, accept.trigger));
     fresh.runs.alone.extend(accept.runs.alone);
     fresh.runs.cohorts.extend(accept.runs.cohorts);

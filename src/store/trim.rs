@@ -13,16 +13,16 @@ use crate::model::message::{Message, Pending};
 /// about 4 ms, and 20,000 records a second can go.
 pub const BATCH: usize = 100;
 
-/// A run is made right after its trigger, but the ids of requests that are handled beside each other lie in between. No
-/// two ids of one request are made so far apart; those of a fan-out that was held up may be, and that is noted.
-const ORDINARY_GAP: Duration = Duration::from_secs(60);
+/// A run is made right after its trigger, but the ids of requests that are handled beside each other lie in between. A
+/// longer gap, of a fan-out or a request that was held up, is noted.
+const ORDINARY_GAP: Duration = Duration::from_secs(1);
 /// What was taken for ordinary, and not noted, before schema 3.
 const EARLIER_GAP: Duration = Duration::from_secs(3_600);
 const WIDEST_GAP: &[u8] = b"widest_gap_seconds";
 
 /// Notes that a run was made so long after its trigger, which must stay as long as the run does.
 pub fn note_gap(tables: &mut Tables<'_>, gap: Duration) -> Result<(), StoreError> {
-    if gap < widest_gap(tables)? {
+    if gap < ORDINARY_GAP || gap < widest_gap(tables)? {
         return Ok(());
     }
     let seconds = u32::try_from(gap.as_secs() + 1).unwrap_or(u32::MAX);
