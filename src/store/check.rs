@@ -154,15 +154,15 @@ fn queued_messages_exist(reader: &Reader) -> Result<(), StoreError> {
 
 /// What lists look things up in leads to everything that they are to find, and to nothing else.
 fn what_is_looked_up_is_there(reader: &Reader) -> Result<(), StoreError> {
-    reader.walk(TableId::EndedRuns, Bound::Unbounded, |key, value| {
+    reader.walk(TableId::EndedRuns, Bound::Unbounded, |_, value| {
         let EndedRun { run, .. } = decode(value)?;
         let found: Option<()> = reader.get(TableId::HistoryOf, &run_of(&run.recipient, run.id))?;
-        found.map(|()| true).ok_or_else(|| at(TableId::EndedRuns, key, &"it is not found by its recipient"))
+        found.map(|()| true).ok_or_else(|| StoreError::damaged("it is not found by its recipient"))
     })?;
     reader.walk(TableId::HistoryOf, Bound::Unbounded, |key, _| {
         let run = key.split_last_chunk::<16>().filter(|(owner, _)| owner.last() == Some(&u8::MAX)).map(|(_, id)| *id);
         match run.map(|id| reader.known_run(RunId::from(id))).transpose()? {
-            Some(None) => Err(at(TableId::HistoryOf, key, &"its run is not there")),
+            Some(None) => Err(StoreError::damaged("its run is not there")),
             _ => Ok(true),
         }
     })?;
@@ -175,7 +175,7 @@ fn what_is_looked_up_is_there(reader: &Reader) -> Result<(), StoreError> {
         let name = tenant_name_key(&tenant).filter(|_| tenant.reference.is_tenant());
         tenants += u64::from(name.is_some());
         match name.map(|name| reader.get::<()>(TableId::TenantNames, &name)).transpose()? {
-            Some(None) => Err(at(TableId::Recipients, key, &"the tenant is not found by its name")),
+            Some(None) => Err(StoreError::damaged("the tenant is not found by its name")),
             _ => Ok(true),
         }
     })?;
@@ -183,7 +183,7 @@ fn what_is_looked_up_is_there(reader: &Reader) -> Result<(), StoreError> {
         names += 1;
         Ok(true)
     })?;
-    if tenants == names { Ok(()) } else { Err(StoreError::Failed(format!("{tenants} tenants have {names} names"))) }
+    if tenants == names { Ok(()) } else { Err(StoreError::damaged(format!("{tenants} tenants have {names} names"))) }
 }
 
 fn feeds_are_counted(reader: &Reader) -> Result<(), StoreError> {
