@@ -28,7 +28,7 @@ use crate::model::schedule::Schedule;
 use crate::model::subscription::Subscription;
 use crate::model::tracking::Tracking;
 use crate::model::trigger::Trigger;
-use crate::model::workflow::{ChannelStep, Step, StepKind, Template};
+use crate::model::workflow::{ChannelStep, Step, StepKind, Template, Workflow};
 use crate::store::removal::is_before;
 use crate::store::{Reader, StoreError};
 use crate::template::records;
@@ -242,8 +242,23 @@ impl Scene {
         let _found = records::open(Stored::new(&engine.store, at));
         let workflow = &self.published.workflow;
         let step = workflow.steps.get(usize::from(step)).ok_or("the step is gone")?;
-        let scope = self.scope(MessageId::from([0; 16]), at);
+        let mut scope = self.scope(MessageId::from([0; 16]), at);
+        self.put_contents_back(&mut scope);
         self.published.templates.settings(&step.reference, &scope).map_err(|error| error.to_string())
+    }
+
+    /// Steps that hand data on, to a service or another workflow, hand on what is attached whole.
+    fn put_contents_back(&self, scope: &mut Value) {
+        for key in attachment_keys(&self.published.workflow) {
+            let Some(whole) = self.trigger.data.get(&key) else { continue };
+            let seen = attachment::without_content(whole);
+            let places = [format!("/data/{key}"), format!("/{key}")];
+            for place in places {
+                if let Some(value) = scope.pointer_mut(&place).filter(|value| **value == seen) {
+                    *value = whole.clone();
+                }
+            }
+        }
     }
 
     /// Renders the content of `draft`. May take milliseconds; the error is for people.
@@ -287,6 +302,15 @@ impl Scene {
     }
 }
 
+/// Where in the data the attachments of a workflow's emails lie.
+fn attachment_keys(workflow: &Workflow) -> Vec<String> {
+    let emails = workflow.steps.iter().filter_map(|step| match &step.kind {
+        StepKind::Channel(ChannelStep { template: Template::Email(email), .. }) => Some(email),
+        _ => None,
+    });
+    emails.map(|email| email.attachment_key.clone()).collect()
+}
+
 /// What a run stands on: its workflow, and what it tells of.
 struct Ground {
     published: Arc<Published>,
@@ -298,11 +322,7 @@ struct Ground {
 impl Ground {
     fn of(engine: &Engine, reader: &Reader, run: &Run, trigger: &Trigger) -> Result<Self, SceneError> {
         let published = engine.catalog.version(&engine.store, trigger.version)?;
-        let emails = published.workflow.steps.iter().filter_map(|step| match &step.kind {
-            StepKind::Channel(ChannelStep { template: Template::Email(email), .. }) => Some(email),
-            _ => None,
-        });
-        let keys: Vec<String> = emails.map(|email| email.attachment_key.clone()).collect();
+        let keys = attachment_keys(&published.workflow);
         let light = |data: &Map<String, Value>| attachment::without_contents(data, &keys);
         let alone = || {
             let mut data = light(&trigger.data);

@@ -60,22 +60,22 @@ pub fn count(value: &Value) -> Result<usize, String> {
 /// `data` without the contents of the attachments under `keys`: what templates see. A message's data is copied many times
 /// while it is rendered, and contents may be all of its 10 MB.
 pub fn without_contents(data: &Map<String, Value>, keys: &[String]) -> Map<String, Value> {
-    let light = |item: &Value| match item {
+    let field = |(key, value): (&String, &Value)| {
+        (key.clone(), if keys.contains(key) { without_content(value) } else { value.clone() })
+    };
+    data.iter().map(field).collect()
+}
+
+/// One attachment, or a list of them, without contents.
+pub fn without_content(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(without_content).collect(),
         Value::Object(fields) => {
             let rest = fields.iter().filter(|(name, _)| *name != CONTENT);
             Value::Object(rest.map(|(name, value)| (name.clone(), value.clone())).collect())
         }
         other => other.clone(),
-    };
-    let field = |(key, value): (&String, &Value)| {
-        let value = match value {
-            Value::Array(items) if keys.contains(key) => items.iter().map(light).collect(),
-            value if keys.contains(key) => light(value),
-            value => value.clone(),
-        };
-        (key.clone(), value)
-    };
-    data.iter().map(field).collect()
+    }
 }
 
 fn each<T>(value: &Value, read: impl Fn(&Value) -> Result<T, String>) -> Result<Vec<T>, String> {

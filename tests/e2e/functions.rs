@@ -181,7 +181,7 @@ fn fetch(port: u16, more: Value) -> Value {
 async fn a_fetch_is_tried_again_and_what_it_brings_is_what_later_steps_find() {
     let (port, mut requests) = http_server(vec![reply(503, "{}"), reply(200, r#"{"plan": "pro"}"#)]).await;
     let more = json!({
-        "method": "post", "body": {"who": "{{recipient.id}}"}, "response_path": "found.it",
+        "method": "post", "body": {"file": "{{attachments.content}}", "who": "{{recipient.id}}"}, "response_path": "found.it",
         "headers": [{"key": "x-key", "value": "{{vars.app_url}}"}], "query_params": {"q": "{{path}} &"},
     });
     let mut server = Setup::new()
@@ -189,11 +189,16 @@ async fn a_fetch_is_tried_again_and_what_it_brings_is_what_later_steps_find() {
         .workflow("ask", &[fetch(port, more), email("{{found.it.plan}}")])
         .start()
         .await;
-    server.trigger("ask", json!({"recipients": ["a@x.test"], "data": {"path": "p"}})).await;
+    let file = json!({"name": "a.txt", "content_type": "text/plain", "content": "SGk="});
+    let data = json!({"path": "p", "attachments": file});
+    server.trigger("ask", json!({"recipients": ["a@x.test"], "data": data})).await;
     server.settle().await;
     let request = requests.recv().await.unwrap();
     assert!(request.starts_with("POST /p?q=p+%26 HTTP/1.1\r\n"), "{request}");
-    assert!(request.contains("x-key: https://app.example") && request.ends_with(r#"{"who":"a@x.test"}"#), "{request}");
+    assert!(
+        request.contains("x-key: https://app.example") && request.ends_with(r#"{"file":"SGk=","who":"a@x.test"}"#),
+        "{request}"
+    );
     let pending = server.get("/admin/runs").await.json();
     assert_eq!(
         (&pending["entries"][0]["waits_at"], &pending["entries"][0]["next_step"]),
