@@ -86,7 +86,7 @@ fn published(config: &Config, key: &str) -> Result<Published> {
             None => anyhow!("there is no workflow `{key}` under {}. {fix}", config.workflows.dir.display()),
         });
     };
-    let (catalog, server::Furnished { faults: shared, .. }) = server::catalog(config);
+    let (catalog, _, shared) = server::catalog(config);
     let faults = match catalog.check(files) {
         Ok(checked) => return Ok(checked.published),
         Err(faults) => [shared, faults].concat(),

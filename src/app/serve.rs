@@ -1,5 +1,7 @@
 //! `belfry serve` and `belfry dev`: a server until a signal or a failing disk ends it.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -83,7 +85,9 @@ pub async fn dev(mut config: Config) -> Result<()> {
     let running = server::start(&config, workflows).await?;
     workflow_watch::upon_hangup(running.engine(), hangups);
     if watched {
-        workflow_watch::upon_change(running.engine(), directory);
+        let dirs = &config.workflows;
+        let shared = [&dirs.layouts_dir, &dirs.partials_dir, &dirs.translations_dir].map(PathBuf::clone);
+        workflow_watch::upon_change(running.engine(), [&[directory], shared.as_slice()].concat());
     }
     let program = std::env::args().next().unwrap_or_else(|| "belfry".into());
     say_line!("Belfry listens on {}  (developer's server: mail is captured, the clock can be advanced)", running.url);

@@ -1,5 +1,6 @@
 //! The wiring: every floor into one running server, in the order in which each needs the other, and back again.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,9 +33,10 @@ use crate::delivery::email::{Limits, Smtp};
 use crate::delivery::fetcher::HttpFetcher;
 use crate::delivery::mailbox::Mailbox;
 use crate::engine::catalog::{Catalog, Checked};
-use crate::engine::publishing::{self, Directory};
+use crate::engine::publishing::{self, Directory, Found, Reading};
 use crate::engine::registry::{DrainRuns, Recovered, Registry};
 use crate::engine::scheduler::{DrainSchedules, Scheduler};
+use crate::engine::shelf::Shelf;
 use crate::engine::trigger::Intake;
 use crate::engine::{Engine, fan_out};
 use crate::feed::hub::{DismissAll, Hub};
@@ -42,14 +44,11 @@ use crate::http::cors::AllowedOrigins;
 use crate::http::user_token::Verifier;
 use crate::http::{self, State, access_log, socket, upgrade};
 use crate::model::fault::Fault;
-use crate::model::library::Library;
 use crate::model::link::Links;
 use crate::model::notice::Notice;
 use crate::model::preferences::PreferenceSet;
-use crate::model::translation::Translations;
 use crate::model::workflow::Engine as TemplateLanguage;
 use crate::store::{self, OpenError, Store, StoreError};
-use crate::template::Phrases;
 
 /// How long a shutdown waits for requests, steps and sends that are under way.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -110,16 +109,10 @@ async fn start_from(config: &Config, workflows: Workflows) -> Result<Running> {
     let clock = if config.server.dev { Clock::virtual_clock() } else { Clock::system() };
     let deps = Arc::new(Deps { clock, ids: IdSource::new(Entropy::Os), work: Work::default(), offload: Offload::Pool });
     let (keys, shown) = keys::accepted(config, &store, deps.clock.now()).await?;
-    let (catalog, Furnished { notices, faults }) = match workflows {
-        Workflows::Directory => catalog(config),
-        Workflows::Starters => (Catalog::new(channels::types(config), language(config)), Furnished::default()),
-    };
-    notices.iter().for_each(|notice| tracing::warn!("{notice}"));
-    faults.iter().for_each(|fault| tracing::error!("{fault}"));
+    let catalog = bare_catalog(config);
     catalog.load_switches(&store)?;
     let directory = directory(config, workflows);
-    let (found, unread) = directory();
-    let publication = publishing::publish(&catalog, &store, publishing::check_all(&catalog, &found), unread).await;
+    let publication = publishing::publish(&catalog, &store, Reading::of(&catalog, directory())).await;
     publication.context("a workflow could not be stored")?.log();
     let recovered = Recovered::scan(&store)?;
     let waiting = recovered.len();
@@ -379,36 +372,31 @@ fn ways(config: &Config, hub: &Addr<Hub>) -> Result<Vec<(ChannelId, Way)>> {
     Ok(ways)
 }
 
-/// What was found in what the workflows of a directory share.
-#[derive(Default)]
-pub struct Furnished {
-    pub notices: Vec<Notice>,
-    pub faults: Vec<Fault>,
+/// A catalog without workflows, and without what they share.
+fn bare_catalog(config: &Config) -> Catalog {
+    let catalog = Catalog::new(channels::types(config), language(config));
+    catalog.shelve(Shelf::bare(&config.workflows.default_locale), &BTreeMap::new());
+    catalog
 }
 
-/// A catalog without workflows, which knows the layouts, partials and translations on disk. What is faulty is left out,
-/// and keeps nothing else from running.
-pub fn catalog(config: &Config) -> (Catalog, Furnished) {
-    let mut catalog = Catalog::new(channels::types(config), language(config));
-    let (files, mut faults) = workflow_dir::read_library(config);
-    let (library, notices, faulty) = Library::read(&files);
-    faults.extend(faulty);
-    faults.extend(catalog.furnish(library));
-    let (translations, faulty) = Translations::read(&files.translations);
-    faults.extend(faulty);
-    let (phrases, faulty) = Phrases::new(&translations, &config.workflows.default_locale);
-    faults.extend(faulty);
-    catalog.speak(phrases);
-    (catalog, Furnished { notices, faults })
+/// A catalog without workflows, which knows the layouts, partials and translations on disk; and what is noticed in these.
+pub fn catalog(config: &Config) -> (Catalog, Vec<Notice>, Vec<Fault>) {
+    let catalog = bare_catalog(config);
+    let (shelf, notices, faults) = Shelf::read(&workflow_dir::read_library(&config.workflows), &catalog.shelf());
+    catalog.shelve(shelf, &BTreeMap::new());
+    (catalog, notices, faults)
 }
 
 /// What is read when workflows are published.
 fn directory(config: &Config, workflows: Workflows) -> Directory {
     match workflows {
-        Workflows::Starters => Box::new(|| (workflow_dir::starters(), Vec::new())),
+        Workflows::Starters => Box::new(|| Found { workflows: workflow_dir::starters(), ..Found::default() }),
         Workflows::Directory => {
-            let dir = config.workflows.dir.clone();
-            Box::new(move || workflow_dir::read(&dir))
+            let dirs = config.workflows.clone();
+            Box::new(move || {
+                let (workflows, unread) = workflow_dir::read(&dirs.dir);
+                Found { workflows, unread, library: workflow_dir::read_library(&dirs) }
+            })
         }
     }
 }
@@ -423,7 +411,7 @@ pub struct CheckedWorkflows {
 
 /// Checks the workflows under `config.workflows.dir` without a server.
 pub fn check_workflows(config: &Config) -> CheckedWorkflows {
-    let (catalog, Furnished { mut faults, notices }) = catalog(config);
+    let (catalog, notices, mut faults) = catalog(config);
     let (found, faulty) = workflow_dir::read(&config.workflows.dir);
     faults.extend(faulty);
     let mut checked = CheckedWorkflows { valid: Vec::new(), notices, faults };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rust_embed::RustEmbed;
 
-use crate::base::config::Config;
+use crate::base::config::Workflows;
 use crate::model::fault::Fault;
 use crate::model::library::LibraryFiles;
 use crate::model::workflow_file::WorkflowFiles;
@@ -70,20 +70,20 @@ pub fn read(dir: &Path) -> (Vec<WorkflowFiles>, Vec<Fault>) {
 }
 
 /// The directories of layouts, partials and translations, which need not be there.
-pub fn read_library(config: &Config) -> (LibraryFiles, Vec<Fault>) {
-    let mut faults = Vec::new();
+pub fn read_library(dirs: &Workflows) -> LibraryFiles {
+    let mut unread = Vec::new();
     let mut read_if_there = |dir: &Path| {
         if !dir.exists() {
             return Vec::new();
         }
         let (found, faulty) = read(dir);
-        faults.extend(faulty);
+        unread.extend(faulty);
         found
     };
-    let layouts = read_if_there(&config.workflows.layouts_dir);
-    let partials = read_if_there(&config.workflows.partials_dir);
-    let translations = read_if_there(&config.workflows.translations_dir);
-    (LibraryFiles { layouts, partials, translations }, faults)
+    let layouts = read_if_there(&dirs.layouts_dir);
+    let partials = read_if_there(&dirs.partials_dir);
+    let translations = read_if_there(&dirs.translations_dir);
+    LibraryFiles { layouts, partials, translations, unread }
 }
 
 /// Every file under `folder` by its path there, with `/`; names that begin with a dot are passed over. The error says

@@ -26,14 +26,14 @@ pub fn upon_hangup(engine: Arc<Engine>, mut hangups: Signal) {
     });
 }
 
-/// Publishes when a file under `dir` has changed, and tells whoever watches the terminal.
-pub fn upon_change(engine: Arc<Engine>, dir: PathBuf) {
+/// Publishes when a file under one of `dirs` has changed, and tells whoever watches the terminal.
+pub fn upon_change(engine: Arc<Engine>, dirs: Vec<PathBuf>) {
     actix_web::rt::spawn(async move {
         // What changed between the start's reading and the first look is published too: all is published once more.
         let (mut published, mut seen) = (None, None);
         loop {
             sleep(LOOK).await;
-            let now = look(&engine, &dir).await;
+            let now = look(&engine, &dirs).await;
             // Two looks alike: whoever writes several files has ended.
             if now == seen
                 && now != published
@@ -64,12 +64,12 @@ fn tell(publication: &Publication) {
     }
 }
 
-/// What tells one state of a directory from another; `None`: it could not be looked at.
-async fn look(engine: &Engine, dir: &Path) -> Option<blake3::Hash> {
-    let dir = dir.to_owned();
+/// What tells one state of the directories from another; `None`: it could not be looked at.
+async fn look(engine: &Engine, dirs: &[PathBuf]) -> Option<blake3::Hash> {
+    let dirs = dirs.to_owned();
     let looked = engine.deps.offload.run(move || {
         let mut hasher = blake3::Hasher::new();
-        add(&dir, 0, &mut hasher);
+        dirs.iter().for_each(|dir| add(dir, 0, &mut hasher));
         hasher.finalize()
     });
     looked.await.ok()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
+use super::shelf::Shelf;
 use crate::base::ids::VersionId;
 use crate::model::channel::ChannelType;
 use crate::model::data_schema::DataSchema;
@@ -40,9 +41,7 @@ pub struct Catalog {
     switches: RwLock<BTreeMap<String, bool>>,
     channels: BTreeMap<String, ChannelType>,
     engine: TemplateEngine,
-    library: Library,
-    parts: Parts,
-    phrases: Arc<Phrases>,
+    shelf: RwLock<Arc<Shelf>>,
 }
 
 /// Why the version that a run follows cannot be had.
@@ -57,44 +56,55 @@ pub enum VersionError {
 }
 
 impl Catalog {
-    /// An empty catalog for these channels.
+    /// An empty catalog for these channels. It knows no layout but the one that is built in.
     pub fn new(channels: BTreeMap<String, ChannelType>, engine: TemplateEngine) -> Self {
-        let (library, (parts, _)) = (Library::default(), Parts::new(&Library::default()));
         Self {
             current: RwLock::default(),
             versions: RwLock::default(),
             switches: RwLock::default(),
             channels,
             engine,
-            library,
-            parts,
-            phrases: Arc::default(),
+            shelf: RwLock::default(),
         }
     }
 
     /// Takes the layouts and partials that workflows can name from now on; answers every fault in their templates.
     pub fn furnish(&mut self, library: Library) -> Vec<Fault> {
-        let (parts, faults) = Parts::new(&library);
-        (self.library, self.parts) = (library, parts);
+        let (shelf, faults) = Shelf::of(library, &self.shelf());
+        self.shelve(shelf, &BTreeMap::new());
         faults
     }
 
-    /// Takes what templates can say in other languages. All runs say it from then on, whenever they started.
-    pub fn speak(&mut self, phrases: Phrases) {
-        self.phrases = Arc::new(phrases);
+    /// What workflows share now.
+    pub fn shelf(&self) -> Arc<Shelf> {
+        Arc::clone(&read(&self.shelf))
+    }
+
+    /// Takes another shelf, with which those of `next` were checked. All runs say what it translates from then on, whenever
+    /// they started; the layouts and partials of each are those of its version.
+    pub fn shelve(&self, shelf: Shelf, next: &BTreeMap<String, Arc<Published>>) {
+        *write(&self.shelf) = Arc::new(shelf);
+        // The others are compiled again when they are asked for.
+        let next = next.values().map(|published| (published.version, Arc::clone(published)));
+        *write(&self.versions) = next.collect();
     }
 
     /// What templates and pages can say in other languages.
     pub fn phrases(&self) -> Arc<Phrases> {
-        Arc::clone(&self.phrases)
+        Arc::clone(&self.shelf().phrases)
     }
 
     /// Validates a workflow directory, templates included; answers every fault.
     pub fn check(&self, files: &WorkflowFiles) -> Result<Checked, Vec<Fault>> {
+        self.check_with(&self.shelf(), files)
+    }
+
+    /// The same, as if `shelf` were what workflows share.
+    pub fn check_with(&self, shelf: &Shelf, files: &WorkflowFiles) -> Result<Checked, Vec<Fault>> {
         let (workflow, mut notices) = workflow_file::parse(files, &self.channels, self.engine)?;
-        notices.extend(untranslated(&workflow, &self.phrases));
-        let library = self.library.named_in(&workflow.source);
-        Ok(Checked { published: self.compile(workflow, library, &self.parts)?, notices })
+        notices.extend(untranslated(&workflow, &shelf.phrases));
+        let library = shelf.library.named_in(&workflow.source);
+        Ok(Checked { published: compile(workflow, library, &shelf.parts, &shelf.phrases)?, notices })
     }
 
     /// Makes `published` the current version of its key, once its document is durable for the runs that will follow it.
@@ -174,21 +184,31 @@ impl Catalog {
         let engine = stored.engine.unwrap_or(self.engine);
         let parsed = workflow_file::parse_source(&stored.key, stored.document, &self.channels, engine);
         let (parts, _) = Parts::new(&stored.library);
-        let compiled = parsed.and_then(|(workflow, _)| self.compile(workflow, stored.library, &parts));
+        let shelf = self.shelf();
+        let compiled = parsed.and_then(|(workflow, _)| compile(workflow, stored.library, &parts, &shelf.phrases));
         let published = compiled.map_err(|faults| {
             VersionError::Invalid(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "))
         })?;
         let published = Arc::new(Published { version: id, ..published });
-        write(&self.versions).insert(id, Arc::clone(&published));
+        let mut versions = write(&self.versions);
+        // What was compiled with a shelf that is another by now would stay behind.
+        if Arc::ptr_eq(&shelf, &self.shelf()) {
+            versions.insert(id, Arc::clone(&published));
+        }
         Ok(published)
     }
+}
 
-    fn compile(&self, workflow: Workflow, library: Library, parts: &Parts) -> Result<Published, Vec<Fault>> {
-        let templates = Compiled::new(&workflow, parts)?.speaking(Arc::clone(&self.phrases));
-        let version = version_of(&workflow, &library);
-        let schema = schema_of(&workflow).map_err(|fault| vec![fault])?;
-        Ok(Published { workflow, templates, version, library, schema })
-    }
+fn compile(
+    workflow: Workflow,
+    library: Library,
+    parts: &Parts,
+    phrases: &Arc<Phrases>,
+) -> Result<Published, Vec<Fault>> {
+    let templates = Compiled::new(&workflow, parts)?.speaking(Arc::clone(phrases));
+    let version = version_of(&workflow, &library);
+    let schema = schema_of(&workflow).map_err(|fault| vec![fault])?;
+    Ok(Published { workflow, templates, version, library, schema })
 }
 
 fn schema_of(workflow: &Workflow) -> Result<Option<DataSchema>, Fault> {

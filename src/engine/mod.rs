@@ -17,6 +17,7 @@ pub mod registry;
 pub mod run;
 pub mod scene;
 pub mod scheduler;
+pub mod shelf;
 pub mod trace;
 pub mod trigger;
 

@@ -11,10 +11,11 @@ use crate::engine::publishing::{self, Publication, PublishError};
 use crate::model::query::Query;
 use crate::model::trigger::{FieldError, check_workflow_key};
 
-/// Publish the directory of workflows again.
+/// Publish the directories of workflows, layouts, partials and translations again.
 ///
-/// All that is valid becomes current at once, for triggers from now on; what is faulty stays as it was. Runs go on with
-/// the version with which they began.
+/// All that is valid becomes current at once, for triggers from now on; what is faulty, or names a layout or partial that
+/// is, stays as it was. Runs go on with the version with which they began, its layouts and partials included;
+/// translations count for all runs at once, unless one is faulty.
 #[utoipa::path(
     post, path = "/admin/workflows/reload",
     responses((status = 200, body = operator::Publication)),

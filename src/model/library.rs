@@ -1,6 +1,6 @@
 //! The library: the layouts and partials that workflows share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +18,11 @@ pub struct Library {
     pub layouts: BTreeMap<String, Layout>,
     #[serde(default)]
     pub partials: BTreeMap<String, Partial>,
+    /// The keys of those that are there and could not be read: nothing else may stand in for them.
+    #[serde(skip)]
+    pub faulty_layouts: BTreeSet<String>,
+    #[serde(skip)]
+    pub faulty_partials: BTreeSet<String>,
 }
 
 /// The directories of a library, read from disk.
@@ -26,19 +31,28 @@ pub struct LibraryFiles {
     pub layouts: Vec<WorkflowFiles>,
     pub partials: Vec<WorkflowFiles>,
     pub translations: Vec<WorkflowFiles>,
+    /// What is wrong with folders of them that could not be read, by their keys.
+    pub unread: Vec<Fault>,
 }
 
 impl Library {
     /// Reads all directories. A faulty one is left out and does not hide the others.
     pub fn read(files: &LibraryFiles) -> (Self, Vec<Notice>, Vec<Fault>) {
-        let (mut library, mut notices, mut faults) = (Self::default(), Vec::new(), Vec::new());
+        let (mut library, mut notices, mut faults) = (Self::default(), Vec::new(), files.unread.clone());
+        for fault in &files.unread {
+            library.faulty_layouts.insert(fault.file.clone());
+            library.faulty_partials.insert(fault.file.clone());
+        }
         for files in &files.layouts {
             match layout::read(files) {
                 Ok((layout, noticed)) => {
                     library.layouts.insert(files.key.clone(), layout);
                     notices.extend(noticed);
                 }
-                Err(found) => faults.extend(found),
+                Err(found) => {
+                    library.faulty_layouts.insert(files.key.clone());
+                    faults.extend(found);
+                }
             }
         }
         for files in &files.partials {
@@ -47,7 +61,10 @@ impl Library {
                     library.partials.insert(files.key.clone(), partial);
                     notices.extend(noticed);
                 }
-                Err(found) => faults.extend(found),
+                Err(found) => {
+                    library.faulty_partials.insert(files.key.clone());
+                    faults.extend(found);
+                }
             }
         }
         (library, notices, faults)
@@ -97,8 +114,8 @@ mod tests {
     fn a_workflow_names_what_stands_in_it_and_in_what_stands_there() {
         let partials = [("card", "{% render 'badge' %}"), ("badge", "x"), ("unused", "y")];
         let library = Library {
-            layouts: BTreeMap::new(),
             partials: partials.map(|(key, content)| (key.to_owned(), partial(content))).into(),
+            ..Library::default()
         };
         let named = library.named_in(&json!({"steps": [{"html_body": "{% render 'card' %}"}]}));
         assert_eq!(named.partials.keys().collect::<Vec<_>>(), ["badge", "card"]);

@@ -1,6 +1,6 @@
 //! Partials: content that templates of either language share. One knows what it is given and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -31,14 +31,15 @@ pub(super) struct Partials {
 }
 
 impl Partials {
-    /// Parses `written` for templates of HTML, or for others; `complain` takes the key of a faulty one and what is wrong.
+    /// Parses `written`, beside which there are some `faulty` ones, for templates of HTML, or for others; `complain` takes the key of a faulty one and what is wrong.
     /// A partial knows those that come before it in an order in which none needs a later one.
     pub(super) fn parse(
         written: &BTreeMap<String, Written>,
+        faulty: &BTreeSet<String>,
         escape: Escape,
         complain: &mut dyn FnMut(&str, Complaint),
     ) -> Self {
-        let mut partials = Self::default();
+        let mut partials = Self { known: faulty.iter().map(|key| (key.clone(), None)).collect() };
         let mut left: Vec<(&String, &Written)> = written.iter().collect();
         while !left.is_empty() {
             // One whose content mentions none that is still to come can be parsed; of a circle, none can.

@@ -32,7 +32,7 @@ impl Parts {
             }
         };
         let mut partials = |escape| {
-            Partials::parse(&library.partials, escape, &mut |key, complaint| {
+            Partials::parse(&library.partials, &library.faulty_partials, escape, &mut |key, complaint| {
                 complain(format!("partials/{key}/partial.json"), "content", complaint);
             })
         };
@@ -47,6 +47,8 @@ impl Parts {
             });
             parts.layouts.insert(key.clone(), layout.map(Arc::new));
         }
+        let faulty = library.faulty_layouts.iter().filter(|key| !library.layouts.contains_key(*key));
+        parts.layouts.extend(faulty.map(|key| (key.clone(), None)));
         (parts, faults)
     }
 

@@ -55,6 +55,11 @@ impl Phrases {
         (phrases, faults)
     }
 
+    /// Whether nothing is translated.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
     /// The locale of those who say nothing.
     pub fn default_locale(&self) -> &str {
         &self.default

@@ -84,6 +84,69 @@ async fn a_waiting_run_reads_its_templates_in_the_language_in_which_it_began() {
 }
 
 #[tokio::test]
+async fn layouts_partials_and_translations_are_published_with_what_names_them_and_a_faulty_one_replaces_none() {
+    let mut asks = email("{{t \"hi\"}} {{n}}");
+    asks["template"]["html_body"] = json!("{{> card}}");
+    let setup = Setup::new().workflow("w", &[delay("hours", 1), asks]);
+    let layout = |text: &str| {
+        let html = format!("<html><head></head><body>{text} {{{{content}}}}</body></html>");
+        json!({"name": "Default", "html_layout": html, "text_layout": "{{content}}"}).to_string()
+    };
+    let card = |text: &str| json!({"name": "Card", "type": "html", "content": text}).to_string();
+    let say = |path: &str, text: &str| {
+        let file = setup.path(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    };
+    say("layouts/default/layout.json", &layout("layout-1"));
+    say("partials/card/partial.json", &card("card-1"));
+    say("translations/en/en.json", &json!({"hi": "hi-1"}).to_string());
+    let mut server = setup.start().await;
+    let reload = async |server: &TestServer| server.post("/admin/workflows/reload", json!({})).await.json();
+    let trigger = async |server: &TestServer, n: u8| {
+        server.trigger("w", json!({"recipients": ["a@x.test"], "data": {"n": n}})).await;
+    };
+    let publishes = |done: &Value, key: &str| done["published"].as_array().unwrap().iter().any(|one| one["key"] == key);
+    trigger(&server, 1).await;
+    // A broken default layout is not the one that is built in, whether the server runs or starts.
+    for path in ["layouts/default/layout.json", "partials/card/partial.json", "translations/en/en.json"] {
+        fs::write(server.setup.path(path), "{").unwrap();
+    }
+    let done = reload(&server).await;
+    let files: Vec<&str> = done["faults"].as_array().unwrap().iter().map(|one| one["file"].as_str().unwrap()).collect();
+    for file in
+        ["layouts/default/layout.json", "partials/card/partial.json", "translations/en/en.json", "w/workflow.json"]
+    {
+        assert!(files.contains(&file), "{file}: {files:?}");
+    }
+    assert!(!publishes(&done, "w"), "{done}");
+    trigger(&server, 2).await;
+    server.kill_9().await;
+    server.restart().await;
+    trigger(&server, 3).await;
+    let write = |path: &str, text: String| fs::write(server.setup.path(path), text).unwrap();
+    write("layouts/default/layout.json", layout("layout-2"));
+    write("partials/card/partial.json", card("card-2"));
+    write("translations/en/en.json", json!({"hi": "hi-2"}).to_string());
+    let done = reload(&server).await;
+    assert!(publishes(&done, "w") && done["faults"] == json!([]), "{done}");
+    trigger(&server, 4).await;
+    assert_eq!(reload(&server).await["published"], json!([]));
+    server.advance("2h").await;
+    let mut told: Vec<String> = Vec::new();
+    for mail in server.mailbox().await {
+        let html = mail["html"].as_str().unwrap();
+        let (layout, card) = (html.contains("layout-2"), html.contains("card-2"));
+        assert!(layout || html.contains("layout-1") && html.contains("card-1"), "{html}");
+        assert_eq!(layout, card, "they are of one version");
+        told.push(format!("{} {}", mail["subject"].as_str().unwrap(), if layout { "new" } else { "old" }));
+    }
+    told.sort();
+    // What is translated is what it is now, for runs of every version.
+    assert_eq!(told, ["hi-2 1 old", "hi-2 2 old", "hi-2 3 old", "hi-2 4 new"]);
+}
+
+#[tokio::test]
 async fn the_command_line_and_a_hangup_publish_too() {
     let server = Setup::new().workflow("w", &[email("Old")]).start().await;
     let arguments = ["workflow", "reload", "--url", &server.url, "--api-key", SECRET];

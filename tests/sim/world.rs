@@ -20,6 +20,7 @@ use belfry::delivery::courier::{Courier, Drain, Way};
 use belfry::engine::Engine;
 use belfry::engine::catalog::Catalog;
 use belfry::engine::fetch::{Answer as Fetched, Failure, Fetcher, Request as Fetching};
+use belfry::engine::publishing::Found;
 use belfry::engine::registry::{DrainRuns, Recovered, Registry};
 use belfry::engine::trigger::Intake;
 use belfry::feed::hub::Hub;
@@ -315,7 +316,7 @@ impl World {
             deliver: courier.clone().recipient(),
             publish,
             zone: jiff::tz::TimeZone::UTC,
-            directory: Box::new(|| (Vec::new(), Vec::new())),
+            directory: Box::new(Found::default),
             reloading: tokio::sync::Mutex::default(),
             fetcher: Arc::new(Offline),
         });
