@@ -97,6 +97,49 @@ async fn throttles_batches_and_what_runs_once_are_told_as_they_stand() {
 }
 
 #[tokio::test]
+async fn fetches_updates_and_nested_triggers_are_decided_and_none_of_them_is_made() {
+    let step = |kind: &str, settings: Value| json!({"type": kind, "settings": settings});
+    let nested = |more: Value| {
+        let mut settings = json!({"workflow_key": "typed"});
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        step("trigger_workflow", settings)
+    };
+    let typed = json!({
+        "name": "Typed", "steps": [{"ref": "d", "type": "delay", "settings": {"delay_for": {"unit": "days", "value": 1}}}],
+        "trigger_data_json_schema": {"type": "object", "required": ["n"]},
+    });
+    let steps = [
+        step("update_data", json!({"data": {"plan": "pro"}})),
+        step("update_user", json!({"recipient_mode": "current", "update_properties": {"plan": "{{plan}}"}})),
+        // Nobody answers there, and nobody is asked.
+        step("http_fetch", json!({"method": "get", "url": "http://127.0.0.1:1/{{plan}}?key=secret"})),
+        nested(json!({"data": {"n": 1}, "recipients": {"id": "bob", "name": "Bob"}})),
+        step("trigger_workflow", json!({"workflow_key": "none"})),
+        email("{{recipient.plan}} {{plan}}"),
+        nested(json!({"data": {}})),
+        email("Never"),
+    ];
+    let server = Setup::new().workflow("all", &steps).workflow_text("typed", &typed.to_string()).start().await;
+    server.put("/v1/users/ann", json!({"email": "ann@x.test", "plan": "free"})).await;
+    let told = explain(&server, &["all", "--to", "ann"]).await;
+    for expected in [
+        "GET http://127.0.0.1:1/pro",
+        "a dry run makes no request; the answer counts as empty",
+        "subject: pro pro",
+        "no workflow has the key `none`",
+        "trigger_data_json_schema",
+        "step_7  no message: not reached",
+    ] {
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+    assert!(!told.contains("secret"), "{told}");
+    server.settle().await;
+    assert_eq!(server.get("/v1/users/ann").await.json()["plan"], "free");
+    server.get("/v1/users/bob").await.assert_error(404, "resource_missing");
+    assert_eq!(server.get("/v1/workflow_recipient_runs").await.json()["items"], json!([]));
+}
+
+#[tokio::test]
 async fn what_a_trigger_refuses_is_refused_and_the_key_is_a_secret_one() {
     let server = Setup::new().start().await;
     let post = async |path: &str, key: &str, body: Value| {
