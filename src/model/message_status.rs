@@ -117,6 +117,7 @@ mod tests {
             (Status::Delivered, &[Action::Seen, Action::Unseen], [false, true, true]),
             (Status::Delivered, &[Action::Read], [false, false, false]),
             (Status::Undelivered, &[], [true, true, true]),
+            (Status::Bounced, &[], [true, true, true]),
         ] {
             let refs = json!({"a": facts(delivery, &done(actions))});
             assert_eq!(asked(&refs), expected, "{delivery:?} {actions:?}");

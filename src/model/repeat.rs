@@ -55,7 +55,7 @@ pub enum Day {
 }
 
 /// The days by name; their place is the days since Monday.
-const WEEK: [(&str, Day); 7] = [
+pub const WEEK: [(&str, Day); 7] = [
     ("mon", Day::Mon),
     ("tue", Day::Tue),
     ("wed", Day::Wed),
@@ -65,7 +65,8 @@ const WEEK: [(&str, Day); 7] = [
     ("sun", Day::Sun),
 ];
 
-const FREQUENCIES: [(&str, Frequency); 4] = [
+/// The frequencies by name.
+pub const FREQUENCIES: [(&str, Frequency); 4] = [
     ("hourly", Frequency::Hourly),
     ("daily", Frequency::Daily),
     ("weekly", Frequency::Weekly),
@@ -221,7 +222,7 @@ fn monday(date: Date) -> Date {
 }
 
 /// When the clocks of `zone` first show `at`, or, when they skip it, what comes right after.
-fn instant(at: DateTime, zone: &TimeZone) -> Option<jiff::Timestamp> {
+pub fn instant(at: DateTime, zone: &TimeZone) -> Option<jiff::Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(at);
     let skipped = matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. });
     let instant = ambiguous.compatible().ok()?;

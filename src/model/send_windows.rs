@@ -6,7 +6,7 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 
 use super::json_reader::{Reader, shown_text};
-use super::window_rule::instant;
+use super::repeat::instant;
 use crate::base::clock::Timestamp;
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
@@ -70,7 +70,7 @@ impl SendWindows {
         }
         // A week on, the same day comes again.
         let days = (0..=7).filter_map(|days| today.checked_add(days.days()).ok());
-        let opening = |date: Date| instant(date.to_datetime(self.on(date)?.from), zone);
+        let opening = |date: Date| instant(date.to_datetime(self.on(date)?.from), zone).map(Timestamp::from_jiff);
         days.filter_map(opening).find(|at| *at > now).unwrap_or(now)
     }
 

@@ -1,126 +1,56 @@
 //! Window rules: `{"frequency": "daily", "days": "weekdays", "hours": 9, "minutes": 30}` is the next time that it is half
 //! past nine on a weekday, where the recipient is.
 
-use jiff::civil::{Date, DateTime, Weekday};
-use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{Span, ToSpan};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::recipient::kind;
+use super::repeat::{Day, FREQUENCIES, Frequency, Repeat, WEEK};
 use crate::base::clock::Timestamp;
 use crate::base::nearest::quoted_list;
 
-/// How far ahead a rule can lie: from the first of a month to the last of the next one. Each day is looked at once.
-const MAX_DAYS: i64 = 62;
-/// Hours that are looked at for an hourly rule: a week, and a change of the clocks.
-const MAX_HOURS: usize = 7 * 24 + 2;
-
-const FREQUENCIES: [&str; 4] = ["hourly", "daily", "weekly", "monthly"];
-
-const DAYS: [(&str, Weekday); 7] = [
-    ("mon", Weekday::Monday),
-    ("tue", Weekday::Tuesday),
-    ("wed", Weekday::Wednesday),
-    ("thu", Weekday::Thursday),
-    ("fri", Weekday::Friday),
-    ("sat", Weekday::Saturday),
-    ("sun", Weekday::Sunday),
-];
-
-/// A time that comes again and again.
+/// A time that comes again and again: the repeat rule of a schedule without an interval, and read from the data of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WindowRule {
-    frequency: Frequency,
-    hour: i8,
-    minute: i8,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Frequency {
-    /// On these days; none named are all.
-    Hourly(Vec<Weekday>),
-    Daily(Vec<Weekday>),
-    /// Without a day: on the weekday on which it is asked.
-    Weekly(Vec<Weekday>),
-    /// A day that a month does not have is its last one.
-    Monthly(i8),
-}
+pub struct WindowRule(Repeat);
 
 impl WindowRule {
     /// Reads a rule. The error says what is wrong with it.
     pub fn from_json(value: &Value) -> Result<Self, String> {
         let days = days(value.get("days"))?;
-        let frequency = match value.get("frequency").and_then(Value::as_str) {
-            Some("hourly") => Frequency::Hourly(days),
-            Some("daily") => Frequency::Daily(days),
-            Some("weekly") => Frequency::Weekly(days),
-            Some("monthly") => Frequency::Monthly(number(value, "day_of_month", 1, 1..=31)?),
-            _ => return Err(format!("the rule's `frequency` is none of {}", quoted_list(&FREQUENCIES))),
+        let name = value.get("frequency").and_then(Value::as_str);
+        let Some((_, frequency)) = FREQUENCIES.iter().find(|(known, _)| Some(*known) == name) else {
+            let names: Vec<&str> = FREQUENCIES.iter().map(|(name, _)| *name).collect();
+            return Err(format!("the rule's `frequency` is none of {}", quoted_list(&names)));
         };
-        let (hour, minute) = (number(value, "hours", 0, 0..=23)?, number(value, "minutes", 0, 0..=59)?);
-        Ok(Self { frequency, hour, minute })
+        let day_of_month = match frequency {
+            Frequency::Monthly => Some(number(value, "day_of_month", 1, 1..=31)?),
+            Frequency::Hourly | Frequency::Daily | Frequency::Weekly => None,
+        };
+        Ok(Self(Repeat {
+            frequency: *frequency,
+            interval: 1,
+            days: (!days.is_empty()).then_some(days),
+            day_of_month,
+            hours: Some(number(value, "hours", 0, 0..=23)?),
+            minutes: Some(number(value, "minutes", 0, 0..=59)?),
+        }))
     }
 
-    /// The first instant after `now` that fits. A time that the clocks leave out is the first one after it; of one that
-    /// they show twice it is the first.
+    /// The first instant after `now` that fits. A weekly rule without days is of the weekday on which it is asked.
     pub fn next(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        let today = zone.to_datetime(now.to_jiff()).date();
-        let fits = |date: Date| match &self.frequency {
-            Frequency::Hourly(days) | Frequency::Daily(days) => days.is_empty() || days.contains(&date.weekday()),
-            Frequency::Weekly(days) if days.is_empty() => date.weekday() == today.weekday(),
-            Frequency::Weekly(days) => days.contains(&date.weekday()),
-            Frequency::Monthly(day) => date.day() == (*day).min(date.days_in_month()),
-        };
-        if let Frequency::Hourly(_) = self.frequency {
-            return self.next_hour(now, zone, fits);
-        }
-        let dates = (0..=MAX_DAYS).map_while(|day| today.checked_add(day.days()).ok()).filter(|date| fits(*date));
-        dates.map_while(|date| instant(date.at(self.hour, self.minute, 0, 0), zone)).find(|at| *at > now)
-    }
-
-    fn next_hour(&self, now: Timestamp, zone: &TimeZone, fits: impl Fn(Date) -> bool) -> Option<Timestamp> {
-        let mut at = now.to_jiff();
-        for _ in 0..2 * MAX_HOURS {
-            let local = zone.to_datetime(at);
-            // To the full minute; where clocks change by half an hour it is looked at again.
-            let past = Span::new().seconds(local.second()).nanoseconds(local.subsec_nanosecond());
-            let minutes = match i64::from(self.minute - local.minute()).rem_euclid(60) {
-                0 => 60,
-                minutes => minutes,
-            };
-            at = at.checked_sub(past).ok()?.checked_add(minutes.minutes()).ok()?;
-            let local = zone.to_datetime(at);
-            if local.minute() == self.minute && fits(local.date()) {
-                return Some(Timestamp::from_jiff(at));
-            }
-        }
-        None
+        self.0.next(now, now, zone)
     }
 }
 
-/// When clocks in `zone` show `local`.
-pub fn instant(local: DateTime, zone: &TimeZone) -> Option<Timestamp> {
-    let ambiguous = zone.to_ambiguous_timestamp(local);
-    let at = match ambiguous.offset() {
-        // The later offset reads the time as one before the gap: the clocks change next.
-        AmbiguousOffset::Gap { after, .. } => {
-            let before = after.to_timestamp(local).ok()?;
-            zone.following(before).next()?.timestamp()
-        }
-        _ => ambiguous.compatible().ok()?,
-    };
-    Some(Timestamp::from_jiff(at))
-}
-
-fn days(value: Option<&Value>) -> Result<Vec<Weekday>, String> {
+fn days(value: Option<&Value>) -> Result<Vec<Day>, String> {
     let one = |value: &Value| {
-        let found = value.as_str().and_then(|name| DAYS.iter().find(|(known, _)| *known == name));
+        let found = value.as_str().and_then(|name| WEEK.iter().find(|(known, _)| *known == name));
         found.map(|(_, day)| *day).ok_or_else(|| {
-            let names: Vec<&str> = DAYS.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = WEEK.iter().map(|(name, _)| *name).collect();
             format!("the rule's `days` hold {value}, which is none of {}", quoted_list(&names))
         })
     };
-    let between = |range: std::ops::Range<usize>| DAYS[range].iter().map(|(_, day)| *day).collect();
+    let between = |range: std::ops::Range<usize>| WEEK[range].iter().map(|(_, day)| *day).collect();
     match value {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::String(name)) if name == "weekdays" => Ok(between(0..5)),
@@ -200,7 +130,7 @@ mod tests {
     }
 
     fn rules() -> impl Strategy<Value = Value> {
-        let frequency = prop::sample::select(FREQUENCIES.to_vec());
+        let frequency = prop::sample::select(FREQUENCIES.map(|(name, _)| name).to_vec());
         let days = prop::sample::select(vec![json!(null), json!("weekends"), json!(["tue", "sun"])]);
         (frequency, days, 0..24, 0..60, 1..=31).prop_map(|(frequency, days, hours, minutes, day)| {
             json!({"frequency": frequency, "days": days, "hours": hours, "minutes": minutes, "day_of_month": day})
@@ -218,7 +148,8 @@ mod tests {
             let next = read.next(now, &zone).unwrap();
             prop_assert!(next > now);
             let local = zone.to_datetime(next.to_jiff());
-            let shown = local.minute() == read.minute && (rule["frequency"] == "hourly" || local.hour() == read.hour);
+            let shown = Some(local.minute()) == read.0.minutes
+                && (rule["frequency"] == "hourly" || Some(local.hour()) == read.0.hours);
             let skipped = zone.to_datetime(next.minus(std::time::Duration::from_secs(1)).to_jiff());
             let clocks_changed = local.duration_since(skipped).as_secs() != 1;
             prop_assert!(shown || clocks_changed, "{local}");
