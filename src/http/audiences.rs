@@ -10,12 +10,12 @@ use super::error::{ApiError, require_valid};
 use super::feeds::blocking;
 use super::page::page_request;
 use super::wire::{audience, page};
-use crate::model::audience::MembersRequest;
+use crate::model::audience::{AudienceChange, MembersRequest};
 use crate::model::query::{Query, choice};
 use crate::model::recipient::check_id;
 use crate::model::trigger::FieldError;
 use crate::store::StoreError;
-use crate::store::op::{AudienceChange, ChangeAudience};
+use crate::store::op::ChangeAudience;
 
 /// List an audience's members.
 ///

@@ -9,6 +9,14 @@ use super::recipient::{RecipientRef, USERS, check_id, kind};
 use super::trigger::{FieldError, NamedRecipient};
 use crate::base::clock::Timestamp;
 
+/// What becomes of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AudienceChange {
+    Add,
+    Remove,
+}
+
 /// A user in an audience. The same user may be in it for several tenants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::audience::AudienceChange;
 use super::condition::Judged;
 use super::consent::Setting;
 use super::flow::Flow;
@@ -227,6 +228,8 @@ pub enum RunEventKind {
     CohortDrawn { name: String, key: String },
     /// What later steps find was changed: the run's data, or the properties of `of`. `change` is JSON, cut.
     Updated { of: Option<RecipientRef>, change: String },
+    /// The recipient joined or left an audience, or was so already.
+    AudienceChanged { key: String, change: AudienceChange },
     /// The step triggered another workflow.
     Triggered { workflow: String, trigger: TriggerId },
     /// A request is made; its URL is told without its query.

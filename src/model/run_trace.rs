@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::audience::AudienceChange;
 use super::condition::Judged;
 use super::consent::Setting;
 use super::run::{BranchJudged, Halt, Outcome, RunEventKind};
@@ -29,6 +30,7 @@ impl RunEventKind {
             Self::MessageHeld { .. } => "message_held",
             Self::CohortDrawn { .. } => "cohort_drawn",
             Self::Updated { .. } => "updated",
+            Self::AudienceChanged { .. } => "audience_changed",
             Self::Triggered { .. } => "workflow_triggered",
             Self::FetchStarted { .. } => "fetch_started",
             Self::Fetched { .. } => "fetched",
@@ -71,6 +73,7 @@ impl RunEventKind {
             Self::MessageHeld { until } => json!({"until": until}),
             Self::CohortDrawn { name, key } => json!({"cohort": name, "key": key}),
             Self::Updated { of, change } => json!({"recipient": of, "change": change}),
+            Self::AudienceChanged { key, change } => json!({"audience": key, "action": change}),
             Self::Triggered { workflow, trigger } => json!({"workflow": workflow, "workflow_run_id": trigger}),
             Self::FetchStarted { attempt, method, url } => json!({"attempt": attempt, "method": method, "url": url}),
             Self::Fetched { status } => json!({"status": status}),
@@ -123,6 +126,12 @@ impl fmt::Display for RunEventKind {
             Self::CohortDrawn { name, key } => write!(f, "drawn into the cohort \"{name}\" by {key}"),
             Self::Updated { of: None, change } => write!(f, "changes the run's data: {change}"),
             Self::Updated { of: Some(of), change } => write!(f, "changes the properties of {of}: {change}"),
+            Self::AudienceChanged { key, change: AudienceChange::Add } => {
+                write!(f, "adds the recipient to the audience {key}")
+            }
+            Self::AudienceChanged { key, change: AudienceChange::Remove } => {
+                write!(f, "takes the recipient out of the audience {key}")
+            }
             Self::Triggered { workflow, trigger } => write!(f, "triggers the workflow {workflow}, as {trigger}"),
             Self::FetchStarted { attempt, method, url } => write!(f, "asks {method} {url}, attempt {attempt}"),
             Self::Fetched { status } => write!(f, "is answered with {status}"),

@@ -16,14 +16,14 @@ use super::fetch_step::read_fetch;
 use super::json_reader::{Reader, shown_text};
 use super::throttle_step::read_throttle;
 use super::trigger_workflow_step::read_trigger_workflow;
-use super::update_step::{self, read_update, read_update_data};
+use super::update_step::{self, read_update, read_update_audience, read_update_data};
 use super::workflow::{Onward, Step, StepKind};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The most steps of a workflow.
 const MAX_STEPS: usize = 100;
 
-const SUPPORTED_TYPES: [&str; 12] = [
+const SUPPORTED_TYPES: [&str; 13] = [
     "channel",
     "delay",
     "batch",
@@ -36,10 +36,11 @@ const SUPPORTED_TYPES: [&str; 12] = [
     "update_user",
     "update_object",
     "update_tenant",
+    "update_audience",
 ];
 
 /// The step types that Knock has and this version does not.
-const UNSUPPORTED_TYPES: [&str; 3] = ["update_audience", "wait_for_event", "ai_agent"];
+const UNSUPPORTED_TYPES: [&str; 2] = ["wait_for_event", "ai_agent"];
 
 /// What every step may have.
 pub const COMMON_KEYS: [&str; 5] = ["type", "ref", "name", "description", "conditions"];
@@ -140,6 +141,7 @@ impl Steps<'_> {
             "update_user" => read_update(step, update_step::Kind::User).map(StepKind::Update).map(alone),
             "update_object" => read_update(step, update_step::Kind::Object).map(StepKind::Update).map(alone),
             "update_tenant" => read_update(step, update_step::Kind::Tenant).map(StepKind::Update).map(alone),
+            "update_audience" => read_update_audience(step).map(StepKind::Update).map(alone),
             "branch" => read_branches(step, self, depth).map(|(branches, arms)| (StepKind::Branch(branches), arms)),
             "random_cohort" => {
                 read_experiment(step, self, depth).map(|(experiment, arms)| (StepKind::RandomCohort(experiment), arms))

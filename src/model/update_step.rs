@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::audience::AudienceChange;
 use super::json_reader::{Reader, shown, shown_text};
-use super::recipient::{RecipientRef, TENANTS, USERS};
+use super::recipient::{RecipientRef, TENANTS, USERS, check_id};
 use super::settings::Settings;
 use super::step_file::COMMON_KEYS;
 use crate::base::nearest::quoted_list;
@@ -14,6 +15,9 @@ pub const DATA: &str = "data";
 pub const PROPERTIES: &str = "update_properties";
 /// The setting that names whose they are.
 pub const GID: &str = "recipient_gid";
+
+/// The setting that names an audience.
+pub const AUDIENCE_KEY: &str = "audience_key";
 
 /// What is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub enum Target {
     Tenant,
     /// Whom the gid names.
     Named(Kind),
+    /// Who is in an audience: the run's recipient, who is a user.
+    Audience(AudienceChange),
 }
 
 /// Whom a gid may name.
@@ -88,6 +94,31 @@ pub fn read_update(step: &Reader<'_>, kind: Kind) -> Option<Update> {
     let (target, gid) = target?;
     let read = Settings::default().with(PROPERTIES, properties?);
     Some(Update { target, settings: gid.into_iter().fold(read, |read, gid| read.with(GID, gid.clone())) })
+}
+
+/// The `update_audience` step at `step`. None after a fault.
+pub fn read_update_audience(step: &Reader<'_>) -> Option<Update> {
+    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
+    let settings = read_settings(step, &[AUDIENCE_KEY, "action"])?;
+    let key = settings.field(AUDIENCE_KEY);
+    let text = key.required_text("Name an audience.");
+    let action = settings.field("action");
+    let change = match action.required_text("Write \"add\" or \"remove\".")? {
+        "add" => AudienceChange::Add,
+        "remove" => AudienceChange::Remove,
+        other => {
+            action.fault(format!("{} is neither of the two", shown_text(other)), "Write \"add\" or \"remove\".");
+            return None;
+        }
+    };
+    let text = text?;
+    if !is_template(text)
+        && let Err(problem) = check_id("an audience's key", text)
+    {
+        key.fault(problem, "Write the key of a static audience.");
+        return None;
+    }
+    Some(Update { target: Target::Audience(change), settings: Settings::default().with(AUDIENCE_KEY, text.into()) })
 }
 
 fn read_settings<'a>(step: &Reader<'a>, keys: &[&'static str]) -> Option<Reader<'a>> {
@@ -181,6 +212,16 @@ mod tests {
             ("update_user", named("gid://Object/$users/{{actor.id}}"), Target::Named(Kind::User)),
             ("update_tenant", named("gid://Object/$tenants/acme"), Target::Named(Kind::Tenant)),
             ("update_object", named("gid://Object/projects/p1"), Target::Named(Kind::Object)),
+            (
+                "update_audience",
+                json!({"audience_key": "{{plan}}", "action": "add"}),
+                Target::Audience(AudienceChange::Add),
+            ),
+            (
+                "update_audience",
+                json!({"audience_key": "vip", "action": "remove"}),
+                Target::Audience(AudienceChange::Remove),
+            ),
         ] {
             assert_eq!(target(kind, settings.clone()), expected, "{settings}");
         }

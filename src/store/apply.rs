@@ -199,7 +199,8 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
     stored.run.revision += 1;
     // Deleted since the step was decided: neither the message nor what is said of people must exist, nobody is to be
     // batched, and the run ends.
-    let tells = advance.message.is_some() || !advance.changes.people.is_empty();
+    let changes = &advance.changes;
+    let tells = advance.message.is_some() || !changes.people.is_empty() || changes.audience.is_some();
     let counts = tells || matches!(advance.gate, Some(Gate::Batch(_) | Gate::Close(_)));
     let deleted = counts && removal::is_deleted(tables, &stored.run)?;
     let (at, told) = (advance.at, &mut advance.events);
@@ -222,6 +223,9 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
     };
     if diverted.is_none() {
         profiles::keep(tables, people)?;
+        if let Some(change) = &advance.changes.audience {
+            audiences::change(tables, change)?;
+        }
     }
     match to {
         Next::Phase(phase) => {

@@ -1,10 +1,10 @@
 //! Audiences: who is in them, by audience and by user.
 
-use super::op::{AudienceChange, ChangeAudience, Done, Op};
+use super::op::{ChangeAudience, Done, Op};
 use super::tables::{TableId, Tables, owned, owned_prefix};
 use super::{Reader, Store, StoreError};
 use crate::base::clock::Timestamp;
-use crate::model::audience::Member;
+use crate::model::audience::{AudienceChange, Member};
 use crate::model::page::{Page, PageRequest};
 use crate::model::recipient::RecipientRef;
 

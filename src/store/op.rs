@@ -11,6 +11,7 @@ use super::trim::BATCH;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, ScheduleId, TriggerId, VersionId};
 use crate::base::work::WorkGuard;
+use crate::model::audience::AudienceChange;
 use crate::model::batch_step::{Mode, Order};
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Action, Engagement};
@@ -205,6 +206,7 @@ pub struct Changes {
     /// Laid over the run's data.
     pub data: Map<String, Value>,
     pub people: Vec<(RecipientRef, Profile)>,
+    pub audience: Option<Box<ChangeAudience>>,
 }
 
 /// What is decided where a run is written, by what others did before.
@@ -518,7 +520,7 @@ pub struct Occurrence {
 }
 
 /// Adds members to an audience, which it makes, or removes them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ChangeAudience {
     pub key: String,
     pub change: AudienceChange,
@@ -526,13 +528,6 @@ pub struct ChangeAudience {
     /// What is said of the users, which is stored before.
     pub people: Vec<(RecipientRef, Profile)>,
     pub at: Timestamp,
-}
-
-/// What becomes of members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AudienceChange {
-    Add,
-    Remove,
 }
 
 /// Keeps a workflow's document for the runs that will follow it, and as the version to fall back to.

@@ -206,14 +206,13 @@ mod tests {
 
     use super::super::check::check;
     use super::super::op::{
-        Advance, AudienceChange, ChangeAudience, ChangeSchedules, Changes, Gate, Identify, NewMessage, Next, Op,
-        ScheduleChange,
+        Advance, ChangeAudience, ChangeSchedules, Changes, Gate, Identify, NewMessage, Next, Op, ScheduleChange,
     };
     use super::super::tests::{Bench, FEED, START};
     use super::super::{Refused, StoreError};
     use super::*;
     use crate::base::ids::{ChannelId, ScheduleId};
-    use crate::model::audience::Member;
+    use crate::model::audience::{AudienceChange, Member};
     use crate::model::feed::FeedCounts;
     use crate::model::page::{From, PageRequest};
     use crate::model::profile::Profile;

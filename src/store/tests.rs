@@ -430,7 +430,7 @@ async fn what_a_step_triggers_is_accepted_with_the_runs_advance_or_not_at_all() 
     let bench = Bench::new();
     bench.accept(1, None, START).await;
     let advance = |number: u8, expect: u32| {
-        let changes = Changes { data: Map::from_iter([("n".to_owned(), json!(number))]), people: Vec::new() };
+        let changes = Changes { data: Map::from_iter([("n".to_owned(), json!(number))]), ..Changes::default() };
         let (parent, to) = (RunId::from([1; 16]), waiting());
         let advance =
             Advance { run: parent, expect, to, gate: None, changes, message: None, events: Vec::new(), at: START };

@@ -101,6 +101,32 @@ async fn what_a_step_updates_is_what_later_steps_and_later_runs_find() {
 }
 
 #[tokio::test]
+async fn a_step_puts_its_recipient_into_an_audience_and_another_takes_it_out() {
+    let audience = |action: &str| json!({"type": "update_audience", "settings": {"audience_key": "{{plan}}-users", "action": action}});
+    let asking = |mut step: Value, operator: &str| {
+        step["conditions"] = json!([{"variable": "recipient", "operator": operator, "argument": "pro-users"}]);
+        step
+    };
+    let [within, without] = ["is_audience_member", "is_not_audience_member"];
+    let server = Setup::new()
+        .workflow("join", &[asking(email("Before"), without), audience("add"), asking(email("Within"), within)])
+        .workflow("leave", &[audience("remove"), asking(email("Without"), without)])
+        .start()
+        .await;
+    let body = json!({"recipients": ["a@x.test"], "data": {"plan": "pro"}});
+    for workflow in ["join", "join", "leave"] {
+        server.trigger(workflow, body.clone()).await;
+        server.settle().await;
+        let members = server.get("/v1/audiences/pro-users/members").await.json();
+        let count = usize::from(workflow == "join");
+        assert_eq!(members["entries"].as_array().unwrap().len(), count, "{members}");
+    }
+    let mails = server.mailbox().await;
+    let subjects: Vec<&Value> = mails.iter().map(|mail| &mail["subject"]).collect();
+    assert_eq!(subjects, ["Before", "Within", "Within", "Without"]);
+}
+
+#[tokio::test]
 async fn a_step_triggers_another_workflow_which_its_parents_cancel_does_not_end() {
     let document = json!({"name": "Parent", "steps": [
         {"ref": "trigger_1", "type": "trigger_workflow", "settings": {

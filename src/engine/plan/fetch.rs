@@ -73,7 +73,7 @@ pub fn answered(run: &Run, step: u16, answer: Result<Answer, Failure>, env: &Env
     match fitting {
         Ok((status, data)) => {
             let told = event(env, step, RunEventKind::Fetched { status });
-            go_on(run, current.next, env, None, vec![told]).changing(Changes { data, people: Vec::new() })
+            go_on(run, current.next, env, None, vec![told]).changing(Changes { data, ..Changes::default() })
         }
         Err(Failure::Passing(why)) if attempts < MAX_ATTEMPTS => {
             let pause = PAUSES[usize::from(attempts.saturating_sub(1)).min(PAUSES.len() - 1)];

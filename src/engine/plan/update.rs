@@ -4,11 +4,12 @@ use serde_json::{Map, Value};
 
 use super::function::{Unfit, object, text};
 use super::{Env, Run};
+use crate::model::audience::AudienceChange;
 use crate::model::profile::{Profile, json_size};
-use crate::model::recipient::RecipientRef;
+use crate::model::recipient::{RecipientRef, check_id};
 use crate::model::run::RunEventKind;
-use crate::model::update_step::{DATA, GID, PROPERTIES, Target, Update};
-use crate::store::op::Changes;
+use crate::model::update_step::{AUDIENCE_KEY, DATA, GID, PROPERTIES, Target, Update};
+use crate::store::op::{ChangeAudience, Changes};
 
 /// The most that steps may add to a run's data, as bytes of JSON: it is written with each step of the run.
 const MAX_DATA_BYTES: usize = 1 << 20;
@@ -30,6 +31,7 @@ pub fn decide(
             Some(id) => (Some(RecipientRef::tenant(id)), PROPERTIES),
             None => return Err(Unfit::Skipped("the run has no tenant".into())),
         },
+        Target::Audience(change) => return audience(change, settings, env),
         Target::Named(kind) => {
             let gid = text(settings, GID).unwrap_or_default();
             let named = kind.find(gid).map_err(|why| Unfit::Failed(format!("`{GID}`: {why}")))?;
@@ -39,13 +41,31 @@ pub fn decide(
     let change = object(settings, name)?;
     let told = RunEventKind::Updated { of: recipient.clone(), change: tell(&change) };
     let changes = match recipient {
-        None => Changes { data: merged_data(run, change)?, people: Vec::new() },
+        None => Changes { data: merged_data(run, change)?, ..Changes::default() },
         Some(reference) => {
             let profile = profile(&change, &reference)?;
-            Changes { data: Map::new(), people: vec![(reference, profile)] }
+            Changes { people: vec![(reference, profile)], ..Changes::default() }
         }
     };
     Ok((changes, told))
+}
+
+/// The recipient joins or leaves an audience, for the run's tenant. One that nobody has made is made by it.
+fn audience(
+    change: AudienceChange,
+    settings: &Map<String, Value>,
+    env: &Env<'_>,
+) -> Result<(Changes, RunEventKind), Unfit> {
+    let user = &env.recipient.reference;
+    if !user.is_user() {
+        return Err(Unfit::Skipped("the recipient is an object, which is in no audience".into()));
+    }
+    let key = text(settings, AUDIENCE_KEY).unwrap_or_default().to_owned();
+    check_id("an audience's key", &key).map_err(|why| Unfit::Failed(format!("`{AUDIENCE_KEY}`: {why}")))?;
+    let told = RunEventKind::AudienceChanged { key: key.clone(), change };
+    let members = vec![(user.clone(), env.trigger.tenant.clone())];
+    let change = ChangeAudience { key, change, members, people: Vec::new(), at: env.now };
+    Ok((Changes { audience: Some(Box::new(change)), ..Changes::default() }, told))
 }
 
 /// What is laid over the run's data, if both together are not too much.

@@ -1,6 +1,7 @@
 //! What steps do by their settings: updates and nested triggers.
 
 use super::*;
+use crate::model::audience::AudienceChange;
 use crate::model::trigger::Parent;
 
 /// A world whose first step is of this type and has these settings, before an email.
@@ -113,12 +114,27 @@ fn an_update_changes_data_or_people_and_nothing_when_it_cannot() {
     let [(who, profile)] = write.changes.people.as_slice() else { panic!("{write:?}") };
     assert_eq!((who, json!(profile.properties)), (&RecipientRef::user("u@x.test"), json!({"plan": "pro"})));
 
+    let vip = json!({"audience_key": " vip ", "action": "add"});
+    let mut member = with_function("update_audience", &vip);
+    member.trigger.tenant = Some("acme".into());
+    let write = function(&member, &vip).write.unwrap();
+    let change = write.changes.audience.unwrap();
+    assert_eq!((change.key.as_str(), change.change), ("vip", AudienceChange::Add));
+    assert_eq!(change.members, [(RecipientRef::user("u@x.test"), Some("acme".to_owned()))]);
+
     let mut object = with_function("update_user", &user);
     object.recipient.reference.collection = "projects".into();
-    let left_out = [function(&object, &user), {
-        let tenant = json!({"recipient_mode": "current", "update_properties": {}});
-        function(&with_function("update_tenant", &tenant), &tenant)
-    }];
+    let left_out = [
+        function(&object, &user),
+        {
+            let tenant = json!({"recipient_mode": "current", "update_properties": {}});
+            function(&with_function("update_tenant", &tenant), &tenant)
+        },
+        {
+            member.recipient.reference.collection = "projects".into();
+            function(&member, &vip)
+        },
+    ];
     for plan in left_out {
         let write = plan.write.unwrap();
         assert_eq!((&write.changes, &write.to), (&Changes::default(), &Next::Phase(Phase::Ready { step: 1 })));
@@ -132,6 +148,8 @@ fn an_update_changes_data_or_people_and_nothing_when_it_cannot() {
         ("update_user", user, json!({"update_properties": {"email": 7}}), "`update_properties.email` must be a string"),
         ("update_object", gid("gid://Object/p/1"), gid("gid://Object/$users/1"), "`recipient_gid`: "),
         ("update_object", gid("gid://Object/p/1"), gid("gid://Object/p/"), "`recipient_gid`: "),
+        ("update_audience", vip.clone(), json!({"audience_key": "a/b"}), "`audience_key`: "),
+        ("update_audience", vip, json!({"audience_key": ""}), "`audience_key`: "),
     ] {
         let write = function(&with_function(kind, &settings), &rendered).write.unwrap();
         let Next::End(Outcome::Failed(why)) = &write.to else { panic!("{rendered} is taken") };
