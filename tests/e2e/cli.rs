@@ -95,7 +95,7 @@ async fn a_data_file_of_a_newer_version_is_refused_and_left_as_it_is() {
     write();
     let (code, stdout, stderr) = run(server.setup.command()).await;
     assert_eq!((code, stdout.as_str()), (65, ""), "{stderr}");
-    assert!(stderr.contains("was written by a newer Belfry (schema 7000, this one reads up to 2)"), "{stderr}");
+    assert!(stderr.contains("was written by a newer Belfry (schema 7000, this one reads up to 3)"), "{stderr}");
     assert!(stderr.contains("Start the newer version again"), "{stderr}");
     assert_eq!(write(), newer, "the schema is what it was");
     assert!(!server.setup.path("data/belfry.redb.schema-7000").exists());
