@@ -1,12 +1,14 @@
+//! Templates in Handlebars, in an email and in a feed item.
 #![no_main]
 
 mod render;
 
 use libfuzzer_sys::fuzz_target;
+use render::Case;
 use serde_json::json;
 
 fuzz_target!(|input: (&str, &str)| {
-    let (template, text) = input;
-    let plain = json!({"subject": template, "html_body": template, "settings": {"layout_key": null}});
-    render::render("handlebars", plain, Some(template), text);
+    let (source, text) = input;
+    let template = json!({"subject": source, "html_body": source, "settings": {"layout_key": null}});
+    render::render(Case { engine: "handlebars", template, body: Some(source), text, ..Case::default() });
 });

@@ -123,8 +123,8 @@ pub fn compose(from: &Sender, mail: &Mail) -> Result<Composed, ComposeError> {
 fn parts(mail: &Mail) -> Result<MultiPart, ComposeError> {
     let boundary = |name: &str| format!("belfry-{name}{}", mail.message.0.simple());
     let (shown, listed): (Vec<_>, Vec<_>) = mail.attachments.iter().partition(|file| file.inline);
-    let text = SinglePart::plain(mail.content.text.clone());
-    let html = SinglePart::html(mail.content.html.clone());
+    let text = SinglePart::plain(in_lines(&mail.content.text));
+    let html = SinglePart::html(in_lines(&mail.content.html));
     let alternative = MultiPart::alternative().boundary(boundary("")).singlepart(text);
     let alternative = if shown.is_empty() {
         alternative.singlepart(html)
@@ -143,6 +143,12 @@ fn parts(mail: &Mail) -> Result<MultiPart, ComposeError> {
         mixed = mixed.singlepart(part(file)?);
     }
     Ok(mixed)
+}
+
+/// With every end of a line as one that lettre turns into CRLF. It leaves others as they are, and where a server takes a
+/// bare CR for one, a body could end its message and begin another.
+fn in_lines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 fn part(file: &Attachment) -> Result<SinglePart, ComposeError> {

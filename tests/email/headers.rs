@@ -1,4 +1,4 @@
-//! Headers of any script and length, read back by another's parser.
+//! Headers of any script and length, and lines of any end, read back by another's parser.
 
 use belfry::base::clock::Timestamp;
 use belfry::base::config::Sender;
@@ -106,4 +106,19 @@ fn addresses_of_any_kind_arrive_as_they_were_and_no_name_makes_another() {
         assert_eq!(read(parsed.from()), [(name.to_owned(), "team@acme.test".to_owned())]);
         assert_eq!(read(parsed.cc())[0].1, "cc@x.test");
     }
+}
+
+#[test]
+fn lines_of_a_body_end_with_crlf_whatever_they_were_written_with() {
+    let mut mail = mail("ann@x.test", "Hi", Addressing::default());
+    mail.content.text = "a\rb\r\nc\nd\r.\re\n\rf".into();
+    mail.content.html = "<p>a\r.\r\n.</p>".into();
+    let bytes = bytes(&mail);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r\n").unwrap();
+        assert!(!line.contains(&b'\r'), "{:?}", String::from_utf8_lossy(line));
+    }
+    let parsed = MessageParser::default().parse(&bytes).unwrap();
+    assert_eq!(parsed.body_text(0).unwrap().trim_end(), "a\r\nb\r\nc\r\nd\r\n.\r\ne\r\n\r\nf");
+    assert_eq!(parsed.body_html(0).unwrap().trim_end(), "<p>a\r\n.\r\n.</p>");
 }
