@@ -176,8 +176,9 @@ fn waiting(run: &Value) -> [String; 8] {
         None => ("now".to_owned(), "-".to_owned()),
     };
     let next = run["next_step"].as_str().unwrap_or("ends").to_owned();
+    let event = run["waits_for"].as_str().map(|event| format!(": {event}")).unwrap_or_default();
     let [id, workflow, recipient, tenant] = named(run);
-    [id, workflow, recipient, tenant, text(&run["waits_at"]), until, left, next]
+    [id, workflow, recipient, tenant, text(&run["waits_at"]) + &event, until, left, next]
 }
 
 fn known(run: &Value) -> [String; 8] {

@@ -102,8 +102,9 @@ fn addressed(message: &Value) -> String {
 
 /// What a run that has not ended does now.
 fn standing(run: &Value) -> String {
+    let event = run["waits_for"].as_str().map(|event| format!(" for {event}")).unwrap_or_default();
     match (run["waits_at"].as_str(), run["due_at"].as_str()) {
-        (Some(step), Some(_)) => format!("waits at {step} until {}", time(&run["due_at"]).trim_end()),
+        (Some(step), Some(_)) => format!("waits at {step}{event} until {}", time(&run["due_at"]).trim_end()),
         (Some(step), None) => format!("is at {step}"),
         _ => "has not begun".to_owned(),
     }

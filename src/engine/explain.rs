@@ -1,5 +1,6 @@
 //! A dry run: what a trigger would do, decided by the same `plan` over what is stored, with nothing stored or sent. Time
-//! passes at once; every message counts as sent, and nobody does anything with it; the answers to requests are empty.
+//! passes at once; every message counts as sent, and nobody does anything with it, so that no awaited event comes; the
+//! answers to requests are empty.
 
 use serde_json::{Map, Value};
 
@@ -13,6 +14,7 @@ use super::trace::{Trace, TracedMessage, outline};
 use super::trigger::{TriggerError, admissible, begun, identified, nestable};
 use crate::base::clock::Timestamp;
 use crate::base::ids::TriggerId;
+use crate::model::awaited;
 use crate::model::engagement::Engagement;
 use crate::model::message::{Content, Message, Status};
 use crate::model::message_status;
@@ -68,7 +70,7 @@ impl Play<'_> {
         let mut messages: Vec<Message> = Vec::new();
         let mut event = Event::Enter;
         for _ in 0..MAX_MOVES {
-            let scene = self.scene(&run, &messages)?;
+            let scene = self.scene(&run, &messages, &events)?;
             let plan = plan::next(&run, event, &scene.env(self.engine, self.now));
             event = Event::Enter;
             if let Some(mut write) = plan.write {
@@ -130,7 +132,7 @@ impl Play<'_> {
         RunEvent::of_step(kind, step_ref, self.now)
     }
 
-    fn scene(&self, run: &Run, messages: &[Message]) -> Result<Scene, SceneError> {
+    fn scene(&self, run: &Run, messages: &[Message], events: &[RunEvent]) -> Result<Scene, SceneError> {
         let cast = Cast { reader: self.reader, said: &self.said, now: self.now };
         let refs = messages.iter().map(|message| {
             let status = match (message.status, &message.content) {
@@ -140,7 +142,8 @@ impl Play<'_> {
             };
             (message.step_ref.clone(), message_status::facts(status, &Engagement::default()))
         });
-        let refs: Map<String, Value> = refs.collect();
+        let waits = events.iter().filter_map(|event| Some((event.step_ref.clone(), awaited::facts(&event.kind)?)));
+        let refs: Map<String, Value> = refs.chain(waits).collect();
         Scene::set(self.engine, cast, run, self.trigger.clone(), || Ok(refs))
     }
 

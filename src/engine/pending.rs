@@ -43,8 +43,10 @@ pub struct PendingRun {
     pub tenant: Option<String>,
     pub cancellation_key: Option<String>,
     pub inserted_at: Timestamp,
-    /// The delay or batch that it waits at; `None`: it waits for nothing but its turn.
+    /// The step that it waits at; `None`: it waits for nothing but its turn.
     pub waits_at: Option<String>,
+    /// The event that it waits for there, if it waits for one.
+    pub waits_for: Option<String>,
     /// The step that is executed then; `None`: the run ends.
     pub next: Option<String>,
 }
@@ -80,7 +82,10 @@ pub fn page(reader: &Reader, filter: &Filter, after: Option<RunId>, size: usize)
             }
         }
         if let Some(shared) = shared.as_ref().filter(|shared| filter.fits_trigger(&shared.trigger)) {
-            page.runs.push(shared.describe(run));
+            match shared.describe(reader, run) {
+                Ok(described) => page.runs.push(described),
+                Err(error) => failed = Some(error),
+            }
         }
         failed.is_none()
     })?;
@@ -90,7 +95,7 @@ pub fn page(reader: &Reader, filter: &Filter, after: Option<RunId>, size: usize)
 /// What is known of one pending run; `None`: it is not pending.
 pub fn describe(reader: &Reader, id: RunId) -> Result<Option<PendingRun>, StoreError> {
     let Some(run) = reader.run(id)? else { return Ok(None) };
-    Ok(Shared::load(reader, &run)?.map(|shared| shared.describe(run)))
+    Shared::load(reader, &run)?.map(|shared| shared.describe(reader, run)).transpose()
 }
 
 /// What the runs of a trigger share.
@@ -117,21 +122,29 @@ impl Shared {
         Ok(Some(Self { moved: version != trigger.version, trigger, steps }))
     }
 
-    fn describe(&self, run: Run) -> PendingRun {
+    fn describe(&self, reader: &Reader, run: Run) -> Result<PendingRun, StoreError> {
         let (name, behind) = self.steps.get(usize::from(run.phase.step())).cloned().unzip();
         let (waits_at, next) = match run.phase {
             Phase::Ready { .. } => (None, name),
-            Phase::Waiting { .. } | Phase::Batching { .. } | Phase::Fetching { .. } => (name, behind.flatten()),
+            Phase::Matched { .. } => (None, behind.flatten()),
+            Phase::Waiting { .. } | Phase::Batching { .. } | Phase::Fetching { .. } | Phase::Awaiting { .. } => {
+                (name, behind.flatten())
+            }
         };
-        PendingRun {
+        let wait = match run.phase {
+            Phase::Awaiting { .. } => reader.wait(run.id)?,
+            _ => None,
+        };
+        Ok(PendingRun {
             workflow: self.trigger.workflow.clone(),
             tenant: self.trigger.tenant.clone(),
             cancellation_key: self.trigger.cancellation_key.clone(),
             inserted_at: self.trigger.inserted_at,
             waits_at,
+            waits_for: wait.map(|wait| wait.awaited.to_string()),
             next,
             run,
-        }
+        })
     }
 }
 

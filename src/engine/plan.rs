@@ -12,6 +12,7 @@ mod tests;
 mod throttle;
 mod trigger_workflow;
 mod update;
+mod wait;
 
 pub use beginning::{Beginning, begin};
 
@@ -160,7 +161,9 @@ pub enum Effect {
 pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
     match event {
         Event::Enter => match run.phase {
-            Phase::Waiting { due, .. } | Phase::Batching { due, .. } if due > env.now => Plan::only(Effect::Sleep(due)),
+            Phase::Waiting { due, .. } | Phase::Batching { due, .. } | Phase::Awaiting { due, .. } if due > env.now => {
+                Plan::only(Effect::Sleep(due))
+            }
             _ if env.deleted => write(run, env, Next::End(Outcome::RecipientDeleted), None, Vec::new(), Effect::Stop),
             _ if !env.active => {
                 write(run, env, Next::End(Outcome::Halted(Halt::Inactive)), None, Vec::new(), Effect::Stop)
@@ -170,6 +173,8 @@ pub fn next(run: &Run, event: Event, env: &Env<'_>) -> Plan {
                 end => go_on(run, end, env, None, Vec::new()),
             },
             Phase::Batching { step, .. } => batch::close(run, step, env),
+            Phase::Awaiting { step, .. } => wait::expired(run, step, env),
+            Phase::Matched { step } => wait::matched(run, step, env),
             Phase::Ready { .. } if run.revision == 0 && beginning::begins_by_asking(env.workflow) => {
                 beginning::start(run, env)
             }
@@ -266,6 +271,10 @@ fn enter(run: &Run, step: u16, env: &Env<'_>) -> Plan {
             (events, Err(why)) => skip(run, step, why, env, events),
         },
         StepKind::Update(_) | StepKind::TriggerWorkflow(_) | StepKind::Fetch(_) => prepare(run, step, current, env),
+        StepKind::WaitForEvent(wait) => match meets_conditions(step, current, env) {
+            (events, Ok(())) => wait::begin(run, step, wait, events, env),
+            (events, Err(why)) => skip(run, step, why, env, events),
+        },
         StepKind::Branch(branches) => {
             let (mut events, met) = meets_conditions(step, current, env);
             let onward = match met.map(|()| take_branch(branches, env)) {

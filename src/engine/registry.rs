@@ -236,7 +236,7 @@ impl Registry {
         }
     }
 
-    /// A run that waits for the end of its batch is due earlier than it knew. One that is still at work hears of it when
+    /// A run that waits for the end of its batch, or for an event, is due earlier than it knew. One that is still at work hears of it when
     /// it comes to rest.
     fn hasten(&mut self, Hastened { run, from, to }: Hastened) {
         let parked = self.parked.from((from, run, Flow(0))).next().filter(|(due, id, _)| (*due, *id) == (from, run));
@@ -302,6 +302,27 @@ impl Handler<Admit> for Registry {
         self.pump(ctx);
         // Their work counts until it is counted as the runs'.
         drop(admissions);
+    }
+}
+
+/// The events for which runs waited have come; that is on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Met {
+    pub runs: Vec<Hastened>,
+    /// Counts from the event until the runs go on.
+    pub work: WorkGuard,
+}
+
+impl Handler<Met> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Met { runs, work }: Met, ctx: &mut Self::Context) {
+        // Now, whatever clock the event was stamped by.
+        let now = self.engine.deps.clock.now();
+        runs.into_iter().for_each(|met| self.hasten(Hastened { to: now, ..met }));
+        self.pump(ctx);
+        drop(work);
     }
 }
 

@@ -14,6 +14,7 @@ use super::records::Stored;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, VersionId};
 use crate::model::attachment;
+use crate::model::awaited;
 use crate::model::batch::{Activities, Activity, Batch, State};
 use crate::model::batch_step::Follows;
 use crate::model::condition::{Conditions, Facts, REFS, STANDING_SCOPES};
@@ -366,10 +367,14 @@ fn moved(engine: &Engine, run: &Run, published: &Published) -> Option<(Arc<Publi
     (latest.version != published.version).then_some((latest, there))
 }
 
-/// What became of the messages of the run's steps, by their `ref`.
+/// What became of the messages of the run's steps, and of its waits, by their `ref`.
 fn refs(reader: &Reader, run: &Run) -> Result<Map<String, Value>, StoreError> {
     let mut refs = Map::new();
     for event in reader.run_events(run.id)? {
+        if let Some(facts) = awaited::facts(&event.kind) {
+            refs.insert(event.step_ref, facts);
+            continue;
+        }
         let Some(message) = event.message.map(|id| reader.message(id)).transpose()?.flatten() else { continue };
         let engagement = reader.engagement(&message)?;
         refs.insert(event.step_ref, message_status::facts(message.status, &engagement));

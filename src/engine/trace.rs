@@ -8,7 +8,7 @@ use crate::base::ids::{RunId, VersionId};
 use crate::model::batch::State;
 use crate::model::message::{Attempt, Message};
 use crate::model::page::{Page, PageRequest};
-use crate::model::run::{KnownRun, RunEvent, RunEventKind};
+use crate::model::run::{KnownRun, Phase, Run, RunEvent, RunEventKind};
 use crate::model::run_filter::RunFilter;
 use crate::model::step_file::ARMS;
 use crate::model::trigger::Trigger;
@@ -122,6 +122,15 @@ impl Trace {
     pub fn stands_at(&self) -> Option<&StepOutline> {
         let KnownRun::Pending(run) = &self.run else { return None };
         self.steps.get(usize::from(run.phase.step()))
+    }
+
+    /// The event that the run waits for, if it does.
+    pub fn waits_for(&self) -> Option<&str> {
+        let KnownRun::Pending(Run { phase: Phase::Awaiting { .. }, .. }) = &self.run else { return None };
+        self.events.iter().rev().find_map(|event| match &event.kind {
+            RunEventKind::WaitRegistered { what, .. } => Some(what.as_str()),
+            _ => None,
+        })
     }
 
     /// What became of the step `reference`.

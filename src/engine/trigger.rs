@@ -9,7 +9,7 @@ use super::catalog::Published;
 use super::fan_out;
 use super::plan;
 use super::plan::{Nested, NotTriggered};
-use super::registry::{Admit, CancelRuns, CancelledRuns, Registry};
+use super::registry::{Admit, CancelRuns, CancelledRuns, Met, Registry};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{RunId, TriggerId};
 use crate::base::mail::{call, tell};
@@ -89,7 +89,15 @@ impl Intake {
     /// An intake whose runs `registry` starts.
     pub fn new(engine: Arc<Engine>, registry: Addr<Registry>) -> Self {
         let starter = registry.clone();
-        engine.store.admit_with(move |admissions| tell(&starter, Admit(admissions)));
+        let deps = Arc::clone(&engine.deps);
+        engine.store.admit_with(move |admissions, met| {
+            if !admissions.is_empty() {
+                tell(&starter, Admit(admissions));
+            }
+            if !met.is_empty() {
+                tell(&starter, Met { runs: met, work: deps.work.begin() });
+            }
+        });
         Self { engine, registry }
     }
 

@@ -59,6 +59,7 @@ fn outline(workflow: &Workflow) -> Value {
         StepKind::Fetch(_) => json!({"type": "http_fetch"}),
         StepKind::Update(_) => json!({"type": "update"}),
         StepKind::TriggerWorkflow(_) => json!({"type": "trigger_workflow"}),
+        StepKind::WaitForEvent(wait) => json!({"type": "wait_for_event", "for": wait.expires_after.to_string()}),
     });
     json!({
         "key": workflow.key,

@@ -41,7 +41,7 @@ pub fn summary_json(summary: &Summary) -> Value {
 /// A run with its events. Beyond Knock's fields:
 ///
 /// - of each event `summary`, a sentence, and `details`, a line for each condition or preference that was looked at;
-/// - `outcome_reason`, a sentence; `waits_at` and `due_at`, where it stands and until when;
+/// - `outcome_reason`, a sentence; `waits_at`, `waits_for` and `due_at`, where it stands, for which event and until when;
 /// - `data`, what it was triggered with, and `settings` of the trigger; `via`, the object by whose subscription it came;
 ///   `workflow_version`, which it follows to its end;
 /// - `steps`, all of that version in order: `ref`, `type`, `name`, `settings` (its input; no templates), and `state`:
@@ -60,6 +60,7 @@ pub fn trace_json(trace: &Trace) -> Value {
         "events": events.collect::<Vec<_>>(),
         "outcome_reason": trace.run.outcome().map(ToString::to_string),
         "waits_at": trace.stands_at().map(|step| &step.reference),
+        "waits_for": trace.waits_for(),
         "due_at": due,
         "data": trace.data(),
         "settings": trace.trigger.settings,

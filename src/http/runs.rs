@@ -73,6 +73,7 @@ fn run_json(pending: &PendingRun, now: Timestamp) -> Value {
         "tenant": pending.tenant,
         "cancellation_key": pending.cancellation_key,
         "waits_at": pending.waits_at,
+        "waits_for": pending.waits_for,
         "next_step": pending.next,
         "due_at": due,
         // Below zero: overdue.

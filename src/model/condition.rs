@@ -20,16 +20,20 @@ const MAX_CONDITIONS: usize = 50;
 const MAX_TOLD_BYTES: usize = 256;
 
 /// What a variable, or an argument that is looked up, begins with.
-const SCOPES: [&str; 9] = ["data", "recipient", "actor", "tenant", "vars", "workflow", "run", "refs", "event"];
+const SCOPES: [&str; 9] = ["data", "recipient", "actor", "tenant", "vars", "workflow", "run", REFS, EVENT];
 /// Those of them that there are before and beside all steps: what preferences can ask.
 pub const STANDING_SCOPES: &[&str] = &["data", "recipient", "actor", "tenant", "vars", "workflow", "run"];
 /// What a step can ask: also what became of the steps before it.
 pub const STEP_SCOPES: &[&str] = &["data", "recipient", "actor", "tenant", "vars", "workflow", "run", REFS];
 /// The scope of the steps before a step, by `ref`.
 pub const REFS: &str = "refs";
+/// What a wait can ask: also what the event tells.
+pub const MATCH_SCOPES: &[&str] = &["data", "recipient", "actor", "tenant", "vars", "workflow", "run", EVENT];
+/// The scope of the event that is waited for.
+pub const EVENT: &str = "event";
 
 /// One comparison.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     variable: Term,
     operator: Operator,
@@ -37,15 +41,17 @@ pub struct Condition {
 }
 
 /// A side of a comparison.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Term {
     /// What lies at this path of the facts.
     Path(String),
     Literal(Value),
+    /// What lay at the path when it was looked up, if anything did.
+    Found { path: String, value: Option<Value> },
 }
 
 /// Conditions that hold together, or of which one must hold. Empty ones hold.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Conditions {
     One(Condition),
     All(Vec<Conditions>),
@@ -123,6 +129,33 @@ impl Conditions {
         }
     }
 
+    /// The texts that what lies at `path` must be equal to.
+    pub fn asked_to_equal(&self, path: &str) -> Vec<&str> {
+        match self {
+            Self::One(Condition { variable: Term::Path(asked), operator: Operator::EqualTo, argument }) if asked == path => {
+                argument.literal().and_then(Value::as_str).into_iter().collect()
+            }
+            Self::One(_) => Vec::new(),
+            Self::All(members) | Self::Any(members) => {
+                members.iter().flat_map(|one| one.asked_to_equal(path)).collect()
+            }
+        }
+    }
+
+    /// The same, with what lies at their paths now, but for those under `later`.
+    pub fn looked_up(&self, scope: &Value, later: &str) -> Self {
+        let all = |members: &[Self]| members.iter().map(|one| one.looked_up(scope, later)).collect();
+        match self {
+            Self::One(Condition { variable, operator, argument }) => Self::One(Condition {
+                variable: variable.looked_up(scope, later),
+                operator: *operator,
+                argument: argument.looked_up(scope, later),
+            }),
+            Self::All(members) => Self::All(all(members)),
+            Self::Any(members) => Self::Any(all(members)),
+        }
+    }
+
     /// Whether they hold, and what came of each.
     pub fn judge(&self, facts: &Facts<'_>) -> (bool, Vec<Judged>) {
         let mut trace = Vec::new();
@@ -192,20 +225,30 @@ impl Term {
         match self {
             Self::Literal(value) => Some(value),
             Self::Path(path) => find(scope, path),
+            Self::Found { value, .. } => value.as_ref(),
+        }
+    }
+
+    fn looked_up(&self, scope: &Value, later: &str) -> Self {
+        match self {
+            Self::Path(path) if first(path) != later => {
+                Self::Found { path: path.clone(), value: find(scope, path).cloned() }
+            }
+            known => known.clone(),
         }
     }
 
     fn path_in(&self, scope: &str) -> Option<&str> {
         match self {
             Self::Path(path) => path.strip_prefix(scope)?.strip_prefix('.'),
-            Self::Literal(_) => None,
+            Self::Literal(_) | Self::Found { .. } => None,
         }
     }
 
     fn literal(&self) -> Operand<'_> {
         match self {
             Self::Literal(value) => Some(value),
-            Self::Path(_) => None,
+            Self::Path(_) | Self::Found { .. } => None,
         }
     }
 
@@ -251,7 +294,7 @@ fn first(path: &str) -> &str {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(path) => f.write_str(path),
+            Self::Path(path) | Self::Found { path, .. } => f.write_str(path),
             Self::Literal(value) => f.write_str(&tell(value)),
         }
     }

@@ -48,6 +48,10 @@ pub enum Phase {
     Batching { step: u16, due: Timestamp },
     /// The fetch at the step was tried so often, and is tried again at `retry_at`; `None`: the last attempt was under way.
     Fetching { step: u16, attempts: u8, retry_at: Option<Timestamp> },
+    /// What the step waits for has not come, and it waits until `due`.
+    Awaiting { step: u16, due: Timestamp },
+    /// What the step waited for has come.
+    Matched { step: u16 },
 }
 
 impl Phase {
@@ -57,15 +61,17 @@ impl Phase {
             Self::Ready { step }
             | Self::Waiting { step, .. }
             | Self::Batching { step, .. }
-            | Self::Fetching { step, .. } => *step,
+            | Self::Fetching { step, .. }
+            | Self::Awaiting { step, .. }
+            | Self::Matched { step } => *step,
         }
     }
 
     /// When the run goes on; `None`: now.
     pub fn due(&self) -> Option<Timestamp> {
         match self {
-            Self::Ready { .. } => None,
-            Self::Waiting { due, .. } | Self::Batching { due, .. } => Some(*due),
+            Self::Ready { .. } | Self::Matched { .. } => None,
+            Self::Waiting { due, .. } | Self::Batching { due, .. } | Self::Awaiting { due, .. } => Some(*due),
             Self::Fetching { retry_at, .. } => *retry_at,
         }
     }
@@ -88,6 +94,18 @@ pub enum Outcome {
     Batched(RunId),
 }
 
+impl Outcome {
+    /// Whether the run counts as cancelled: by a call, or by a wait of its own.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::Halted(Halt::WaitMatched | Halt::WaitExpired))
+    }
+
+    /// Whether it is over as it was to be: what became part of a batch goes on there.
+    pub fn is_completed(&self) -> bool {
+        !self.is_cancelled() && !matches!(self, Self::Batched(_))
+    }
+}
+
 /// What of a workflow ends a run early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Halt {
@@ -103,6 +121,10 @@ pub enum Halt {
     EmptyBatch,
     /// Its workflow was switched off.
     Inactive,
+    /// The event that it waited for came, and ends it.
+    WaitMatched,
+    /// The event that it waited for did not come in time.
+    WaitExpired,
 }
 
 /// A run that has ended, as history keeps it.
@@ -139,7 +161,7 @@ impl KnownRun {
     /// Its status on the wire, which has none for a failure: that shows in the run's errors.
     pub fn status(&self) -> RunStatus {
         match self {
-            Self::Ended(EndedRun { outcome: Outcome::Cancelled, .. }) => RunStatus::Cancelled,
+            Self::Ended(ended) if ended.outcome.is_cancelled() => RunStatus::Cancelled,
             Self::Ended(_) => RunStatus::Completed,
             Self::Pending(run) if run.phase.due().is_some() => RunStatus::Paused,
             Self::Pending(run) if run.revision == 0 => RunStatus::Queued,
@@ -238,4 +260,10 @@ pub enum RunEventKind {
     Fetched { status: u16 },
     /// An attempt failed, and the next one is made then.
     FetchFailed { why: String, retry_at: Timestamp },
+    /// The run waits for this until then.
+    WaitRegistered { what: String, until: Timestamp },
+    /// It has come; `event` is what it told, without what is large.
+    WaitMatched { what: String, event: Value, conditions: Vec<Judged> },
+    /// It has not come in time.
+    WaitExpired { what: String },
 }

@@ -35,6 +35,9 @@ impl RunEventKind {
             Self::FetchStarted { .. } => "fetch_started",
             Self::Fetched { .. } => "fetched",
             Self::FetchFailed { .. } => "fetch_failed",
+            Self::WaitRegistered { .. } => "wait_registered",
+            Self::WaitMatched { .. } => "wait_matched",
+            Self::WaitExpired { .. } => "wait_expired",
         }
     }
 
@@ -78,6 +81,11 @@ impl RunEventKind {
             Self::FetchStarted { attempt, method, url } => json!({"attempt": attempt, "method": method, "url": url}),
             Self::Fetched { status } => json!({"status": status}),
             Self::FetchFailed { why, retry_at } => json!({"reason": why, "retry_at": retry_at}),
+            Self::WaitRegistered { what, until } => json!({"waits_for": what, "until": until}),
+            Self::WaitMatched { what, event, conditions } => {
+                json!({"waits_for": what, "event": event, "conditions": conditions})
+            }
+            Self::WaitExpired { what } => json!({"waits_for": what}),
         }
     }
 
@@ -86,6 +94,9 @@ impl RunEventKind {
         match self {
             Self::PreferencesEvaluated(settings) => settings.iter().flat_map(setting_lines).collect(),
             Self::ConditionsEvaluated { conditions, .. } => conditions.iter().map(condition_line).collect(),
+            Self::WaitMatched { event, conditions, .. } => {
+                conditions.iter().map(condition_line).chain([format!("event: {event}")]).collect()
+            }
             Self::BranchTaken(branches) => branches.iter().flat_map(branch_lines).collect(),
             _ => Vec::new(),
         }
@@ -136,6 +147,9 @@ impl fmt::Display for RunEventKind {
             Self::FetchStarted { attempt, method, url } => write!(f, "asks {method} {url}, attempt {attempt}"),
             Self::Fetched { status } => write!(f, "is answered with {status}"),
             Self::FetchFailed { why, retry_at } => write!(f, "is not answered: {why}; asks again at {retry_at}"),
+            Self::WaitRegistered { what, until } => write!(f, "waits for {what}, until {until}"),
+            Self::WaitMatched { what, .. } => write!(f, "{what} has come"),
+            Self::WaitExpired { what } => write!(f, "{what} has not come in time"),
             Self::BatchItemCancelled => f.write_str("a cancel call takes the run's own activity out of its batch"),
         }
     }
@@ -187,6 +201,8 @@ impl Outcome {
             Self::Halted(Halt::Throttle) => "halted_by_throttle",
             Self::Halted(Halt::EmptyBatch) => "empty_batch",
             Self::Halted(Halt::Inactive) => "workflow_inactive",
+            Self::Halted(Halt::WaitMatched) => "halted_by_event",
+            Self::Halted(Halt::WaitExpired) => "halted_by_timeout",
             Self::Batched(_) => "merged_into_batch",
         }
     }
@@ -207,6 +223,12 @@ impl fmt::Display for Outcome {
             Self::Halted(Halt::Throttle) => f.write_str("the run ended at a throttle, which let enough others pass"),
             Self::Halted(Halt::EmptyBatch) => f.write_str("the run ended, since all of its batch was cancelled"),
             Self::Halted(Halt::Inactive) => f.write_str("the run ended, since its workflow was switched off"),
+            Self::Halted(Halt::WaitMatched) => {
+                f.write_str("the run ended, since the event for which it waited has come, and the step says so")
+            }
+            Self::Halted(Halt::WaitExpired) => {
+                f.write_str("the run ended, since the event for which it waited has not come in time")
+            }
             Self::Batched(into) => write!(f, "the run is part of a batch, for which run {into} goes on"),
         }
     }

@@ -17,13 +17,14 @@ use super::json_reader::{Reader, shown_text};
 use super::throttle_step::read_throttle;
 use super::trigger_workflow_step::read_trigger_workflow;
 use super::update_step::{self, read_update, read_update_audience, read_update_data};
+use super::wait_step::read_wait;
 use super::workflow::{Onward, Step, StepKind};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The most steps of a workflow.
 const MAX_STEPS: usize = 100;
 
-const SUPPORTED_TYPES: [&str; 13] = [
+const SUPPORTED_TYPES: [&str; 14] = [
     "channel",
     "delay",
     "batch",
@@ -37,10 +38,11 @@ const SUPPORTED_TYPES: [&str; 13] = [
     "update_object",
     "update_tenant",
     "update_audience",
+    "wait_for_event",
 ];
 
 /// The step types that Knock has and this version does not.
-const UNSUPPORTED_TYPES: [&str; 2] = ["wait_for_event", "ai_agent"];
+const UNSUPPORTED_TYPES: [&str; 1] = ["ai_agent"];
 
 /// What every step may have.
 pub const COMMON_KEYS: [&str; 5] = ["type", "ref", "name", "description", "conditions"];
@@ -51,17 +53,20 @@ pub const ARMS: [&str; 2] = ["branches", "cohort_branches"];
 /// What a condition can ask of a step with a message.
 const MESSAGE_FACTS: [&str; 3] = ["delivery_status", "engagement_status", "status"];
 
+/// What a condition can ask of a step that waits for an event: whether it came, and what it told.
+const WAIT_FACTS: [&str; 2] = ["matched", "signal_variables"];
+
 /// The configured channels, by key.
 pub type Channels = BTreeMap<String, ChannelType>;
 
-/// The steps at `field`, and those of their branches. None after a fault.
-pub fn read_steps(field: &Reader<'_>, channels: &Channels) -> Option<Vec<Step>> {
+/// The steps of `workflow` at `field`, and those of their branches. None after a fault.
+pub fn read_steps(field: &Reader<'_>, workflow: &str, channels: &Channels) -> Option<Vec<Step>> {
     if field.value().is_none() {
         field.missing("Write an array with at least one step.");
         return None;
     }
     let references = References::of(field);
-    let nodes = Steps { channels, references }.read(field, 0)?;
+    let nodes = Steps { workflow, channels, references }.read(field, 0)?;
     let count: usize = nodes.iter().map(Node::size).sum();
     if count > MAX_STEPS {
         let problem = format!("has {count} steps, those of branches included");
@@ -88,6 +93,8 @@ impl Node {
 
 /// What the reading of all steps of a workflow shares.
 pub struct Steps<'a> {
+    /// The workflow's key.
+    pub workflow: &'a str,
     channels: &'a Channels,
     pub references: References,
 }
@@ -142,6 +149,7 @@ impl Steps<'_> {
             "update_object" => read_update(step, update_step::Kind::Object).map(StepKind::Update).map(alone),
             "update_tenant" => read_update(step, update_step::Kind::Tenant).map(StepKind::Update).map(alone),
             "update_audience" => read_update_audience(step).map(StepKind::Update).map(alone),
+            "wait_for_event" => read_wait(step, self).map(|wait| alone(StepKind::WaitForEvent(Box::new(wait)))),
             "branch" => read_branches(step, self, depth).map(|(branches, arms)| (StepKind::Branch(branches), arms)),
             "random_cohort" => {
                 read_experiment(step, self, depth).map(|(experiment, arms)| (StepKind::RandomCohort(experiment), arms))
@@ -192,7 +200,14 @@ pub struct References {
 
 struct Seen {
     path: String,
-    has_message: bool,
+    /// What can be asked of it.
+    facts: &'static [&'static str],
+}
+
+impl Seen {
+    fn has_message(&self) -> bool {
+        self.facts == MESSAGE_FACTS
+    }
 }
 
 impl References {
@@ -233,8 +248,12 @@ impl References {
             field.fault(problem, format!("A ref is unique in its workflow; {} is free.", shown_text(&free)));
             return None;
         }
-        let has_message = step.field("type").value().and_then(Value::as_str) == Some("channel");
-        self.seen.insert(reference.to_owned(), Seen { path: step.path().to_owned(), has_message });
+        let facts: &[&str] = match step.field("type").value().and_then(Value::as_str) {
+            Some("channel") => &MESSAGE_FACTS,
+            Some("wait_for_event") => &WAIT_FACTS,
+            _ => &[],
+        };
+        self.seen.insert(reference.to_owned(), Seen { path: step.path().to_owned(), facts });
         Some(reference.to_owned())
     }
 
@@ -243,33 +262,51 @@ impl References {
         let conditions = read_conditions(field, STEP_SCOPES);
         for path in conditions.paths_in(REFS) {
             let (reference, what) = path.split_once('.').unwrap_or((path, ""));
-            let Some(problem) = self.fault_of(reference, what, field) else { continue };
-            let known = self.seen.iter().filter(|(reference, seen)| {
-                seen.has_message && !is_within(field, seen) && !self.hidden.contains(*reference)
-            });
-            let known: Vec<&str> = known.map(|(reference, _)| reference.as_str()).collect();
-            let fix = match known.is_empty() {
-                true => "No step before this one makes a message.".to_owned(),
-                false => format!("Steps with messages before this one are {}.", quoted_list(&known)),
+            let problem = match self.earlier(reference, field) {
+                Err(wrong) => format!("asks {wrong}"),
+                Ok(Seen { facts: [], .. }) => "asks a step that makes no message".to_owned(),
+                Ok(Seen { facts, .. }) if has(facts, what) => continue,
+                Ok(Seen { facts, .. }) => format!("asks for something else than {}", quoted_list(facts)),
             };
+            let (fix, known) = self.with_messages_before(field);
             field.fault(format!("`{REFS}.{path}` {problem}"), did_you_mean(nearest(reference, known), &fix));
         }
         conditions
     }
 
-    /// What is wrong with asking for `what` of the step `reference`.
-    fn fault_of(&self, reference: &str, what: &str, field: &Reader<'_>) -> Option<String> {
+    /// A fault at `field` unless the step `reference` makes a message and comes before the one there.
+    pub fn expect_earlier_message(&self, field: &Reader<'_>, reference: &str) {
+        let wrong = match self.earlier(reference, field) {
+            Ok(seen) if seen.has_message() => return,
+            Ok(_) => "a step that makes no message",
+            Err(wrong) => wrong,
+        };
+        let (fix, known) = self.with_messages_before(field);
+        let problem = format!("{} waits for {wrong}", shown_text(reference));
+        field.fault(problem, did_you_mean(nearest(reference, known), &fix));
+    }
+
+    /// The step `reference`, if it comes before the one at `field`; or what it is instead.
+    fn earlier(&self, reference: &str, field: &Reader<'_>) -> Result<&Seen, &'static str> {
         match self.seen.get(reference) {
-            Some(seen) if is_within(field, seen) => Some("asks the step itself".to_owned()),
-            Some(_) if self.hidden.contains(reference) => {
-                Some("asks a step that is never executed before this one".to_owned())
-            }
-            Some(seen) if !seen.has_message => Some("asks a step that makes no message".to_owned()),
-            Some(_) if MESSAGE_FACTS.contains(&what) => None,
-            Some(_) => Some(format!("asks for something else than {}", quoted_list(&MESSAGE_FACTS))),
-            None if self.taken.contains(reference) => Some("asks a step that comes later".to_owned()),
-            None => Some("asks a step that there is not".to_owned()),
+            Some(seen) if is_within(field, seen) => Err("the step itself"),
+            Some(_) if self.hidden.contains(reference) => Err("a step that is never executed before this one"),
+            Some(seen) => Ok(seen),
+            None if self.taken.contains(reference) => Err("a step that comes later"),
+            None => Err("a step that there is not"),
         }
+    }
+
+    /// The steps with messages that come before the one at `field`, for people and by their names.
+    fn with_messages_before(&self, field: &Reader<'_>) -> (String, Vec<&str>) {
+        let before =
+            |(name, seen): &(&String, &Seen)| seen.has_message() && !is_within(field, seen) && !self.hidden.contains(*name);
+        let known: Vec<&str> = self.seen.iter().filter(before).map(|(name, _)| name.as_str()).collect();
+        let told = match known.is_empty() {
+            true => "No step before this one makes a message.".to_owned(),
+            false => format!("Steps with messages before this one are {}.", quoted_list(&known)),
+        };
+        (told, known)
     }
 
     /// The first of `email_1`, `email_2` and so on that no step has; from then on taken.
@@ -292,6 +329,12 @@ fn collect_references(steps: Option<&Value>, taken: &mut BTreeSet<String>) {
         let arms = ARMS.iter().flat_map(|key| list(step.get(key)));
         arms.for_each(|arm| collect_references(arm.get("steps"), taken));
     }
+}
+
+/// Whether one of `facts` is asked for. Those of a message are plain; what an event told has parts.
+fn has(facts: &[&str], what: &str) -> bool {
+    let first = what.split(['.', '[']).next().unwrap_or_default();
+    facts.contains(&what) || first == WAIT_FACTS[1] && facts.contains(&first)
 }
 
 /// Whether `field` belongs to the step.

@@ -14,6 +14,7 @@ use super::throttle_step::Throttle;
 use super::tracking::TrackingOverride;
 use super::update_step::Update;
 use super::visual_block::VisualBlock;
+use super::wait_step::WaitForEvent;
 
 /// A validated workflow. It says what to do; nothing in it can be wrong any more.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +56,7 @@ impl StepKind {
             Self::Throttle(throttle) => throttle.window.fixed().is_none() || throttle.key.is_some(),
             Self::Batch(batch) => batch.window.fixed().is_none() || batch.key.is_some(),
             Self::RandomCohort(experiment) => experiment.key.is_some(),
+            Self::WaitForEvent(wait) => !wait.conditions.is_empty(),
             Self::Channel(_)
             | Self::Mute(_)
             | Self::Branch(_)
@@ -171,6 +173,8 @@ pub enum StepKind {
     TriggerWorkflow(StepSettings),
     /// Asks another server, and keeps what it answers.
     Fetch(Fetch),
+    /// Waits for something that happens to the recipient.
+    WaitForEvent(Box<WaitForEvent>),
 }
 
 /// A way that a run can take.

@@ -106,7 +106,7 @@ fn read_workflow(
     let categories = read_categories(&top.field("categories"));
     let settings = read_settings(&top.field("settings"), default_engine);
     let conditions = read_conditions(&top.field("conditions"), STANDING_SCOPES);
-    let steps = read_steps(&top.field("steps"), channels);
+    let steps = read_steps(&top.field("steps"), key, channels);
     Some(Workflow {
         key: key.to_owned(),
         name: name?.trim().to_owned(),

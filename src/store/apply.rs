@@ -13,9 +13,11 @@ use super::op::{
 use super::tables::{TableId, Tables, instant_key, numbered, outbox_key, owned};
 use super::{
     Refused, StoreError, audiences, batches, gate, profiles, removal, schedules, subscriptions, suppressions, trim,
+    waits,
 };
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId, TriggerId};
+use crate::model::awaited::MessageHappening;
 use crate::model::batch::Item;
 use crate::model::engagement::Engagement;
 use crate::model::feed::FeedEntry;
@@ -154,6 +156,7 @@ fn accept(tables: &mut Tables<'_>, fresh: &mut Fresh, accept: Accepting) -> Resu
     if let Some(last) = runs.map(|(id, _)| id.made_at()).max() {
         trim::note_gap(tables, last.since(accept.id.made_at()))?;
     }
+    waits::runs_accepted(tables, &accept.trigger, &accept.runs, now)?;
     fresh.triggers.push((accept.id, accept.trigger));
     fresh.runs.alone.extend(accept.runs.alone);
     fresh.runs.cohorts.extend(accept.runs.cohorts);
@@ -195,13 +198,12 @@ fn at_its_revision(tables: &mut Tables<'_>, advance: &Advance) -> Result<Stored,
 fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreError> {
     let mut stored = at_its_revision(tables, &advance)?;
     let people = profiles::merged(tables, &advance.changes.people, advance.at)?;
-    let first_event = stored.run.revision.saturating_mul(EVENTS_PER_REVISION);
     stored.run.revision += 1;
     // Deleted since the step was decided: neither the message nor what is said of people must exist, nobody is to be
     // batched, and the run ends.
     let changes = &advance.changes;
     let tells = advance.message.is_some() || !changes.people.is_empty() || changes.audience.is_some();
-    let counts = tells || matches!(advance.gate, Some(Gate::Batch(_) | Gate::Close(_)));
+    let counts = tells || matches!(advance.gate, Some(Gate::Batch(_) | Gate::Close(_) | Gate::Wait(_)));
     let deleted = counts && removal::is_deleted(tables, &stored.run)?;
     let (at, told) = (advance.at, &mut advance.events);
     let ends = |outcome| Diverted { to: Next::End(outcome), hastened: None };
@@ -212,6 +214,7 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
             batches::enter(tables, &entered, entering, at, told)?
         }
         Some(Gate::Close(closing)) => batches::close(tables, &mut stored.run, closing, at, told)?,
+        Some(Gate::Wait(registering)) => waits::register(tables, &stored.run, registering, at, told)?,
         Some(gate) => {
             gate::pass(tables, gate, &stored.run.recipient, at, told)?.map(|halt| ends(Outcome::Halted(halt)))
         }
@@ -229,6 +232,9 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
     }
     match to {
         Next::Phase(phase) => {
+            if let Phase::Awaiting { .. } = stored.run.phase {
+                waits::forget(tables, &stored.run)?;
+            }
             stored.run.phase = phase;
             if !advance.changes.data.is_empty() {
                 stored.run.data.get_or_insert_default().extend(advance.changes.data);
@@ -237,26 +243,35 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
         }
         Next::End(outcome) => end_run(tables, stored, outcome, advance.at)?,
     }
-    put_events(tables, advance.run, first_event, &advance.events)?;
+    put_events(tables, advance.run, advance.expect, &advance.events)?;
     match message {
         None => {}
         Some(NewMessage::Send(message, not_before)) => {
             tables.put(TableId::Outbox, &outbox_key(message.run, message.id), &pending(&message, not_before))?;
-            keep_message(tables, &message)?;
+            keep_new(tables, &message)?;
         }
-        Some(NewMessage::Feed(message, data)) => publish(tables, message, data, Engagement::default())?,
+        Some(NewMessage::Feed(message, data)) => {
+            let message = publish(tables, message, data, Engagement::default())?;
+            waits::message_made(tables, &message)?;
+        }
         Some(NewMessage::Hold(message, data, until)) => {
             let pending = Pending { item: Some(data), ..pending(&message, Some(until)) };
             tables.put(TableId::Outbox, &outbox_key(message.run, message.id), &pending)?;
-            keep_message(tables, &message)?;
+            keep_new(tables, &message)?;
         }
-        Some(NewMessage::Keep(message)) => keep_message(tables, &message)?,
+        Some(NewMessage::Keep(message)) => keep_new(tables, &message)?,
     }
     Ok(diverted.map_or(Done::Written, Done::Diverted))
 }
 
-fn put_events(tables: &mut Tables<'_>, run: RunId, first: u32, events: &[RunEvent]) -> Result<(), StoreError> {
-    for (number, event) in (first..).zip(events) {
+/// Writes what is told of a run by the write over `revision`.
+pub fn put_events(
+    tables: &mut Tables<'_>,
+    run: RunId,
+    revision: u32,
+    events: &[RunEvent],
+) -> Result<(), StoreError> {
+    for (number, event) in (revision.saturating_mul(EVENTS_PER_REVISION)..).zip(events) {
         tables.put(TableId::RunEvents, &numbered(run.as_bytes(), number), event)?;
     }
     Ok(())
@@ -264,19 +279,25 @@ fn put_events(tables: &mut Tables<'_>, run: RunId, first: u32, events: &[RunEven
 
 fn end_run(tables: &mut Tables<'_>, stored: Stored, outcome: Outcome, at: Timestamp) -> Result<(), StoreError> {
     let run = stored.remove(tables)?;
-    if let Phase::Batching { .. } = run.phase {
-        batches::abandon(tables, run.id)?;
+    match run.phase {
+        Phase::Batching { .. } => batches::abandon(tables, run.id)?,
+        Phase::Awaiting { .. } => waits::forget(tables, &run)?,
+        _ => {}
+    }
+    if outcome.is_completed() {
+        waits::run_completed(tables, &run, at)?;
     }
     let id = run.id;
     tables.put(TableId::EndedRuns, id.as_bytes(), &EndedRun { run, outcome, ended_at: at })
 }
 
+/// Puts a message into its recipient's feed; answers it as it lies there.
 fn publish(
     tables: &mut Tables<'_>,
     mut message: Message,
     data: TriggerData,
     engagement: Engagement,
-) -> Result<(), StoreError> {
+) -> Result<Message, StoreError> {
     let mut feed = Feed::open(tables, message.channel, &message.recipient)?;
     // Feed order is commit order, and no two items of a feed share a millisecond, whatever the clock does.
     message.inserted_at = message.inserted_at.max(feed.counts.last_at.plus(Duration::from_millis(1)));
@@ -293,7 +314,13 @@ fn publish(
     };
     feed.add(tables, &entry)?;
     feed.close(tables)?;
-    keep_message(tables, &message)
+    keep_message(tables, &message)?;
+    Ok(message)
+}
+
+fn keep_new(tables: &mut Tables<'_>, message: &Message) -> Result<(), StoreError> {
+    keep_message(tables, message)?;
+    waits::message_made(tables, message)
 }
 
 /// Writes a message of a recipient who did not have it.
@@ -346,7 +373,7 @@ fn tell_cancelled(
     kind: RunEventKind,
     at: Timestamp,
 ) -> Result<u32, StoreError> {
-    put_events(tables, run, revision.saturating_mul(EVENTS_PER_REVISION), &[RunEvent::of_run(kind, at)])?;
+    put_events(tables, run, revision, &[RunEvent::of_run(kind, at)])?;
     cancel_queued(tables, run, at)
 }
 
@@ -371,7 +398,8 @@ fn set_status(tables: &mut Tables<'_>, message: MessageId, status: Status, at: T
     let Some(mut stored) = stored else { return Ok(()) };
     stored.status = status;
     stored.updated_at = stored.updated_at.max(at);
-    tables.put(TableId::Messages, message.as_bytes(), &stored)
+    tables.put(TableId::Messages, message.as_bytes(), &stored)?;
+    waits::message_changed(tables, &stored, MessageHappening::Became(status), None, at)
 }
 
 fn begin_attempt(tables: &mut Tables<'_>, begin: BeginAttempt) -> Result<Done, StoreError> {
@@ -419,7 +447,8 @@ fn release(tables: &mut Tables<'_>, release: Release) -> Result<Done, StoreError
     message.status = Status::Delivered;
     message.inserted_at = message.inserted_at.max(release.at);
     let whose = message.recipient.clone();
-    publish(tables, message, data, engagement)?;
+    let message = publish(tables, message, data, engagement)?;
+    waits::message_changed(tables, &message, MessageHappening::Became(message.status), None, message.inserted_at)?;
     Ok(Done::Released(Some(whose)))
 }
 

@@ -2,9 +2,10 @@
 
 use super::op::{ChangeAudience, Done, Op};
 use super::tables::{TableId, Tables, owned, owned_prefix};
-use super::{Reader, Store, StoreError};
+use super::{Reader, Store, StoreError, waits};
 use crate::base::clock::Timestamp;
 use crate::model::audience::{AudienceChange, Member};
+use crate::model::awaited::Crossing;
 use crate::model::page::{Page, PageRequest};
 use crate::model::recipient::RecipientRef;
 
@@ -49,11 +50,17 @@ pub fn change(tables: &mut Tables<'_>, change: &ChangeAudience) -> Result<Done, 
     for (user, tenant) in members {
         match change.change {
             AudienceChange::Remove => {
-                tables.remove(TableId::Members, &member_key(key, user, tenant.as_deref()))?;
-                tables.remove(TableId::AudiencesOf, &audience_of(key, user, tenant.as_deref()))?;
+                let (tenant, place) = (tenant.as_deref(), member_key(key, user, tenant.as_deref()));
+                if tables.get::<Member>(TableId::Members, &place)?.is_some() {
+                    tables.remove(TableId::Members, &place)?;
+                    tables.remove(TableId::AudiencesOf, &audience_of(key, user, tenant))?;
+                    waits::audience_crossed(tables, key, user, tenant, Crossing::Exit, *at)?;
+                }
             }
             AudienceChange::Add => {
-                add(tables, key, Member { user: user.clone(), tenant: tenant.clone(), added_at: *at })?;
+                if add(tables, key, Member { user: user.clone(), tenant: tenant.clone(), added_at: *at })? {
+                    waits::audience_crossed(tables, key, user, tenant.as_deref(), Crossing::Enter, *at)?;
+                }
             }
         }
     }
@@ -76,15 +83,16 @@ pub fn leave(tables: &mut Tables<'_>, user: &RecipientRef, heir: Option<&Recipie
     Ok(())
 }
 
-/// Puts a member in who is not in the audience yet.
-fn add(tables: &mut Tables<'_>, key: &str, member: Member) -> Result<(), StoreError> {
+/// Puts a member in who is not in the audience yet; answers whether that is so.
+fn add(tables: &mut Tables<'_>, key: &str, member: Member) -> Result<bool, StoreError> {
     let tenant = member.tenant.as_deref();
     let place = member_key(key, &member.user, tenant);
-    if tables.get::<Member>(TableId::Members, &place)?.is_none() {
+    let is_new = tables.get::<Member>(TableId::Members, &place)?.is_none();
+    if is_new {
         tables.put(TableId::Members, &place, &member)?;
         tables.put(TableId::AudiencesOf, &audience_of(key, &member.user, tenant), &())?;
     }
-    Ok(())
+    Ok(is_new)
 }
 
 /// The audience's key and the tenant, which is empty when there is none.

@@ -82,6 +82,20 @@ pub fn put_bundle(tables: &mut Tables<'_>, late: bool, triggers: &[(TriggerId, V
     tables.put(TableId::Triggers, last.as_bytes(), &bundle)
 }
 
+/// The trigger `id`, or a part of it, if it has been written.
+pub fn load<T: serde::de::DeserializeOwned>(tables: &mut Tables<'_>, id: TriggerId) -> Result<Option<T>, StoreError> {
+    let mut found = None;
+    tables.walk_from(TableId::Triggers, id.as_bytes(), |bundle| match find(bundle, id)? {
+        Found::Here(trigger) => {
+            found = Some(trigger);
+            Ok(false)
+        }
+        Found::GoOn => Ok(true),
+        Found::Nowhere => Ok(false),
+    })?;
+    Ok(found)
+}
+
 /// What a bundle has to do with a trigger that is looked for.
 pub enum Found<T> {
     Here(T),

@@ -17,6 +17,7 @@ use super::{StoreError, bundle};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{RunId, VersionId};
 use crate::model::audience::Member;
+use crate::model::awaited::Wait;
 use crate::model::batch::{Batch, Item};
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::channel_data::ChannelData;
@@ -110,6 +111,8 @@ fn readable(table: TableId, value: &[u8]) -> Result<(), StoreError> {
         TableId::BatchItems => is::<Item>(value),
         TableId::BatchActors => is::<u32>(value),
         TableId::BatchCancels => is::<Place>(value),
+        TableId::Waits => is::<Wait>(value),
+        TableId::Awaited => is::<()>(value),
         TableId::Schedules => is::<Schedule>(value),
         TableId::SchedulesOf | TableId::SchedulesBy | TableId::SchedulesDue | TableId::AudiencesOf => is::<()>(value),
         TableId::Audiences => is::<Timestamp>(value),

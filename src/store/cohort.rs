@@ -154,6 +154,15 @@ impl Records {
         self.cohorts.iter().chain(&self.alone).map(|(_, record)| record.len()).sum()
     }
 
+    /// The runs.
+    pub fn decoded(&self) -> Result<Vec<Run>, StoreError> {
+        let mut runs = self.alone.iter().map(|(_, record)| decode(record)).collect::<Result<Vec<Run>, _>>()?;
+        for (_, record) in &self.cohorts {
+            decode::<Cohort>(record)?.runs().try_for_each(|run| run.map(|run| runs.push(run)))?;
+        }
+        Ok(runs)
+    }
+
     /// Encodes new runs.
     pub fn of(runs: &[Run]) -> Result<Self, StoreError> {
         let mut records = Self::default();

@@ -54,6 +54,8 @@ impl Reader {
                 tell(RunEventKind::BatchOpened { key, until: entering.until });
                 Ok(None)
             }
+            // A run that there is not has no messages to look back at.
+            Gate::Wait(_) => Ok(None),
             // Nobody has joined the batch of a run that there is not.
             Gate::Close(closing) => {
                 let kind = RunEventKind::BatchClosed { items: 1, actors };

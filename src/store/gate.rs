@@ -58,8 +58,8 @@ pub fn pass(
     told: &mut Vec<RunEvent>,
 ) -> Result<Option<Halt>, StoreError> {
     match gate {
-        // Those of batches are theirs to judge.
-        Gate::Batch(_) | Gate::Close(_) => Ok(None),
+        // Those of batches and waits are theirs to judge.
+        Gate::Batch(_) | Gate::Close(_) | Gate::Wait(_) => Ok(None),
         Gate::Once { key } => {
             let key = owned(recipient, key);
             if tables.get::<()>(TableId::Begun, &key)?.is_some() {

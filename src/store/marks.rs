@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::StoreError;
 use super::op::{Change, Done, Mark, MarkFeeds, Marked};
 use super::tables::{TableId, Tables, feed_key, item_key, numbered};
+use super::{StoreError, waits};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId};
 use crate::model::engagement::{Action, Engagement, MessageEvent};
@@ -86,7 +86,17 @@ impl Deed<'_> {
     fn on(&self, tables: &mut Tables<'_>, message: MessageId, to: &mut Engagement) -> Result<(), StoreError> {
         to.take(self.action, self.at);
         let event = MessageEvent { action: self.action, at: self.at, data: self.data.clone() };
-        tables.put(TableId::MessageEvents, &numbered(message.as_bytes(), to.actions), &event)
+        tables.put(TableId::MessageEvents, &numbered(message.as_bytes(), to.actions), &event)?;
+        waits::message_marked(tables, message, &event)
+    }
+}
+
+/// What was done with a message.
+pub fn engagement(tables: &mut Tables<'_>, message: &Message) -> Result<Engagement, StoreError> {
+    let feed = Feed::open(tables, message.channel, &message.recipient)?;
+    match feed.item(tables, message.inserted_at)?.filter(|entry| entry.message == message.id) {
+        Some(entry) => Ok(entry.engagement),
+        None => Ok(tables.get(TableId::Engagements, message.id.as_bytes())?.unwrap_or_default()),
     }
 }
 

@@ -32,6 +32,7 @@ pub mod tables;
 mod tests;
 mod trim;
 mod upgrade;
+mod waits;
 pub mod writer;
 
 use crate::model::recipient::MAX_PROPERTIES_BYTES;

@@ -12,6 +12,7 @@ use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, ScheduleId, TriggerId, VersionId};
 use crate::base::work::WorkGuard;
 use crate::model::audience::AudienceChange;
+use crate::model::awaited::Wait;
 use crate::model::batch_step::{Mode, Order};
 use crate::model::bulk_operation::BulkOperation;
 use crate::model::engagement::{Action, Engagement};
@@ -220,6 +221,17 @@ pub enum Gate {
     Batch(Box<Entering>),
     /// It goes on for a batch, whose time is over.
     Close(Closing),
+    /// It waits for an event.
+    Wait(Box<Registering>),
+}
+
+/// A run that begins to wait for an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registering {
+    pub wait: Wait,
+    pub step: u16,
+    /// What has happened to its own messages counts too.
+    pub looks_back: bool,
 }
 
 /// A run that comes to a batch step.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::codec::encode;
 use super::tables::{TableId, Tables, owned, owned_prefix, tenant_name_key};
-use super::{Refused, StoreError};
+use super::{Refused, StoreError, waits};
 use crate::base::clock::Timestamp;
 use crate::model::channel_data::ChannelData;
 use crate::model::preferences::PreferenceSet;
@@ -20,6 +20,7 @@ const SURELY_SMALL: usize = MAX_PROPERTIES_BYTES / 4;
 /// Recipients as they will be, and all writes that make them so: `None` removes.
 pub struct Merged {
     pub recipients: Vec<Recipient>,
+    at: Timestamp,
     writes: Vec<(TableId, Vec<u8>, Option<Vec<u8>>)>,
 }
 
@@ -74,7 +75,7 @@ pub fn merged(
         let record = set.map(|set| bounded(&set, || set.size())).transpose()?;
         writes.push((TableId::Preferences, key, record));
     }
-    Ok(Merged { recipients, writes })
+    Ok(Merged { recipients, at: now, writes })
 }
 
 /// The record of `recipient`; refused when it has grown too large.
@@ -93,15 +94,39 @@ fn bounded<T: Serialize>(value: &T, size: impl FnOnce() -> usize) -> Result<Vec<
     Ok(record)
 }
 
-/// Writes them.
+/// Writes them. Those who become others are told to whoever waits for that.
 pub fn keep(tables: &mut Tables<'_>, merged: Merged) -> Result<Vec<Recipient>, StoreError> {
+    let mut watched = Vec::new();
+    for recipient in &merged.recipients {
+        if waits::is_watched(tables, &recipient.reference)? {
+            watched.push((recipient, known(tables, &recipient.reference)?));
+        }
+    }
     for (table, key, record) in merged.writes {
         match record {
             Some(record) => tables.put_encoded(table, &key, &record)?,
             None => tables.remove(table, &key)?,
         }
     }
+    for (recipient, before) in watched {
+        if known(tables, &recipient.reference)? != before {
+            waits::recipient_updated(tables, recipient, merged.at)?;
+        }
+    }
     Ok(merged.recipients)
+}
+
+type Known = (Option<Recipient>, Vec<(Vec<u8>, PreferenceSet)>, Vec<(Vec<u8>, ChannelData)>);
+
+/// All that is known of a recipient, but for when that was said.
+fn known(tables: &mut Tables<'_>, reference: &RecipientRef) -> Result<Known, StoreError> {
+    let recipient: Option<Recipient> = tables.get(TableId::Recipients, &reference.key())?;
+    let prefix = owned_prefix(reference);
+    Ok((
+        recipient.map(|recipient| Recipient { updated_at: Timestamp::default(), ..recipient }),
+        tables.with_prefix(TableId::Preferences, &prefix)?,
+        tables.with_prefix(TableId::ChannelData, &prefix)?,
+    ))
 }
 
 /// Removes what belongs to a recipient and is little.

@@ -10,7 +10,7 @@ use super::marks::Feed;
 use super::op::{Done, MergeUsers, Place, Remove, RemovePortion};
 use super::profiles::{self, encoded};
 use super::tables::{TableId, Tables, outbox_key, owned, owned_prefix, run_of};
-use super::{Refused, StoreError, audiences, batches, schedules, subscriptions};
+use super::{Refused, StoreError, audiences, batches, schedules, subscriptions, waits};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{MessageId, RunId, TriggerId};
 use crate::model::feed::FeedEntry;
@@ -70,6 +70,7 @@ pub fn merge_users(tables: &mut Tables<'_>, merge: &MergeUsers) -> Result<Done, 
     let record = encoded(&merged)?;
     tables.put_encoded(TableId::Recipients, &merge.into.key(), &record)?;
     profiles::bequeath(tables, &merge.from, &merge.into)?;
+    waits::recipient_updated(tables, &merged, merge.at)?;
     begin(tables, Removal { recipient: merge.from.clone(), at: merge.at, heir: Some(merge.into.clone()) })?;
     Ok(Done::Identified(vec![merged]))
 }

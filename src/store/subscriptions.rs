@@ -4,7 +4,7 @@ use super::cohort::Records;
 use super::op::{Done, Spread, Subscribe, Unsubscribe, Wanted};
 use super::removal::is_before;
 use super::tables::{TableId, Tables, owned};
-use super::{Refused, StoreError, profiles, trim};
+use super::{Refused, StoreError, profiles, trim, waits};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{RunId, TriggerId};
 use crate::model::recipient::RecipientRef;
@@ -119,6 +119,7 @@ pub fn spread(tables: &mut Tables<'_>, spread: Spread) -> Result<Done, StoreErro
     if let Some(run) = runs.first() {
         trim::note_gap(tables, run.id.made_at().since(id.made_at()))?;
     }
+    waits::runs_spread(tables, &runs)?;
     let records = Records::of(&runs)?;
     for (key, record) in records.cohorts {
         tables.put_encoded(TableId::Cohorts, key.as_bytes(), &record)?;

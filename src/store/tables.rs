@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::codec::{decode, encode, seal, unseal};
+use super::op::Hastened;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId};
 use crate::model::recipient::{Recipient, RecipientRef};
@@ -125,6 +126,10 @@ tables! {
     BatchActors = "batch_actors",
     /// Hash of a cancellation key, RunId: Place. Of the runs that joined a batch.
     BatchCancels = "batch_cancels",
+    /// RunId: Wait. What a run waits for.
+    Waits = "waits",
+    /// What is awaited, collection, NUL, id, NUL, RunId: nothing. Who waits for an event.
+    Awaited = "awaited",
     /// ScheduleId: Schedule.
     Schedules = "schedules",
     /// Collection, NUL, id, NUL, ScheduleId: nothing. Of a recipient.
@@ -162,12 +167,14 @@ impl TableId {
 pub struct Tables<'txn> {
     txn: &'txn WriteTransaction,
     open: [Option<Table<'txn, &'static [u8], &'static [u8]>>; COUNT],
+    /// The runs whose events came: they are told once this is durable.
+    pub woken: Vec<Hastened>,
 }
 
 impl<'txn> Tables<'txn> {
     /// Nothing is opened yet.
     pub fn new(txn: &'txn WriteTransaction) -> Self {
-        Self { txn, open: [const { None }; COUNT] }
+        Self { txn, open: [const { None }; COUNT], woken: Vec::new() }
     }
 
     /// Opens all, which creates those that are missing: a reader finds every table from the first commit on.
@@ -295,6 +302,28 @@ impl<'txn> Tables<'txn> {
     pub fn last_key(&mut self, table: TableId) -> Result<Option<Vec<u8>>, StoreError> {
         let last = self.at(table)?.last().map_err(storage)?;
         Ok(last.map(|(key, _)| key.value().to_vec()))
+    }
+
+    /// Whether `table` holds nothing.
+    pub fn is_empty(&mut self, table: TableId) -> Result<bool, StoreError> {
+        Ok(self.len(table)? == 0)
+    }
+
+    /// Hands the values of keys from `key` on to `take`, until it answers `false`.
+    pub fn walk_from(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        mut take: impl FnMut(&[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        for entry in self.at(table)?.range(key..).map_err(storage)? {
+            let (key, record) = entry.map_err(storage)?;
+            let taken = unseal(table.name(), key.value(), record.value()).and_then(&mut take);
+            if !taken.map_err(|error| error.at(table, key.value()))? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// How many values `table` holds.

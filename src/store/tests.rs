@@ -46,7 +46,7 @@ impl Bench {
         Self { store, folder: self.folder }
     }
 
-    async fn accept(&self, number: u8, idempotency: Option<Idempotency>, at: Timestamp) -> Accepted {
+    pub(super) async fn accept(&self, number: u8, idempotency: Option<Idempotency>, at: Timestamp) -> Accepted {
         self.try_accept(number, idempotency, at).await.unwrap()
     }
 
@@ -381,7 +381,7 @@ async fn an_idempotency_key_gives_one_run_within_a_day_and_is_free_after_it() {
 async fn runs_are_admitted_before_the_answer_once_and_though_their_caller_went_away() {
     let bench = Bench::new();
     let (admitted, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    bench.store.admit_with(move |admissions| {
+    bench.store.admit_with(move |admissions, _| {
         admissions.into_iter().flat_map(|admission| admission.runs).for_each(|run| admitted.send(run).unwrap());
     });
     bench.accept(1, key(7, 1), START).await;

@@ -16,8 +16,8 @@ use super::apply::apply;
 use super::bundle::Fresh;
 use super::file::{self, OpenError, Opened};
 use super::op::{
-    Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Diverted, Done, EndAttempt, Mark,
-    MarkFeeds, Marked, Occurrence, Op, PublishVersion, Release, Trim,
+    Accept, Accepted, Admission, Advance, BeginAttempt, Begun, Cancel, Cancelled, Diverted, Done, EndAttempt, Hastened,
+    Mark, MarkFeeds, Marked, Occurrence, Op, PublishVersion, Release, Trim,
 };
 use super::read::Reader;
 use super::tables::{Tables, storage};
@@ -67,8 +67,8 @@ struct Shared {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Takes the runs that one commit accepted.
-type Admit = Box<dyn Fn(Vec<Admission>) + Send + Sync>;
+/// Takes the runs that one commit accepted, and those whose events it wrote.
+type Admit = Box<dyn Fn(Vec<Admission>, Vec<Hastened>) + Send + Sync>;
 
 /// Where ops go. The simulation drives the writer itself, on its own virtual time.
 struct Queue(Mutex<Option<Sender<Request>>>);
@@ -141,10 +141,10 @@ impl Store {
         (store, committer, receiver)
     }
 
-    /// Hands the runs of every trigger to `admit`, after the commit and before the answer: whoever cancels upon the
-    /// answer is heard after this, and a client that goes away leaves no run behind that nobody starts. Set once, before
-    /// the first trigger.
-    pub fn admit_with(&self, admit: impl Fn(Vec<Admission>) + Send + Sync + 'static) {
+    /// Hands the runs of every trigger to `admit`, and those whose events came, after the commit and before the answer:
+    /// whoever cancels upon the answer is heard after this, and a client that goes away leaves no run behind that nobody
+    /// starts. Set once, before the first trigger.
+    pub fn admit_with(&self, admit: impl Fn(Vec<Admission>, Vec<Hastened>) + Send + Sync + 'static) {
         let _ = self.0.admit.set(Box::new(admit));
     }
 
@@ -351,6 +351,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// The answers of a group, and the runs whose events it wrote.
+type Written = (Vec<Result<Done, StoreError>>, Vec<Hastened>);
+
 /// Owns all write transactions.
 pub struct Committer {
     database: Arc<Database>,
@@ -397,7 +400,7 @@ impl Committer {
         metrics::histogram!("belfry_commit_seconds").record(watch.elapsed());
         metrics::histogram!("belfry_commit_ops").record(size as f64);
         match done {
-            Ok(done) => {
+            Ok((done, woken)) => {
                 self.quick = quick;
                 let (admissions, replies): (Vec<_>, Vec<_>) = callers
                     .into_iter()
@@ -413,7 +416,7 @@ impl Committer {
                         (admitted, (reply, room, done))
                     })
                     .unzip();
-                self.admit(admissions.into_iter().flatten().collect());
+                self.admit(admissions.into_iter().flatten().collect(), woken);
                 for (reply, _room, done) in replies {
                     // A caller that went away is not owed an answer.
                     let _ = reply.send(done);
@@ -430,18 +433,18 @@ impl Committer {
         }
     }
 
-    fn admit(&self, admissions: Vec<Admission>) {
-        if let Some(admit) = self.admit.get().filter(|_| !admissions.is_empty()) {
-            admit(admissions);
+    fn admit(&self, admissions: Vec<Admission>, woken: Vec<Hastened>) {
+        if let Some(admit) = self.admit.get().filter(|_| !admissions.is_empty() || !woken.is_empty()) {
+            admit(admissions, woken);
         }
     }
 
-    fn write(&self, ops: Vec<Op>, quick: bool) -> Result<Vec<Result<Done, StoreError>>, StoreError> {
+    fn write(&self, ops: Vec<Op>, quick: bool) -> Result<Written, StoreError> {
         let mut txn = self.database.begin_write().map_err(storage)?;
         txn.set_durability(Durability::Immediate).map_err(|error| StoreError::Failed(error.to_string()))?;
         txn.set_quick_repair(quick);
         let mut done = Vec::with_capacity(ops.len());
-        {
+        let woken = {
             let mut tables = Tables::new(&txn);
             let mut fresh = Fresh::default();
             for op in ops {
@@ -452,9 +455,10 @@ impl Committer {
                 });
             }
             fresh.put(&mut tables)?;
-        }
+            std::mem::take(&mut tables.woken)
+        };
         txn.commit().map_err(storage)?;
-        Ok(done)
+        Ok((done, woken))
     }
 
     fn wants_quick_repair(&mut self) -> bool {

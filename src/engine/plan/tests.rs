@@ -23,6 +23,7 @@ use crate::model::workflow::{ChannelStep, EmailTemplate, Engine, Frequency, InAp
 use crate::model::workflow_file::parse_source;
 
 mod delays;
+mod waits;
 mod function;
 mod keys;
 

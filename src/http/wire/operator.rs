@@ -92,6 +92,9 @@ pub struct PendingRun {
     pub cancellation_key: Option<String>,
     /// The step.
     pub waits_at: Value,
+    /// The event that it waits for.
+    #[schema(examples("message.seen of digest"))]
+    pub waits_for: Option<String>,
     pub next_step: Value,
     pub due_at: Option<Instant>,
     /// Below zero: overdue.

@@ -64,6 +64,9 @@ pub struct RunDetail {
     pub outcome_reason: Option<String>,
     /// The step at which it stands; `null`: it has ended.
     pub waits_at: Option<String>,
+    /// The event that it waits for.
+    #[schema(examples("message.seen of digest"))]
+    pub waits_for: Option<String>,
     /// Until when it waits.
     pub due_at: Option<Instant>,
     /// What it was given.
