@@ -38,4 +38,5 @@ mod steps;
 mod story;
 mod suppression;
 mod tokens;
+mod waits;
 mod watchdog;

@@ -12,6 +12,8 @@ use belfry::model::tracking::Tracking;
 use belfry::model::workflow_file::WorkflowFiles;
 use serde_json::{Value, json};
 
+use crate::wait::ASKED;
+
 /// The email channel.
 pub fn email() -> ChannelId {
     ChannelId::from([1; 16])
@@ -68,9 +70,11 @@ pub enum Part {
     Batch(u64),
     /// An email that tells of how many.
     Told(&'static str),
+    /// Seconds in which the item is to be seen; otherwise the run ends.
+    Wait(u64),
 }
 
-use Part::{Batch, Delay, Drawn, Either, Email, Feed, Fragile, Guarded, Keep, Kept, Told};
+use Part::{Batch, Delay, Drawn, Either, Email, Feed, Fragile, Guarded, Keep, Kept, Told, Wait};
 
 /// A workflow that the simulation triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +96,7 @@ pub enum Actor {
 
 const DAY: u64 = 86_400;
 
-pub const PLAYS: [Play; 12] = [
+pub const PLAYS: [Play; 13] = [
     Play { key: "invite", parts: &[Email("email_1"), Delay(3 * DAY), Email("email_2")], actor: Actor::Healthy },
     Play {
         key: "doze",
@@ -132,6 +136,11 @@ pub const PLAYS: [Play; 12] = [
         actor: Actor::Stumbles,
     },
     Play { key: "digest", parts: &[Batch(20), Told("email_1")], actor: Actor::Healthy },
+    Play {
+        key: "asks",
+        parts: &[Feed(ASKED), Wait(100), Email("email_1"), Delay(5), Feed("feed_2")],
+        actor: Actor::Stumbles,
+    },
     Play { key: "waits", parts: &[Delay(1), Delay(31), Email("email_1"), Delay(7_200)], actor: Actor::Healthy },
 ];
 
@@ -143,6 +152,16 @@ impl Play {
     /// Whether its runs become one. Nothing of it is cancelled: the store's own model knows batches and cancels.
     pub fn batches(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Batch(_)))
+    }
+
+    /// The steps before the one that waits for an event, if there is one.
+    pub fn before_wait(&self) -> Option<Vec<&'static str>> {
+        let wait = self.parts.iter().position(|part| matches!(part, Wait(_)))?;
+        let names = self.parts[..wait].iter().filter_map(|part| match part {
+            Email(name) | Feed(name) => Some(*name),
+            _ => None,
+        });
+        Some(names.collect())
     }
 
     /// The workflow's directory. Another `revision` is another content.
@@ -214,6 +233,16 @@ fn step(index: usize, part: Part, revision: u64) -> Value {
         Batch(seconds) => json!({
             "ref": format!("batch_{index}"), "type": "batch",
             "settings": {"batch_window": {"unit": "seconds", "value": seconds}}
+        }),
+        Wait(seconds) => json!({
+            "ref": format!("wait_{index}"), "type": "wait_for_event",
+            "settings": {
+                "event": {"event_type": "message", "event_key": "seen", "source_key": "asks"},
+                "match_conditions": [{"operator": "and", "conditions": [
+                    {"variable": "event.step_ref", "operator": "equal_to", "argument": ASKED},
+                ]}],
+                "expires_after": {"unit": "seconds", "value": seconds},
+            }
         }),
         Delay(seconds) => json!({
             "ref": format!("delay_{index}"), "type": "delay",
@@ -301,7 +330,7 @@ pub fn expected(play: &Play, who: Who, divisor: u64, skip_delay: bool) -> (Vec<E
                 }
                 continue;
             }
-            Keep => continue,
+            Keep | Wait(_) => continue,
             Batch(seconds) => {
                 after += Duration::from_secs(seconds);
                 continue;

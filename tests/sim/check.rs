@@ -10,7 +10,7 @@ use belfry::model::engagement::Action;
 use belfry::model::feed::FeedEntry;
 use belfry::model::message::{Block, Content, Message, Status};
 use belfry::model::recipient::RecipientRef;
-use belfry::model::run::{EndedRun, Outcome, Run, RunEventKind};
+use belfry::model::run::{EndedRun, Halt, Outcome, Run, RunEventKind};
 use belfry::model::trigger::Trigger;
 
 use crate::cast::{Expected, Part, Play, Who, expected};
@@ -183,7 +183,16 @@ impl<'a> Check<'a> {
             }
             return;
         }
+        let before = Play::of(call.workflow).before_wait();
+        if before.is_some() {
+            self.wrong.extend(crate::wait::wrong(self.ledger, self.found, ended));
+        }
         match &ended.outcome {
+            Outcome::Halted(Halt::WaitExpired) if before.is_some() => {
+                let meant: Vec<_> = meant.iter().filter(|step| before.iter().flatten().any(|one| one == *step)).collect();
+                let same = made.iter().eq(meant.iter().copied());
+                self.expect(same, || format!("P2 run {} made {made:?} before its wait instead of {meant:?}", run.id));
+            }
             Outcome::Cancelled => {
                 self.expect(meant.starts_with(&made), || format!("P7 run {} made {made:?} of {meant:?}", run.id));
                 let touched = self.ledger.cancels.iter().any(|cancel| could_touch(cancel, &calls, &run.recipient));
@@ -289,6 +298,11 @@ impl<'a> Check<'a> {
             if event.kind == RunEventKind::Cancelled {
                 continue;
             }
+            if let RunEventKind::WaitMatched { .. } = event.kind {
+                // Its own time is the reader's; the run goes on then, unless the clock was set back since.
+                due = self.ledger.shown(0).map_or(Timestamp::default(), |_| event.at);
+                continue;
+            }
             self.expect(event.at >= due, || format!("P8 run {} did {event:?} before {due}", ended.run.id));
             let first = due == Timestamp::default();
             let latest = self.ledger.latest(due, LATEST).filter(|latest| !first && event.at > *latest);
@@ -296,7 +310,9 @@ impl<'a> Check<'a> {
                 format!("P8 run {} did {event:?}, due at {due}, after {latest:?}", ended.run.id)
             });
             due = match event.kind {
-                RunEventKind::DelayStarted(until) | RunEventKind::BatchOpened { until, .. } => until,
+                RunEventKind::DelayStarted(until)
+                | RunEventKind::BatchOpened { until, .. }
+                | RunEventKind::WaitRegistered { until, .. } => until,
                 _ => Timestamp::default(),
             };
         }

@@ -212,9 +212,10 @@ impl Life {
         }
         let index = {
             let mut ledger = self.world.ledger.open();
-            let seq = ledger.next_seq();
+            let (at, seq) = (ledger.now(), ledger.next_seq());
             ledger.trace(format!("mark {user} {action:?} {messages:?}"));
-            ledger.marks.push(Marking { messages: messages.clone(), action, seq, answer: Answer::InDoubt });
+            let (messages, bulk) = (messages.clone(), newest.is_none());
+            ledger.marks.push(Marking { messages, action, bulk, at, seq, answer: Answer::InDoubt });
             ledger.marks.len() - 1
         };
         let (channel, at) = (cast::feed(), self.clock.now());

@@ -91,7 +91,10 @@ impl Cancel {
 pub struct Marking {
     pub messages: Vec<MessageId>,
     pub action: Action,
+    /// Of all items: those of which it is true already are left out.
+    pub bulk: bool,
     /// When it was asked for.
+    pub at: Instant,
     pub seq: u64,
     pub answer: Answer<()>,
 }
@@ -217,6 +220,11 @@ impl Record {
     pub fn wall(&self) -> Timestamp {
         let steps: i64 = self.steps.iter().map(|step| step.by).sum();
         Timestamp::from_micros(self.epoch.as_micros() + self.now() as i64 + steps)
+    }
+
+    /// What the wall clock showed then; `None`: it was set, and nobody knows.
+    pub fn shown(&self, at: Instant) -> Option<Timestamp> {
+        self.steps.is_empty().then(|| self.epoch.plus(Duration::from_micros(at)))
     }
 
     /// How far the wall clock was set forward, at most, between the two instants, both included.

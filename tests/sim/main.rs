@@ -25,6 +25,7 @@ mod script;
 mod seeds;
 mod snapshot;
 mod subscribers;
+mod wait;
 mod world;
 
 use std::collections::BTreeMap;
@@ -48,7 +49,7 @@ fn outcome(seed: u64, flaw: Option<Flaw>) -> Outcome {
 }
 
 /// What must have come up somewhere in a full run, by a word of the trace: a fault that never happens proves nothing.
-const SIGHTS: [&str; 33] = [
+const SIGHTS: [&str; 35] = [
     " answer c",
     " cancelled [",
     " send ",
@@ -80,6 +81,8 @@ const SIGHTS: [&str; 33] = [
     "NotSent",
     " Batched(",
     "Cancelled",
+    "Halted(WaitExpired)",
+    "met by run",
     "Failed(\"its actor panicked 3 times\")",
     "cannot divide by zero",
 ];
@@ -186,7 +189,7 @@ fn the_same_seed_gives_the_same_trace() {
 }
 
 /// The flaws that are planted: each must be noticed, by a promise that it breaks.
-const CONTROLS: [(&str, Flaw, &[&str]); 15] = [
+const CONTROLS: [(&str, Flaw, &[&str]); 16] = [
     ("a_disk_that_does_not_sync_is_noticed", Flaw::DeafDisk, &["P1", "P2"]),
     ("an_answer_before_the_commit_is_noticed", Flaw::AnsweredEarly, &["P1"]),
     ("a_cancel_that_is_answered_and_not_written_is_noticed", Flaw::CancelForgotten, &["P7"]),
@@ -202,6 +205,7 @@ const CONTROLS: [(&str, Flaw, &[&str]); 15] = [
     ("a_mark_that_is_answered_and_not_written_is_noticed", Flaw::MarkForgotten, &["P1"]),
     ("a_fan_out_that_a_crash_ends_is_noticed", Flaw::FanOutLost, &["P3"]),
     ("an_item_that_is_not_announced_is_noticed", Flaw::DeafHub, &["P6"]),
+    ("a_run_that_is_not_told_that_its_event_came_is_noticed", Flaw::DeafToEvents, &["P8"]),
 ];
 
 fn assert_caught(flaw: Flaw, promises: &[&str]) {

@@ -121,9 +121,13 @@ impl Script {
             let play = crate::cast::Play::of(trigger.workflow);
             let mut due = at;
             for part in play.parts {
-                if let Part::Delay(seconds) | Part::Batch(seconds) = part {
-                    due += seconds * SECOND;
-                    dues.push(due);
+                match part {
+                    Part::Delay(seconds) | Part::Batch(seconds) => {
+                        due += seconds * SECOND;
+                        dues.push(due);
+                    }
+                    Part::Wait(seconds) => dues.push(due + seconds * SECOND),
+                    _ => {}
                 }
             }
             repeat(&trigger, at, &mut actions, rng);
@@ -145,6 +149,7 @@ impl Script {
             }
         }
         actions.extend(marks(seed, busy, horizon));
+        actions.extend(glances(seed, &actions));
         let mut crashes = crashes(busy, horizon, &dues, steps, rng);
         let mut spread = Rng::of(seed, "spread", 0);
         let subscribers = Subscribers::of(seed);
@@ -199,6 +204,30 @@ fn marks(seed: u64, busy: u64, horizon: u64) -> Vec<(Instant, Action)> {
             (at, Action::Mark { reader: Who(rng.below(PEOPLE)), action: rng.pick(&actions), newest })
         })
         .collect()
+}
+
+/// What readers see of items that runs wait to see seen: soon, or about when the wait ends.
+fn glances(seed: u64, actions: &[(Instant, Action)]) -> Vec<(Instant, Action)> {
+    let mut rng = Rng::of(seed, "glances", 0);
+    let mut glances = Vec::new();
+    for (at, action) in actions {
+        let Action::Trigger(Trigger { workflow, recipients, .. }) = action else { continue };
+        let wait = crate::cast::Play::of(workflow).parts.iter().find_map(|part| match part {
+            Part::Wait(seconds) => Some(seconds * SECOND),
+            _ => None,
+        });
+        for (reader, _) in recipients.iter().filter(|_| wait.is_some()) {
+            let after = match rng.below(4) {
+                0 => continue,
+                1 => rng.below(300 * MILLI),
+                2 => rng.below(wait.unwrap_or_default()),
+                _ => around(wait.unwrap_or_default(), &mut rng),
+            };
+            let newest = rng.percent(80).then(|| rng.range(1, 3) as usize);
+            glances.push((at + after, Action::Mark { reader: *reader, action: Engage::Seen, newest }));
+        }
+    }
+    glances
 }
 
 fn trigger(content: u64, keys: &[String], rng: &mut Rng) -> Trigger {

@@ -6,7 +6,7 @@ use belfry::base::ids::{RunId, TriggerId};
 use belfry::model::feed::{FeedCounts, FeedEntry};
 use belfry::model::message::{Message, Pending};
 use belfry::model::recipient::RecipientRef;
-use belfry::model::run::{EndedRun, Run, RunEvent};
+use belfry::model::run::{EndedRun, Run, RunEvent, RunEventKind};
 use belfry::model::subscription::FanOut;
 use belfry::model::trigger::Trigger;
 use belfry::store::read::Order;
@@ -80,6 +80,9 @@ impl Snapshot {
     pub fn trace(&self, ledger: &mut Record) {
         for ended in &self.ended {
             ledger.trace(format!("run {} {:?}", ended.run.id, ended.outcome));
+            let events = self.events.get(&ended.run.id).into_iter().flatten();
+            let met = events.filter(|event| matches!(event.kind, RunEventKind::WaitMatched { .. }));
+            met.for_each(|event| ledger.trace(format!("met by run {} at {}", ended.run.id, event.at)));
         }
         for message in &self.messages {
             let Message { id, step_ref, status, inserted_at, .. } = message;

@@ -21,7 +21,7 @@ use belfry::engine::Engine;
 use belfry::engine::catalog::Catalog;
 use belfry::engine::fetch::{Answer as Fetched, Failure, Fetcher, Request as Fetching};
 use belfry::engine::publishing::Found;
-use belfry::engine::registry::{DrainRuns, Recovered, Registry};
+use belfry::engine::registry::{Admit, DrainRuns, Recovered, Registry};
 use belfry::engine::trigger::Intake;
 use belfry::feed::hub::Hub;
 use belfry::model::link::Links;
@@ -84,6 +84,8 @@ pub enum Flaw {
     DeafHub,
     /// A process that follows another one forgets whom triggers have not reached yet.
     FanOutLost,
+    /// Runs that wait do not hear of what they met.
+    DeafToEvents,
 }
 
 /// What a world left behind.
@@ -332,6 +334,10 @@ impl World {
         }
         let recovered = Recovered::scan(store).ok()?;
         let registry = Registry::new(Arc::clone(&engine), recovered).start();
+        if self.flaw == Some(Flaw::DeafToEvents) {
+            let starter = registry.clone();
+            store.admit_with(move |admissions, _| tell(&starter, Admit(admissions)));
+        }
         let intake = Intake::new(engine, registry);
         let audience = Audience::default();
         audience.join(&hub, &Snapshot::read(store).ok()?.feeds);
