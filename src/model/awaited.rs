@@ -177,7 +177,9 @@ impl fmt::Display for Awaited {
             Self::Workflow { event, workflow } => {
                 write!(f, "workflow.{} of {workflow}", name_of(&RunHappening::ALL, event))
             }
-            Self::Audience { event, audience } => write!(f, "audience.{} of {audience}", name_of(&Crossing::ALL, event)),
+            Self::Audience { event, audience } => {
+                write!(f, "audience.{} of {audience}", name_of(&Crossing::ALL, event))
+            }
             Self::RecipientUpdated => f.write_str("recipient.updated"),
         }
     }

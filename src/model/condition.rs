@@ -47,7 +47,10 @@ enum Term {
     Path(String),
     Literal(Value),
     /// What lay at the path when it was looked up, if anything did.
-    Found { path: String, value: Option<Value> },
+    Found {
+        path: String,
+        value: Option<Value>,
+    },
 }
 
 /// Conditions that hold together, or of which one must hold. Empty ones hold.
@@ -132,7 +135,9 @@ impl Conditions {
     /// The texts that what lies at `path` must be equal to.
     pub fn asked_to_equal(&self, path: &str) -> Vec<&str> {
         match self {
-            Self::One(Condition { variable: Term::Path(asked), operator: Operator::EqualTo, argument }) if asked == path => {
+            Self::One(Condition { variable: Term::Path(asked), operator: Operator::EqualTo, argument })
+                if asked == path =>
+            {
                 argument.literal().and_then(Value::as_str).into_iter().collect()
             }
             Self::One(_) => Vec::new(),

@@ -299,8 +299,9 @@ impl References {
 
     /// The steps with messages that come before the one at `field`, for people and by their names.
     fn with_messages_before(&self, field: &Reader<'_>) -> (String, Vec<&str>) {
-        let before =
-            |(name, seen): &(&String, &Seen)| seen.has_message() && !is_within(field, seen) && !self.hidden.contains(*name);
+        let before = |(name, seen): &(&String, &Seen)| {
+            seen.has_message() && !is_within(field, seen) && !self.hidden.contains(*name)
+        };
         let known: Vec<&str> = self.seen.iter().filter(before).map(|(name, _)| name.as_str()).collect();
         let told = match known.is_empty() {
             true => "No step before this one makes a message.".to_owned(),

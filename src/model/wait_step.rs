@@ -187,7 +187,10 @@ fn read_group(field: &Reader<'_>, awaited: &Awaited, steps: &Steps<'_>) -> Optio
     field.expect_keys(&["operator", "conditions"]);
     let operator = field.field("operator");
     if operator.value().is_some_and(|value| value != "and") {
-        operator.fault("is not \"and\": the conditions of a group must all hold", "Write other conditions as a group of their own.");
+        operator.fault(
+            "is not \"and\": the conditions of a group must all hold",
+            "Write other conditions as a group of their own.",
+        );
     }
     let field = field.field("conditions");
     if field.is_blank() {
@@ -311,21 +314,57 @@ mod tests {
     fn what_can_never_be_waited_for_is_found_at_its_place() {
         let at = "steps[1].settings.";
         for (pointer, value, problem) in [
-            ("/event/event_type", json!("mesage"), "event.event_type: \"mesage\" is not a type of event. Did you mean \"message\"?"),
-            ("/event/event_type", json!("integration_source"), "event.event_type: \"integration_source\" is not supported"),
-            ("/event/event_key", json!("sean"), "event.event_key: \"sean\" is not an event of this type. Did you mean \"seen\"?"),
+            (
+                "/event/event_type",
+                json!("mesage"),
+                "event.event_type: \"mesage\" is not a type of event. Did you mean \"message\"?",
+            ),
+            (
+                "/event/event_type",
+                json!("integration_source"),
+                "event.event_type: \"integration_source\" is not supported",
+            ),
+            (
+                "/event/event_key",
+                json!("sean"),
+                "event.event_key: \"sean\" is not an event of this type. Did you mean \"seen\"?",
+            ),
             ("/event/event_key", json!(null), "event.event_key: is null, but required"),
-            ("/event/source_type", json!("broadcast"), "event.source_type: \"broadcast\" makes no messages in this version"),
+            (
+                "/event/source_type",
+                json!("broadcast"),
+                "event.source_type: \"broadcast\" makes no messages in this version",
+            ),
             ("/event/source_key", json!(" "), "event.source_key: is empty. Write the key of the workflow that makes"),
             ("/event", json!(null), "event: is null, but required"),
-            ("/match_conditions", json!(null), "match_conditions: is null, but required. Write [{\"operator\": \"and\""),
+            (
+                "/match_conditions",
+                json!(null),
+                "match_conditions: is null, but required. Write [{\"operator\": \"and\"",
+            ),
             ("/match_conditions", json!([{}]), "match_conditions[0].conditions: is missing"),
             ("/match_conditions/0/operator", json!("or"), "match_conditions[0].operator: is not \"and\""),
-            ("/match_conditions", on("event.step_rev", "x"), "match_conditions[0].conditions: `event.step_rev` asks for what message.seen of invite does not tell. Did you mean \"step_ref\"?"),
-            ("/match_conditions", on("refs.email_1.status", "x"), "match_conditions[0].conditions[0].variable: is `refs.email_1.status`"),
-            ("/match_conditions", json!(vec![on("event.data.x", "x")[0].clone(); 21]), "match_conditions: has 21 groups"),
+            (
+                "/match_conditions",
+                on("event.step_rev", "x"),
+                "match_conditions[0].conditions: `event.step_rev` asks for what message.seen of invite does not tell. Did you mean \"step_ref\"?",
+            ),
+            (
+                "/match_conditions",
+                on("refs.email_1.status", "x"),
+                "match_conditions[0].conditions[0].variable: is `refs.email_1.status`",
+            ),
+            (
+                "/match_conditions",
+                json!(vec![on("event.data.x", "x")[0].clone(); 21]),
+                "match_conditions: has 21 groups",
+            ),
             ("/expires_after", json!(null), "expires_after: is null, but required"),
-            ("/expires_after", json!({"unit": "days", "value": 31}), "expires_after.value: 31 days are longer than 30 days"),
+            (
+                "/expires_after",
+                json!({"unit": "days", "value": 31}),
+                "expires_after.value: 31 days are longer than 30 days",
+            ),
             ("/on_match", json!("go"), "on_match: \"go\" is none of the two"),
             ("/on_timeout", json!(true), "on_timeout: true is none of the two"),
             ("/event/source_key", json!("other"), ""),
@@ -342,13 +381,18 @@ mod tests {
         assert!(text.starts_with("steps[1].settings: is null, but required"), "{text}");
         let mut other = seen();
         (other["event"]["source_key"], other["lookback"]) = (json!("other"), json!(true));
-        assert!(fault(&step(other)).starts_with("steps[1].settings.lookback: looks back at messages of the run itself"));
+        assert!(
+            fault(&step(other)).starts_with("steps[1].settings.lookback: looks back at messages of the run itself")
+        );
     }
 
     #[test]
     fn a_wait_for_a_message_of_this_workflow_names_a_step_before_it() {
         for (reference, problem) in [
-            ("in_app_feed_1", "waits for a step that comes later. Steps with messages before this one are \"email_1\"."),
+            (
+                "in_app_feed_1",
+                "waits for a step that comes later. Steps with messages before this one are \"email_1\".",
+            ),
             ("emial_1", "waits for a step that there is not. Did you mean \"email_1\"?"),
             ("wait_1", "waits for the step itself"),
         ] {

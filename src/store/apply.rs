@@ -265,12 +265,7 @@ fn advance(tables: &mut Tables<'_>, mut advance: Advance) -> Result<Done, StoreE
 }
 
 /// Writes what is told of a run by the write over `revision`.
-pub fn put_events(
-    tables: &mut Tables<'_>,
-    run: RunId,
-    revision: u32,
-    events: &[RunEvent],
-) -> Result<(), StoreError> {
+pub fn put_events(tables: &mut Tables<'_>, run: RunId, revision: u32, events: &[RunEvent]) -> Result<(), StoreError> {
     for (number, event) in (revision.saturating_mul(EVENTS_PER_REVISION)..).zip(events) {
         tables.put(TableId::RunEvents, &numbered(run.as_bytes(), number), event)?;
     }

@@ -26,7 +26,7 @@ use crate::model::feed::{FeedCounts, FeedEntry};
 use crate::model::message::{Attempt, Captured, Message, Pending};
 use crate::model::preferences::PreferenceSet;
 use crate::model::recipient::{Recipient, TENANTS};
-use crate::model::run::{EndedRun, Run, RunEvent};
+use crate::model::run::{EndedRun, Phase, Run, RunEvent};
 use crate::model::schedule::Schedule;
 use crate::model::subscription::{FanOut, Subscription};
 use crate::model::suppression::Suppression;
@@ -65,6 +65,7 @@ pub fn check(reader: &Reader) -> Result<Contents, StoreError> {
     queued_messages_exist(reader)?;
     feeds_are_counted(reader)?;
     what_is_looked_up_is_there(reader)?;
+    waits_are_found(reader)?;
     Ok(contents)
 }
 
@@ -187,6 +188,24 @@ fn what_is_looked_up_is_there(reader: &Reader) -> Result<(), StoreError> {
         Ok(true)
     })?;
     if tenants == names { Ok(()) } else { Err(StoreError::damaged(format!("{tenants} tenants have {names} names"))) }
+}
+
+/// Whoever waits for an event is found by it, and nobody else.
+fn waits_are_found(reader: &Reader) -> Result<(), StoreError> {
+    let mut waits = 0_u64;
+    reader.walk(TableId::Waits, Bound::Unbounded, |key, _| {
+        waits += 1;
+        let run = <[u8; 16]>::try_from(key).ok().map(|id| reader.run(RunId::from(id))).transpose()?.flatten();
+        match run {
+            Some(Run { phase: Phase::Awaiting { .. }, .. }) => Ok(true),
+            _ => Err(StoreError::damaged("its run does not wait")),
+        }
+    })?;
+    reader.each_key(TableId::Awaited, &[], |_| waits = waits.wrapping_sub(1))?;
+    match waits {
+        0 => Ok(()),
+        _ => Err(StoreError::damaged("there are not as many waits as runs that are found by their events")),
+    }
 }
 
 fn feeds_are_counted(reader: &Reader) -> Result<(), StoreError> {

@@ -168,9 +168,7 @@ pub fn message_marked(tables: &mut Tables<'_>, id: MessageId, mark: &MessageEven
         return Ok(());
     }
     match tables.get::<Message>(TableId::Messages, id.as_bytes())? {
-        Some(message) => {
-            message_changed(tables, &message, MessageHappening::Did(mark.action), Some(mark), mark.at)
-        }
+        Some(message) => message_changed(tables, &message, MessageHappening::Did(mark.action), Some(mark), mark.at),
         None => Ok(()),
     }
 }
@@ -188,12 +186,7 @@ fn is_sandboxed(tables: &mut Tables<'_>, message: &Message) -> Result<bool, Stor
 }
 
 /// The runs of a trigger, which is still to be written, were accepted.
-pub fn runs_accepted(
-    tables: &mut Tables<'_>,
-    trigger: &[u8],
-    runs: &Records,
-    at: Timestamp,
-) -> Result<(), StoreError> {
+pub fn runs_accepted(tables: &mut Tables<'_>, trigger: &[u8], runs: &Records, at: Timestamp) -> Result<(), StoreError> {
     if !is_awaited(tables, b"workflow\0started\0")? {
         return Ok(());
     }

@@ -11,7 +11,8 @@ fn wait(event: Value, conditions: &[(&str, &str)]) -> Value {
         .iter()
         .map(|(variable, argument)| json!({"variable": variable, "operator": "equal_to", "argument": argument}))
         .collect();
-    let groups = if conditions.is_empty() { json!(null) } else { json!([{"operator": "and", "conditions": conditions}]) };
+    let groups =
+        if conditions.is_empty() { json!(null) } else { json!([{"operator": "and", "conditions": conditions}]) };
     json!({"type": "wait_for_event", "settings": {
         "event": event, "match_conditions": groups, "expires_after": {"unit": "days", "value": 1},
     }})
@@ -68,7 +69,10 @@ async fn a_message_that_is_seen_lets_its_run_go_on_and_one_that_is_not_ends_it()
 
     see(&server, "ann").await;
     server.settle().await;
-    assert_eq!((items(&server, "ann").await, items(&server, "bob").await), (vec!["Asked".into(), "Thanks".into()], vec!["Asked".to_owned()]));
+    assert_eq!(
+        (items(&server, "ann").await, items(&server, "bob").await),
+        (vec!["Asked".into(), "Thanks".into()], vec!["Asked".to_owned()])
+    );
     let ann = run_of(&server, "ask&recipient=ann").await;
     assert_eq!((&ann["status"], &ann["outcome"]), (&json!("completed"), &json!("finished")));
     assert_eq!(event(&ann, "wait_registered")["data"]["waits_for"], "message.seen of ask");
@@ -199,8 +203,7 @@ async fn a_later_step_asks_whether_the_event_came_and_what_it_told() {
     let mut until = until_seen("ask");
     until["settings"]["on_timeout"] = json!("continue");
     let mut reminder = email("Reminder");
-    reminder["conditions"] =
-        json!([{"variable": "refs.step_1.matched", "operator": "equal_to", "argument": "false"}]);
+    reminder["conditions"] = json!([{"variable": "refs.step_1.matched", "operator": "equal_to", "argument": "false"}]);
     let mut thanks = email("Thanks");
     thanks["conditions"] = json!([
         {"variable": "refs.step_1.signal_variables.event_type", "operator": "equal_to", "argument": "message.seen"},
@@ -219,7 +222,9 @@ async fn a_later_step_asks_whether_the_event_came_and_what_it_told() {
 
     let (code, told, stderr) = command(&server, &["explain", "ask", "--to", &person("cat").to_string()]).await;
     assert_eq!(code, 0, "{stderr}");
-    for expected in ["waits for message.seen of ask, until ", "has not come in time", "step_2  message: email to cat@x.test"] {
+    for expected in
+        ["waits for message.seen of ask, until ", "has not come in time", "step_2  message: email to cat@x.test"]
+    {
         assert!(told.contains(expected), "{expected}\n{told}");
     }
 }
@@ -234,4 +239,17 @@ async fn a_wait_that_can_never_be_met_is_found_when_the_workflow_is_validated() 
     assert_eq!(code, 1, "{stderr}");
     let expected = "ask/workflow.json steps[1].settings.match_conditions[0].conditions: \"step_2\" waits for a step that comes later";
     assert!(stdout.contains(expected), "{stdout}");
+}
+
+#[tokio::test]
+async fn a_wait_is_imported_as_knock_writes_it() {
+    let setup = Setup::new().workflow("ask", &[in_app("Asked"), until_seen("ask"), in_app("Thanks")]);
+    let from = setup.path("pulled");
+    std::fs::create_dir(&from).unwrap();
+    std::fs::rename(setup.path("workflows").join("ask"), from.join("ask")).unwrap();
+    setup.command();
+    let arguments = ["import", "knock", from.to_str().unwrap(), "--check"];
+    let (code, said, stderr) = run(belfry(&setup.path(""), &arguments)).await;
+    assert_eq!(code, 0, "{said}{stderr}");
+    assert!(said.contains("taken        workflows/ask: 3 steps") && !said.contains("unsupported"), "{said}");
 }

@@ -189,7 +189,8 @@ impl<'a> Check<'a> {
         }
         match &ended.outcome {
             Outcome::Halted(Halt::WaitExpired) if before.is_some() => {
-                let meant: Vec<_> = meant.iter().filter(|step| before.iter().flatten().any(|one| one == *step)).collect();
+                let meant: Vec<_> =
+                    meant.iter().filter(|step| before.iter().flatten().any(|one| one == *step)).collect();
                 let same = made.iter().eq(meant.iter().copied());
                 self.expect(same, || format!("P2 run {} made {made:?} before its wait instead of {meant:?}", run.id));
             }

@@ -210,7 +210,7 @@ const CONTROLS: [(&str, Flaw, &[&str]); 16] = [
 
 fn assert_caught(flaw: Flaw, promises: &[&str]) {
     // Few worlds use a key again so soon after its cancel.
-    let first = if flaw == Flaw::CancelLingers { 250 } else { 0 };
+    let first = if flaw == Flaw::CancelLingers { 450 } else { 0 };
     let breaks = |wrong: &String| promises.iter().any(|promise| wrong.starts_with(promise));
     let noticed = (first..first + 60).find(|seed| outcome(*seed, Some(flaw)).violations.iter().any(breaks));
     println!("world {} noticed {flaw:?}", noticed.unwrap_or_else(|| panic!("nobody noticed {flaw:?} in 60 worlds")));

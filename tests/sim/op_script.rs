@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use belfry::base::clock::Timestamp;
 use belfry::base::ids::{ChannelId, MessageId, RunId, TriggerId, VersionId};
+use belfry::model::awaited::{Awaited, MessageHappening, RunHappening, Wait};
+use belfry::model::condition::Conditions;
 use belfry::model::engagement::Action;
 use belfry::model::flow::Flow;
 use belfry::model::message::{Attempt, AttemptResult, Content, EmailContent, Message, Status};
@@ -14,8 +16,9 @@ use belfry::model::run::{Outcome, Phase, Run, RunEvent, RunEventKind};
 use belfry::model::trigger::{CancelHash, Trigger, TriggerSettings};
 use belfry::model::trigger_data::TriggerData;
 use belfry::store::op::{
-    Accept, AddKey, Advance, BeginAttempt, Cancel, Change, Changes, EndAttempt, Idempotency, Identify, Mark, MarkFeeds,
-    MergeUsers, NewMessage, Next, Op, Place, PublishVersion, Remove, RemovePortion, StoredKey, StoredVersion,
+    Accept, AddKey, Advance, BeginAttempt, Cancel, Change, Changes, EndAttempt, Gate, Idempotency, Identify, Mark,
+    MarkFeeds, MergeUsers, NewMessage, Next, Op, Place, PublishVersion, Registering, Remove, RemovePortion, StoredKey,
+    StoredVersion,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -166,7 +169,10 @@ impl Author {
         let index = self.rng.below(self.runs.len() as u64) as usize;
         let (run, expect) = self.runs[index];
         self.runs[index].1 += u32::from(self.rng.percent(90));
-        let to = if self.rng.percent(70) {
+        let gate = self.rng.percent(20).then(|| self.wait());
+        let to = if gate.is_some() {
+            Next::Phase(Phase::Awaiting { step: 1, due: self.at.plus(Duration::from_secs(5)) })
+        } else if self.rng.percent(70) {
             Next::Phase(Phase::Waiting { step: 1, due: self.at.plus(Duration::from_secs(5)) })
         } else {
             Next::End(Outcome::Finished)
@@ -183,12 +189,25 @@ impl Author {
             run,
             expect,
             to,
-            gate: None,
+            gate,
             changes: Changes::default(),
             message,
             events,
             at: self.at,
         }))
+    }
+
+    /// For what other ops of the script may bring about.
+    fn wait(&mut self) -> Gate {
+        let workflow = "w".to_owned();
+        let awaited = match self.rng.below(4) {
+            0 => Awaited::RecipientUpdated,
+            1 => Awaited::Workflow { event: self.rng.pick(&RunHappening::ALL).1, workflow },
+            _ => Awaited::Message { event: self.rng.pick(&MessageHappening::ALL).1, workflow },
+        };
+        let (conditions, audiences, providers) = (Conditions::default(), Vec::new(), Vec::new());
+        let wait = Wait { step_ref: "wait_1".into(), awaited, conditions, audiences, providers };
+        Gate::Wait(Box::new(Registering { wait, step: 1, looks_back: self.rng.percent(20) }))
     }
 
     fn message(&mut self, run: RunId) -> Message {

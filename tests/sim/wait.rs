@@ -68,9 +68,11 @@ pub fn wrong(ledger: &Record, found: &Snapshot, ended: &EndedRun) -> Vec<String>
             }
             _ => false,
         };
-        wrong.extend(missed.filter(within).map(|mark| {
-            format!("P1 run {id} ended without its event, and waited from {from} to {until}: {mark:?}")
-        }));
+        wrong.extend(
+            missed.filter(within).map(|mark| {
+                format!("P1 run {id} ended without its event, and waited from {from} to {until}: {mark:?}")
+            }),
+        );
     }
     wrong
 }

@@ -23,9 +23,9 @@ use crate::model::workflow::{ChannelStep, EmailTemplate, Engine, Frequency, InAp
 use crate::model::workflow_file::parse_source;
 
 mod delays;
-mod waits;
 mod function;
 mod keys;
+mod waits;
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 

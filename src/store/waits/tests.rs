@@ -6,15 +6,17 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Map, json};
 
+use super::super::check::check;
 use super::super::op::{
-    Advance, AudienceChange, BeginAttempt, Cancel, ChangeAudience, Changes, EndAttempt, Gate, Identify, Mark,
-    MarkFeeds, NewMessage, Remove,
+    Advance, BeginAttempt, Cancel, ChangeAudience, Changes, EndAttempt, Gate, Identify, Mark, MarkFeeds, NewMessage,
+    Remove,
 };
 use super::super::op::{Change, Op};
 use super::super::tests::{Bench, FEED, START, message, run};
 use super::super::{Refused, StoreError};
 use super::*;
 use crate::base::ids::ChannelId;
+use crate::model::audience::AudienceChange;
 use crate::model::condition::{Conditions, MATCH_SCOPES};
 use crate::model::engagement::Action;
 use crate::model::message::{Attempt, AttemptResult, Status};
@@ -81,15 +83,11 @@ impl Bench {
         message: Option<NewMessage>,
         at: Timestamp,
     ) -> Result<Option<Diverted>, StoreError> {
-        let of_message = message.as_ref().map(|made| match made {
-            NewMessage::Send(message, _) | NewMessage::Feed(message, _) | NewMessage::Keep(message) => message.id,
-        });
+        let of_message = message.clone().map(|made| made.into_message().id);
         let told = RunEvent::of_step(RunEventKind::MessageEnqueued, "s", at);
         let events = of_message.map(|id| RunEvent { message: Some(id), ..told }).into_iter().collect();
         let run = id(number);
-        self.store
-            .advance(Advance { run, expect, to, gate, changes: Changes::default(), message, events, at })
-            .await
+        self.store.advance(Advance { run, expect, to, gate, changes: Changes::default(), message, events, at }).await
     }
 
     /// What its timer does.
@@ -276,6 +274,7 @@ async fn play(deeds: Vec<Deed>) {
             Fate::Cancelled => {}
         }
     }
+    check(&bench.store.read().unwrap()).unwrap();
     let waiting = runs.iter().filter(|run| matches!(run.fate, Fate::Waits(_))).count();
     assert_eq!((bench.keys(TableId::Waits), bench.keys(TableId::Awaited)), (waiting, waiting));
 }
@@ -355,7 +354,7 @@ async fn every_delivery_of_a_message_is_an_event_of_its_recipient() {
     let (run, message) = (id(200), MessageId::from([200; 16]));
     for (result, retry_at) in [(AttemptResult::Transient, Some(START)), (AttemptResult::Permanent, None)] {
         bench.store.begin_attempt(BeginAttempt { run, message, at: START }).await.unwrap();
-        let attempt = Attempt { number: 1, at: START, result, reply: String::new() };
+        let attempt = Attempt { number: 1, at: START, result, reply: String::new(), notes: Vec::new() };
         bench.store.end_attempt(EndAttempt { run, message, attempt, retry_at, captured: None }).await.unwrap();
     }
     let told: Vec<_> = (1..5).map(|number| bench.matched(number)[0]["event_type"].clone()).collect();
