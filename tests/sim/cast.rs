@@ -72,9 +72,30 @@ pub enum Part {
     Told(&'static str),
     /// Seconds in which the item is to be seen; otherwise the run ends.
     Wait(u64),
+    /// Asks another server, and goes on without its answer when that does not come.
+    Fetch,
+    /// An email that says behind a bar what was fetched.
+    Fetched(&'static str),
+    /// Triggers `CHILD`.
+    Nest,
+    /// An email that names the call of the run whose step triggered its own.
+    OfParent(&'static str),
+    /// Lets one run of a recipient pass in so many seconds.
+    Throttle(u64),
+    /// Keeps what names the call with the recipient.
+    Note,
+    /// An email, and an item, that wait for the day: from six to six.
+    Daytime(&'static str),
+    DaytimeFeed(&'static str),
 }
 
-use Part::{Batch, Delay, Drawn, Either, Email, Feed, Fragile, Guarded, Keep, Kept, Told, Wait};
+use Part::{
+    Batch, Daytime, DaytimeFeed, Delay, Drawn, Either, Email, Feed, Fetch, Fetched, Fragile, Guarded, Keep, Kept, Nest,
+    Note, OfParent, Throttle, Told, Wait,
+};
+
+/// The hours of `Daytime`.
+pub const DAYTIME: std::ops::Range<i64> = 6..18;
 
 /// A workflow that the simulation triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +117,7 @@ pub enum Actor {
 
 const DAY: u64 = 86_400;
 
-pub const PLAYS: [Play; 13] = [
+pub const PLAYS: [Play; 17] = [
     Play { key: "invite", parts: &[Email("email_1"), Delay(3 * DAY), Email("email_2")], actor: Actor::Healthy },
     Play {
         key: "doze",
@@ -141,17 +162,36 @@ pub const PLAYS: [Play; 13] = [
         parts: &[Feed(ASKED), Wait(100), Email("email_1"), Delay(5), Feed("feed_2")],
         actor: Actor::Stumbles,
     },
+    Play { key: "fetches", parts: &[Fetch, Fetched("email_1"), Delay(5), Email("email_2")], actor: Actor::Healthy },
+    Play { key: "nests", parts: &[Nest, Delay(40), Email("email_1")], actor: Actor::Stumbles },
+    Play { key: "throttled", parts: &[Delay(2), Throttle(60), Note, Email("email_1")], actor: Actor::Stumbles },
+    Play {
+        key: "daytime",
+        parts: &[Daytime("email_1"), Delay(5), DaytimeFeed("feed_1"), Email("email_2")],
+        actor: Actor::Healthy,
+    },
     Play { key: "waits", parts: &[Delay(1), Delay(31), Email("email_1"), Delay(7_200)], actor: Actor::Healthy },
 ];
 
+/// What only steps trigger.
+pub const CHILD: Play = Play { key: "child", parts: &[OfParent("child_1")], actor: Actor::Healthy };
+
 impl Play {
+    pub fn all() -> impl Iterator<Item = Self> {
+        PLAYS.into_iter().chain([CHILD])
+    }
+
     pub fn of(key: &str) -> Self {
-        *PLAYS.iter().find(|play| play.key == key).unwrap()
+        Self::all().find(|play| play.key == key).unwrap()
+    }
+
+    pub fn has(&self, is: impl Fn(&Part) -> bool) -> bool {
+        self.parts.iter().any(is)
     }
 
     /// Whether its runs become one. Nothing of it is cancelled: the store's own model knows batches and cancels.
     pub fn batches(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Batch(_)))
+        self.has(|part| matches!(part, Batch(_)))
     }
 
     /// The steps before the one that waits for an event, if there is one.
@@ -230,6 +270,33 @@ fn step(index: usize, part: Part, revision: u64) -> Value {
             step["template"]["subject"] = json!(format!("{{{{total_activities}}}} told r{revision}"));
             step
         }
+        Fetch => json!({
+            "ref": format!("fetch_{index}"), "type": "http_fetch",
+            "settings": {
+                "method": "get", "url": "https://sim.test/{{call}}/{{recipient.id}}", "response_path": "fetched",
+                "on_error": "continue",
+            }
+        }),
+        Fetched(name) => email(name, "|{{fetched.call}}"),
+        Nest => json!({
+            "ref": format!("trigger_{index}"), "type": "trigger_workflow",
+            "settings": {"workflow_key": CHILD.key, "data": {"parent": "{{call}}"}}
+        }),
+        OfParent(name) => {
+            let mut step = email(name, "");
+            step["template"]["subject"] = json!(format!("{{{{parent}}}} {name} r{revision}"));
+            step
+        }
+        Throttle(seconds) => json!({
+            "ref": format!("throttle_{index}"), "type": "throttle",
+            "settings": {"throttle_window": {"unit": "seconds", "value": seconds}}
+        }),
+        Note => json!({
+            "ref": format!("update_{index}"), "type": "update_user",
+            "settings": {"recipient_mode": "current", "update_properties": {"noted": "{{call}}"}}
+        }),
+        Daytime(name) => by_day(email(name, "")),
+        DaytimeFeed(name) => by_day(step(index, Feed(name), revision)),
         Batch(seconds) => json!({
             "ref": format!("batch_{index}"), "type": "batch",
             "settings": {"batch_window": {"unit": "seconds", "value": seconds}}
@@ -249,6 +316,13 @@ fn step(index: usize, part: Part, revision: u64) -> Value {
             "settings": {"delay_for": {"unit": "seconds", "value": seconds}}
         }),
     }
+}
+
+fn by_day(mut step: Value) -> Value {
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let [from, until] = [DAYTIME.start, DAYTIME.end].map(|hour| format!("{hour:02}:00:00"));
+    step["send_windows"] = days.map(|day| json!({"day": day, "type": "send", "from": from, "until": until})).into();
+    step
 }
 
 /// Someone to notify.
@@ -330,14 +404,15 @@ pub fn expected(play: &Play, who: Who, divisor: u64, skip_delay: bool) -> (Vec<E
                 }
                 continue;
             }
-            Keep | Wait(_) => continue,
+            Keep | Fetch | Nest | Throttle(_) | Note | Wait(_) => continue,
             Batch(seconds) => {
                 after += Duration::from_secs(seconds);
                 continue;
             }
-            Email(name) | Fragile(name) | Guarded(name) | Drawn(name) | Kept(name) | Told(name) => (name, false),
+            Email(name) | Fragile(name) | Guarded(name) | Drawn(name) | Kept(name) | Told(name) | Fetched(name)
+            | OfParent(name) | Daytime(name) => (name, false),
             Either(zero, other) => (if divisor == 0 { zero } else { other }, false),
-            Feed(name) => (name, true),
+            Feed(name) | DaytimeFeed(name) => (name, true),
         };
         if play.actor == Actor::Dies(step) {
             return (messages, Some("panicked 3 times"));

@@ -63,21 +63,23 @@ pub fn check(ledger: &Record, found: &Snapshot, script: &Script) -> Vec<String> 
     let mut check = Check { ledger, found, script, wrong: Vec::new() };
     check.requests();
     check.runs();
+    check.throttles();
+    check.windows();
     check.attempts();
     check.cancels();
     check.feeds();
     check.wrong
 }
 
-struct Check<'a> {
-    ledger: &'a Record,
-    found: &'a Snapshot,
+pub struct Check<'a> {
+    pub ledger: &'a Record,
+    pub found: &'a Snapshot,
     script: &'a Script,
-    wrong: Vec<String>,
+    pub wrong: Vec<String>,
 }
 
 impl<'a> Check<'a> {
-    fn expect(&mut self, holds: bool, wrong: impl FnOnce() -> String) {
+    pub fn expect(&mut self, holds: bool, wrong: impl FnOnce() -> String) {
         if !holds {
             self.wrong.push(wrong());
         }
@@ -93,7 +95,7 @@ impl<'a> Check<'a> {
         self.found.triggers.values().filter(|trigger| trigger.data.get("call") == Some(&text.clone().into())).collect()
     }
 
-    fn calls_of_run(&self, run: &Run) -> Vec<&'a Call> {
+    pub fn calls_of_run(&self, run: &Run) -> Vec<&'a Call> {
         let content = self.found.triggers.get(&run.trigger).and_then(|trigger| trigger.data.get("call")?.as_str());
         let content = content.and_then(|text| text.strip_prefix('c')?.parse().ok()).unwrap_or(u64::MAX);
         self.calls_of(content).collect()
@@ -154,7 +156,11 @@ impl<'a> Check<'a> {
 
     fn runs(&mut self) {
         for ended in &self.found.ended {
-            self.run(ended);
+            match self.found.triggers.get(&ended.run.trigger).and_then(|trigger| trigger.parent) {
+                Some(parent) => self.child(ended, parent.run),
+                None => self.run(ended),
+            }
+            self.nested(&ended.run);
             self.times(ended);
         }
     }
@@ -187,12 +193,20 @@ impl<'a> Check<'a> {
         if before.is_some() {
             self.wrong.extend(crate::wait::wrong(self.ledger, self.found, ended));
         }
+        if Play::of(call.workflow).has(|part| *part == Part::Fetch) {
+            let told = messages.iter().copied().find(|message| message.step_ref == "email_1");
+            self.fetched(run, call.content, told);
+        }
         match &ended.outcome {
             Outcome::Halted(Halt::WaitExpired) if before.is_some() => {
                 let meant: Vec<_> =
                     meant.iter().filter(|step| before.iter().flatten().any(|one| one == *step)).collect();
                 let same = made.iter().eq(meant.iter().copied());
                 self.expect(same, || format!("P2 run {} made {made:?} before its wait instead of {meant:?}", run.id));
+            }
+            // What it says of that is looked at where all throttles are.
+            Outcome::Halted(Halt::Throttle) => {
+                self.expect(made.is_empty(), || format!("P11 run {} was held back and made {made:?}", run.id));
             }
             Outcome::Cancelled => {
                 self.expect(meant.starts_with(&made), || format!("P7 run {} made {made:?} of {meant:?}", run.id));
@@ -263,7 +277,14 @@ impl<'a> Check<'a> {
         });
     }
 
-    fn message(&mut self, message: &Message, plan: Option<&Expected>, calls: &[&Call], who: Who, outcome: &Outcome) {
+    pub fn message(
+        &mut self,
+        message: &Message,
+        plan: Option<&Expected>,
+        calls: &[&Call],
+        who: Who,
+        outcome: &Outcome,
+    ) {
         let Some(plan) = plan else {
             return self.wrong.push(format!("P12 {message:?} should not be"));
         };
@@ -276,7 +297,7 @@ impl<'a> Check<'a> {
             (Status::Delivered, true) => true,
             (Status::Sent, false) => last == Some(Fate::Accepted),
             (Status::Undelivered, false) => last == Some(Fate::Permanent) || sends.len() >= MAX_ATTEMPTS,
-            (Status::NotSent, false) => *outcome == Outcome::Cancelled,
+            (Status::NotSent, _) => *outcome == Outcome::Cancelled,
             _ => false,
         };
         self.expect(ok, || format!("P2 message {id} is {:?} after {:?}", message.status, fates(&sends)));
@@ -314,6 +335,7 @@ impl<'a> Check<'a> {
                 RunEventKind::DelayStarted(until)
                 | RunEventKind::BatchOpened { until, .. }
                 | RunEventKind::WaitRegistered { until, .. } => until,
+                RunEventKind::FetchFailed { retry_at, .. } => retry_at,
                 _ => Timestamp::default(),
             };
         }
@@ -476,7 +498,7 @@ fn could_touch(cancel: &Cancel, calls: &[&Call], to: &RecipientRef) -> bool {
     calls.iter().any(|call| cancel.names(call.workflow, call.key.as_deref(), to) && call.at <= over)
 }
 
-fn says(message: &Message, text: &str) -> bool {
+pub fn says(message: &Message, text: &str) -> bool {
     match &message.content {
         Content::Email { email, .. } => email.subject.starts_with(text),
         Content::InApp { blocks } => blocks.iter().any(|block| match block {

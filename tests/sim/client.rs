@@ -9,6 +9,7 @@ use belfry::base::clock::{Clock, sleep};
 use belfry::base::ids::TriggerId;
 use belfry::base::mail::tell;
 use belfry::delivery::courier::Courier;
+use belfry::engine::publishing::{Found, Reading, publish};
 use belfry::engine::trigger::{Intake, TriggerError, Triggered as Accepted};
 use belfry::feed::bulk;
 use belfry::feed::hub::{FeedMarked, Hub};
@@ -22,7 +23,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::audience::Audience;
-use crate::cast::{self, Who};
+use crate::cast::{self, Play, Who};
 use crate::ledger::{Answer, Call, Cancel, Instant, Marking, Step, Triggered};
 use crate::rng::Rng;
 use crate::script::{Action, Trigger, When};
@@ -53,7 +54,24 @@ impl Life {
                 self.world.ledger.open().step(by);
                 self.clock.shift(by);
             }
+            Action::Reload => self.reload().await,
             Action::Advance(by) => self.advance(by).await,
+        }
+    }
+
+    async fn reload(&self) {
+        let _turn = self.intake.engine.reloading.lock().await;
+        let revision = self.world.revision.get() + 1;
+        let workflows = Play::all().map(|play| play.files(revision)).collect();
+        let catalog = &self.intake.engine.catalog;
+        let reading = Reading::of(catalog, Found { workflows, ..Found::default() });
+        let Ok(done) = publish(catalog, &self.store, reading).await else { return };
+        // Nobody was let in between: what is triggered from now on is of this revision, and all of it.
+        self.world.revision.set(revision);
+        let mut ledger = self.world.ledger.open();
+        ledger.trace(format!("reloaded r{revision}"));
+        if !done.faults.is_empty() || done.published.len() != Play::all().count() {
+            ledger.wrong(format!("P14 a reload published {done:?}"));
         }
     }
 

@@ -105,6 +105,8 @@ pub struct Attempt {
     pub message: MessageId,
     pub at: Instant,
     pub seq: u64,
+    /// By the wall clock.
+    pub wall: Timestamp,
     /// Of the whole email as bytes.
     pub digest: [u8; 32],
     pub to: String,
@@ -129,12 +131,21 @@ pub struct Step {
     pub until: Instant,
 }
 
+/// A request of a fetch step that reached the network.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    pub url: String,
+    pub at: Instant,
+    pub answered: bool,
+}
+
 #[derive(Debug)]
 pub struct Record {
     pub calls: Vec<Call>,
     pub cancels: Vec<Cancel>,
     pub marks: Vec<Marking>,
     pub attempts: Vec<Attempt>,
+    pub fetches: Vec<Fetch>,
     pub crashes: Vec<Instant>,
     /// From when until when a process was there and meant to work.
     pub lives: Vec<(Instant, Instant)>,
@@ -160,6 +171,7 @@ impl Ledger {
             cancels: Vec::new(),
             marks: Vec::new(),
             attempts: Vec::new(),
+            fetches: Vec::new(),
             crashes: Vec::new(),
             lives: Vec::new(),
             steps: Vec::new(),

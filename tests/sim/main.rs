@@ -16,7 +16,9 @@ mod faults;
 mod figures;
 #[path = "../flags/mod.rs"]
 mod flags;
+mod functions;
 mod ledger;
+mod network;
 mod op_script;
 mod panics;
 mod provider;
@@ -49,7 +51,7 @@ fn outcome(seed: u64, flaw: Option<Flaw>) -> Outcome {
 }
 
 /// What must have come up somewhere in a full run, by a word of the trace: a fault that never happens proves nothing.
-const SIGHTS: [&str; 35] = [
+const SIGHTS: [&str; 41] = [
     " answer c",
     " cancelled [",
     " send ",
@@ -80,6 +82,12 @@ const SIGHTS: [&str; 35] = [
     "Undelivered",
     "NotSent",
     " Batched(",
+    "fetched nothing",
+    "fetched c",
+    "reloaded r",
+    "Halted(Throttle)",
+    "is held until",
+    " child_1 ",
     "Cancelled",
     "Halted(WaitExpired)",
     "met by run",

@@ -107,8 +107,8 @@ impl Provider {
         if self.flaw == Some(Flaw::RenderedAgain) && number > 0 {
             digest[0] ^= 1;
         }
-        let (at, seq) = (ledger.now(), ledger.next_seq());
-        let attempt = Attempt { message: mail.message, at, seq, digest, to: mail.to.clone(), fate: None };
+        let (at, seq, wall) = (ledger.now(), ledger.next_seq(), ledger.wall());
+        let attempt = Attempt { message: mail.message, at, seq, wall, digest, to: mail.to.clone(), fate: None };
         let before = ledger.attempts.iter().rev().find(|one| one.message == mail.message).map(|one| one.fate);
         let again = match before {
             None => "",

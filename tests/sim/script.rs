@@ -48,6 +48,8 @@ pub enum Action {
     },
     /// Sets the wall clock by that many microseconds.
     Step(i64),
+    /// Publishes another revision of every workflow.
+    Reload,
     /// Advances the clock by that many microseconds as `belfry dev` does: from one due time to the next.
     Advance(u64),
 }
@@ -150,6 +152,7 @@ impl Script {
         }
         actions.extend(marks(seed, busy, horizon));
         actions.extend(glances(seed, &actions));
+        actions.extend(reloads(seed, busy, horizon));
         let mut crashes = crashes(busy, horizon, &dues, steps, rng);
         let mut spread = Rng::of(seed, "spread", 0);
         let subscribers = Subscribers::of(seed);
@@ -228,6 +231,18 @@ fn glances(seed: u64, actions: &[(Instant, Action)]) -> Vec<(Instant, Action)> {
         }
     }
     glances
+}
+
+/// When workflows are published anew, by choices of their own.
+fn reloads(seed: u64, busy: u64, horizon: u64) -> Vec<(Instant, Action)> {
+    let mut rng = Rng::of(seed, "reloads", 0);
+    let count = rng.pick(&[0, 0, 1, 3]);
+    (0..count)
+        .map(|_| {
+            let span = if rng.percent(60) { busy } else { horizon };
+            (rng.below(span), Action::Reload)
+        })
+        .collect()
 }
 
 fn trigger(content: u64, keys: &[String], rng: &mut Rng) -> Trigger {

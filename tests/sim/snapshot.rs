@@ -84,6 +84,10 @@ impl Snapshot {
             let met = events.filter(|event| matches!(event.kind, RunEventKind::WaitMatched { .. }));
             met.for_each(|event| ledger.trace(format!("met by run {} at {}", ended.run.id, event.at)));
         }
+        for (run, events) in &self.events {
+            let held = events.iter().filter(|event| matches!(event.kind, RunEventKind::MessageHeld { .. }));
+            held.for_each(|event| ledger.trace(format!("a message of run {run} is held until {:?}", event.kind)));
+        }
         for message in &self.messages {
             let Message { id, step_ref, status, inserted_at, .. } = message;
             ledger.trace(format!("message {id} {step_ref} {status:?} {inserted_at}"));

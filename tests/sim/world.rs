@@ -3,7 +3,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -19,7 +18,6 @@ use belfry::base::work::Work;
 use belfry::delivery::courier::{Courier, Drain, Way};
 use belfry::engine::Engine;
 use belfry::engine::catalog::Catalog;
-use belfry::engine::fetch::{Answer as Fetched, Failure, Fetcher, Request as Fetching};
 use belfry::engine::publishing::Found;
 use belfry::engine::registry::{Admit, DrainRuns, Recovered, Registry};
 use belfry::engine::trigger::Intake;
@@ -33,24 +31,16 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 use crate::audience::{Audience, Deaf};
-use crate::cast::{self, PLAYS, Who};
+use crate::cast::{self, Play, Who};
 use crate::client::Life;
 use crate::disk::{Crash, Disk};
 use crate::ledger::{Answer, Instant, Ledger};
+use crate::network::Network;
 use crate::panics::Saboteur;
 use crate::provider::Provider;
 use crate::rng::Rng;
 use crate::script::{Action, Planned, Script, Trigger};
 use crate::snapshot::Snapshot;
-
-/// Nothing can be fetched: no play does.
-struct Offline;
-
-impl Fetcher for Offline {
-    fn fetch(&self, _: Fetching) -> Pin<Box<dyn Future<Output = Result<Fetched, Failure>> + Send>> {
-        Box::pin(std::future::ready(Err(Failure::Lasting("there is no network".into()))))
-    }
-}
 
 /// A fault planted in the world, which the checker must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,7 +272,7 @@ impl World {
         if self.lives.get() > 1 && rng.percent(30) {
             self.revision.set(self.revision.get() + 1);
         }
-        for play in PLAYS {
+        for play in Play::all() {
             let checked = catalog.check(&play.files(self.revision.get())).unwrap_or_else(|faults| panic!("{faults:?}"));
             catalog.publish(store, checked.published).await.ok()?;
         }
@@ -320,7 +310,11 @@ impl World {
             zone: jiff::tz::TimeZone::UTC,
             directory: Box::new(Found::default),
             reloading: tokio::sync::Mutex::default(),
-            fetcher: Arc::new(Offline),
+            fetcher: Arc::new(Network {
+                seed: self.seed,
+                failing: self.script.mood.transient,
+                ledger: self.ledger.clone(),
+            }),
         });
         if self.flaw == Some(Flaw::SlowStart) && self.lives.get() > 1 {
             sleep(Duration::from_secs(15)).await;
