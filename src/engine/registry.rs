@@ -595,13 +595,16 @@ impl Handler<Sweep> for Registry {
     fn handle(&mut self, _: Sweep, ctx: &mut Self::Context) {
         let now = self.engine.deps.clock.now();
         let work = &self.engine.deps.work;
-        for live in self.live.values_mut() {
-            if live.dozing.is_some_and(|due| due <= now) {
-                live.dozing = None;
-                self.dozing -= 1;
-                self.places.take(live.flow);
-                tell(&live.actor, Wake(work.begin()));
-            }
+        let due = |live: &Live| live.dozing.is_some_and(|due| due <= now);
+        let mut awake: Vec<RunId> = self.live.iter().filter(|(_, live)| due(live)).map(|(id, _)| *id).collect();
+        // In an order that is not of chance, so that a world can be played again.
+        awake.sort_unstable();
+        for id in awake {
+            let Some(live) = self.live.get_mut(&id) else { continue };
+            live.dozing = None;
+            self.dozing -= 1;
+            self.places.take(live.flow);
+            tell(&live.actor, Wake(work.begin()));
         }
         self.pump(ctx);
     }
