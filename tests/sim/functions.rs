@@ -17,6 +17,13 @@ use crate::subscribers::DIVISOR;
 /// The window of the play that throttles.
 const THROTTLED: Duration = Duration::from_secs(60);
 
+/// Whom one window let pass, and whom it held back.
+#[derive(Default)]
+struct Throttling {
+    passed: Vec<RunId>,
+    held: Vec<RunId>,
+}
+
 impl Check<'_> {
     /// P3: a step triggers once, in the commit that tells of it.
     pub fn nested(&mut self, run: &Run) {
@@ -60,11 +67,11 @@ impl Check<'_> {
 
     /// P11: in each window of a recipient one run passes, the first; those that it held back came within it.
     pub fn throttles(&mut self) {
-        let mut windows: BTreeMap<(&RecipientRef, Timestamp), (Vec<RunId>, Vec<RunId>)> = BTreeMap::new();
+        let mut windows: BTreeMap<(&RecipientRef, Timestamp), Throttling> = BTreeMap::new();
         for ended in &self.found.ended {
             for event in self.found.events.get(&ended.run.id).into_iter().flatten() {
                 let RunEventKind::Throttled { passes, until, .. } = event.kind else { continue };
-                let (passed, held) = windows.entry((&ended.run.recipient, until)).or_default();
+                let Throttling { passed, held } = windows.entry((&ended.run.recipient, until)).or_default();
                 if passes { passed } else { held }.push(ended.run.id);
                 let within = event.at < until;
                 self.wrong.extend((!within).then(|| format!("P11 run {} came behind its window", ended.run.id)));
@@ -78,7 +85,7 @@ impl Check<'_> {
             let apart = pair[1].1.since(pair[0].1);
             self.expect(apart >= THROTTLED, || format!("P11 two windows of {} end {apart:?} apart", pair[0].0));
         }
-        for ((who, until), (passed, held)) in windows {
+        for ((who, until), Throttling { passed, held }) in windows {
             self.expect(passed.len() == 1, || {
                 format!("P11 the window of {who} until {until} let {passed:?} pass and held back {held:?}")
             });
