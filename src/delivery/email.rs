@@ -1,6 +1,7 @@
 //! Emails as bytes, and SMTP. The only file that knows lettre.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -15,6 +16,7 @@ use lettre::transport::smtp::commands;
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::Response;
 use lettre::{Address, Message};
+use tokio::net::{TcpStream, lookup_host};
 
 use super::dkim::Signers;
 use super::header::{encoded, feedback_id, list_unsubscribe, name, one_line};
@@ -296,7 +298,7 @@ impl Smtp {
     }
 
     /// An idle connection that still works, or a new one. There are never more than attempts at once.
-    async fn connection(&self) -> Result<AsyncSmtpConnection, SmtpError> {
+    async fn connection(&self) -> Result<AsyncSmtpConnection, Failure> {
         while let Some(mut idle) = self.take_idle() {
             let works = tokio::time::timeout(self.limits.connect_timeout, idle.connection.test_connected());
             if works.await == Ok(true) {
@@ -319,7 +321,7 @@ impl Smtp {
     /// Whether the server lets us in: connects, logs in, and takes leave. Nothing is sent.
     pub async fn try_login(&self) -> Result<(), String> {
         let enter = async {
-            let mut connection = self.connect().await.map_err(|error| said(&error))?;
+            let mut connection = self.connect().await.map_err(|failure| failure.said)?;
             let works = connection.test_connected().await;
             connection.abort().await;
             works.then_some(()).ok_or_else(|| "it did not answer NOOP".to_owned())
@@ -328,14 +330,18 @@ impl Smtp {
         tokio::time::timeout(self.limits.timeout, enter).await.unwrap_or_else(no_answer)
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpError> {
-        let (server, hello) = ((self.host.as_str(), self.port), ClientId::default());
-        let from_the_start = match &self.encryption {
-            Encryption::Tls(parameters) => Some(parameters.clone()),
-            Encryption::None | Encryption::Starttls(_) => None,
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+        let hello = ClientId::default();
+        let mut connection = match &self.encryption {
+            // lettre opens this one itself, and keeps its socket to itself.
+            Encryption::Tls(parameters) => {
+                let (server, timeout) = ((self.host.as_str(), self.port), Some(self.limits.connect_timeout));
+                AsyncSmtpConnection::connect_tokio1(server, timeout, &hello, Some(parameters.clone()), None).await?
+            }
+            Encryption::None | Encryption::Starttls(_) => {
+                AsyncSmtpConnection::connect_with_transport(Box::new(self.socket().await?), &hello).await?
+            }
         };
-        let timeout = Some(self.limits.connect_timeout);
-        let mut connection = AsyncSmtpConnection::connect_tokio1(server, timeout, &hello, from_the_start, None).await?;
         if let Encryption::Starttls(parameters) = &self.encryption {
             connection.starttls(parameters.clone(), &hello).await?;
         }
@@ -344,12 +350,35 @@ impl Smtp {
         }
         Ok(connection)
     }
+
+    /// A socket to the first of the server's addresses that answers. It sends what it has at once: the end of a mail comes
+    /// in a write of its own, which would wait for the server to acknowledge the mail, and servers put that off by 40 ms.
+    async fn socket(&self) -> io::Result<TcpStream> {
+        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in lookup_host((self.host.as_str(), self.port)).await? {
+            match tokio::time::timeout(self.limits.connect_timeout, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => failed = error,
+                Err(_) => failed = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(failed)
+    }
 }
 
 /// Why a mail was not handed over.
 struct Failure {
     result: AttemptResult,
     said: String,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self { result: AttemptResult::Transient, said: format!("Connection error: {error}") }
+    }
 }
 
 impl From<SmtpError> for Failure {
