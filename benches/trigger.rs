@@ -9,16 +9,16 @@
 //! Clients are connections that each send a request, wait for its answer, and send the next, all on one thread of this
 //! process. The servers alternate in rounds, so that a noisy machine troubles both alike: read the ratios.
 //!
-//! Last measured, ratio (least to greatest of 7 rounds) and microseconds of processor time, ours and raw:
+//! Last measured on two quiet cores, ratio (least to greatest of 7 rounds) and microseconds of processor time, ours and raw:
 //!
-//!      1 client    0.37 (0.34 to 0.80)    375 and 101
-//!     16 clients   0.47 (0.37 to 0.67)     92 and 39
-//!     64 clients   0.49 (0.47 to 0.56)     65 and 35; 0.55 (0.48 to 0.56) and 0.55 (0.53 to 0.64) just before
-//!    256 clients   0.59 (0.50 to 0.65)     67 and 37
+//!      1 client    0.56 (0.52 to 0.61)    231 and 108
+//!     16 clients   0.50 (0.36 to 0.54)     49 and 24
+//!     64 clients   0.61 (0.52 to 0.67)     29 and 17
+//!    256 clients   0.58 (0.56 to 0.68)     26 and 15
 //!
-//! The aim, 0.60 at 64 clients, is not met. On another machine of the kind it was 0.57, with 71 and 36 microseconds, before
-//! the writer yielded; on this one 80 and 39. Of ours the writer takes 23 %, the layers of the HTTP server around the
-//! handler 12 %, parsing and encoding, which the other server has too, 20 %, and sending 10 %.
+//! The aim, 0.60 at 64 clients, is met there, and not by much: 0.61 again in 15 rounds, 0.57 to 0.70 in eight runs of the day. Machines of the kind differ: on a
+//! slower one it was 0.49 to 0.55, with 65 and 35 microseconds. Of ours the writer takes 37 %, two fifths of that in
+//! the sync; the kernel's sends take 14 %, parsing and encoding, which the other server has too, about 20 %.
 //!
 //! In place: records are encoded by the caller, not by the writer; the triggers of a commit are one value, so that they are
 //! one insert, and runs are inserted in the order of their ids; a run that begins with a delay is parked by the commit
@@ -29,7 +29,9 @@
 //!
 //! Tried and left out: to yield until nobody comes along any more (0.53 and 0.52, where once gave 0.59 and 0.56, in short
 //! rounds); one message a thread with all answers of a commit, instead of a wake-up for each answer (17 system
-//! calls less in each commit, 0.56 and 0.58: no difference that can be told from noise); link-time optimisation (both
+//! calls less in each commit, 0.56 and 0.58: no difference that can be told from noise); zeros written a megabyte ahead
+//! into the growing file, so that a sync need not bring blocks that were given out just then to the disk (0.65 beside 0.63
+//! in turn, 0.58 beside 0.55 with one client: too little for a storage of our own under redb); link-time optimisation (both
 //! servers become faster alike: 0.59 and 0.56, without it 0.55 and 0.59 in turn).
 //!
 //! `BENCH_ROUNDS`, `BENCH_MILLIS` (the length of a round) and `BENCH_CLIENTS` (`16,64`) choose, `BENCH_QUICK=1` (or

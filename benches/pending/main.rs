@@ -14,25 +14,13 @@
 //! and does nothing. Belfry's runs keep their history and either find that their recipient has no feed (no-op), or put
 //! an item into one, exactly once.
 //!
-//! Last measured on 2 cores that others used too, ratio (least to greatest of 4 rounds) to BullMQ behind HTTP, and direct:
+//! What it came to last stands in `docs/reliability.md`, from two quiet cores: every aim is met. Before that:
 //!
-//!   parked     (before what follows) 234 bytes of memory a run, 212 when found again, of which the store's cache is 67; the process takes
-//!              248 MB; 1,141 bytes on disk; 7,500 cancels a second; ready after 2.56 s (2.18 to 2.86)
-//!   rounds     triggers for one      17,500 a second     3.19 (2.90 to 4.24)       1.83 (1.58 to 2.77)
-//!              runs, 100 a trigger  402,000 a second    47.75 (22.91 to 47.94)    48.92 (25.68 to 60.51)
-//!              cancels of one        13,800 a second     1.75 (1.54 to 1.80)       0.85 (0.84 to 1.05)
-//!              fired, no-op          32,300 a second                               5.24 (4.10 to 6.35)
-//!              fired, an item each    5,300 a second                               0.80 (0.60 to 1.20)
-//!              a delayed job takes 1,085 bytes of Redis's memory
-//!   late       1.0 ms (p50), 14.3 ms (p99), 50.6 ms (max), none early; BullMQ 71 ms, 411 ms, 442 ms
-//!
-//! Of what an item costs (250 us of processor time) rendering took 40 %, actors 36 %, the writer 24 %.
-//!
-//! Last measured on 2 cores of which others used much (5,300 triggers a second), the first part, a million triggers for
-//! one recipient: 147 bytes a run, of which the store's cache may be 34, and 162 when found again (aim 160); 166 MB for
-//! the process (aim 300); ready 1.72 s (1.36 to 2.36) after a SIGKILL (aim 2), 1.20 s on quiet cores before that. With
-//! two B-trees, and a cache of 64 MiB instead of 32, it was 240 bytes. Since then what is parked is found again without
-//! being collected first, which is not measured.
+//!   memory     of a parked run 240 bytes, with two B-trees of the standard library and a store's cache of 64 MiB; 162 when
+//!              found again, while what is parked was collected before its set was built
+//!   ready      after 2.56 s, before the recovered indexes were built at once
+//!   items      a fired item cost 250 us of processor time, of which rendering took 40 %, when each rendering made its
+//!              helpers anew; BullMQ's job, which does nothing, is still about as fast as an item that is stored
 //!
 //! `BENCH_PARTS` (`parked,late`), `BENCH_RUNS`, `BENCH_RECIPIENTS` (of each trigger that parks them), `BENCH_CLIENTS`,
 //! `BENCH_DATA` (bytes of a trigger), `BENCH_ROUNDS`, `BENCH_RATE` and `BENCH_SECONDS` choose, `BENCH_QUICK=1` (or
