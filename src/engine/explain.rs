@@ -11,7 +11,7 @@ use super::fetch::Answer;
 use super::plan::{self, Effect, Event};
 use super::scene::{Scene, SceneError};
 use super::trace::{Trace, TracedMessage, outline};
-use super::trigger::{TriggerError, admissible, begun, identified, nestable};
+use super::trigger::{Begun, TriggerError, admissible, begun, identified, nestable};
 use crate::base::clock::Timestamp;
 use crate::base::ids::TriggerId;
 use crate::model::awaited;
@@ -45,7 +45,7 @@ pub fn explain(engine: &Engine, key: &str, request: TriggerRequest) -> Result<Ve
     let published = admissible(engine, key, &request)?;
     let now = engine.deps.clock.now();
     let said = identified(&request);
-    let (trigger, runs) = begun(engine, &published, request, now);
+    let Begun { trigger, runs, .. } = begun(engine, &published, request, now);
     let reader = engine.store.read()?;
     let plays = runs.into_iter().map(|run| {
         let said = said.clone();

@@ -419,6 +419,9 @@ fn write(run: &Run, env: &Env<'_>, to: Next, message: Option<NewMessage>, events
 }
 
 fn event(env: &Env<'_>, step: u16, kind: RunEventKind) -> RunEvent {
-    let step_ref = env.workflow.steps.get(usize::from(step)).map_or("", |step| step.reference.as_str());
-    RunEvent::of_step(kind, step_ref, env.now)
+    RunEvent::of_step(kind, step_ref(step, env), env.now)
+}
+
+fn step_ref<'a>(step: u16, env: &Env<'a>) -> &'a str {
+    env.workflow.steps.get(usize::from(step)).map_or("", |step| step.reference.as_str())
 }

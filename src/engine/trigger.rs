@@ -208,9 +208,8 @@ async fn accept(
     let identify = identified(&request);
     let named = request.recipients.iter().map(|recipient| &recipient.reference);
     let objects = fan_out::spreading(&engine.store, named)?;
-    let (mut trigger, runs) = begun(engine, &published, request, now);
-    let (id, cancel) = (trigger.id, cancel_hash(&trigger));
-    let flow = Flow::of(key, trigger.tenant.as_deref());
+    let Begun { mut trigger, cancel, flow, due, runs } = begun(engine, &published, request, now);
+    let id = trigger.id;
     match &cause {
         Cause::Call(_) => {}
         Cause::Schedule(occurrence) => trigger.schedule = Some(occurrence.schedule),
@@ -226,7 +225,6 @@ async fn accept(
         revision: 0,
         cancelled: Spared::default(),
     });
-    let due = runs.first().and_then(|run| run.phase.due());
     let ids = runs.iter().map(|run| run.id).collect();
     let admission =
         Admission { runs: ids, due, cancel, flow, fan_out: fan_out.as_ref().map(|fan_out| fan_out.trigger), work };
@@ -248,9 +246,18 @@ async fn accept(
     }
 }
 
-/// What `request` makes of a workflow at `now`: the trigger, and a run for each recipient that it names. Nothing of it is
-/// stored.
-pub fn begun(engine: &Engine, published: &Published, request: TriggerRequest, now: Timestamp) -> (Trigger, Vec<Run>) {
+/// What a request makes of a workflow: the trigger, and a run for each recipient that it names.
+pub struct Begun {
+    pub trigger: Trigger,
+    pub runs: Vec<Run>,
+    cancel: Option<CancelHash>,
+    flow: Flow,
+    /// Until when each run waits, if it begins with that.
+    due: Option<Timestamp>,
+}
+
+/// What `request` makes of a workflow at `now`. Nothing of it is stored.
+pub fn begun(engine: &Engine, published: &Published, request: TriggerRequest, now: Timestamp) -> Begun {
     let trigger = Trigger {
         id: TriggerId(engine.deps.ids.next(now)),
         workflow: published.workflow.key.clone(),
@@ -264,7 +271,8 @@ pub fn begun(engine: &Engine, published: &Published, request: TriggerRequest, no
         parent: None,
         inserted_at: now,
     };
-    let (cancel, flow) = (cancel_hash(&trigger), Flow::of(&trigger.workflow, trigger.tenant.as_deref()));
+    let cancel = trigger.cancellation_key.as_deref().map(|text| CancelHash::of(&trigger.workflow, text));
+    let flow = Flow::of(&trigger.workflow, trigger.tenant.as_deref());
     let beginning = plan::begin(&published.workflow, trigger.settings, now);
     let block = engine.deps.ids.next_block(now);
     let run = |(number, to): (u16, NamedRecipient)| Run {
@@ -280,11 +288,7 @@ pub fn begun(engine: &Engine, published: &Published, request: TriggerRequest, no
         begun: beginning.begun.clone(),
     };
     let runs = (0..RunId::BLOCK).zip(request.recipients).map(run).collect();
-    (trigger, runs)
-}
-
-fn cancel_hash(trigger: &Trigger) -> Option<CancelHash> {
-    trigger.cancellation_key.as_deref().map(|text| CancelHash::of(&trigger.workflow, text))
+    Begun { trigger, runs, cancel, flow, due: beginning.phase.due() }
 }
 
 /// Who is to be stored before the runs begin: everyone given inline, and a stub for a tenant.

@@ -24,12 +24,8 @@ pub async fn show(
     token: web::Path<String>,
     query: web::Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
-    let Some(holder) = links(&state).preferrer(&token) else { return no_such_link(&state) };
-    let reader = Reader::of(&state, Some(&holder))?;
-    if reader.known.is_none() && is_deleted(&state, &holder.recipient)? {
-        return no_such_link(&state);
-    }
-    let rows = rows(&state, &holder.recipient, &reader.words)?;
+    let Some((user, reader)) = opened(&state, &token)? else { return no_such_link(&state) };
+    let rows = rows(&state, &user, &reader.words)?;
     let saved = query.iter().any(|(name, _)| name == "saved");
     reader.answer(StatusCode::OK, Page::Preferences, "preferences", json!({"rows": rows, "saved": saved}))
 }
@@ -40,12 +36,7 @@ pub async fn save(
     token: web::Path<String>,
     form: web::Form<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
-    let Some(holder) = links(&state).preferrer(&token) else { return no_such_link(&state) };
-    let reader = Reader::of(&state, Some(&holder))?;
-    let user = holder.recipient;
-    if reader.known.is_none() && is_deleted(&state, &user)? {
-        return no_such_link(&state);
-    }
+    let Some((user, reader)) = opened(&state, &token)? else { return no_such_link(&state) };
     if let Some(write) = preference_center::write(&rows(&state, &user, &reader.words)?, &form) {
         recipients::store(&state, user, Profile::preference(DEFAULT_SET, write), 0).await?;
     }
@@ -53,8 +44,12 @@ pub async fn save(
     Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, format!("{token}?saved"))).finish())
 }
 
-fn is_deleted(state: &State, user: &RecipientRef) -> Result<bool, StoreError> {
-    Ok(state.intake.engine.store.read()?.deleted(user)?.is_some())
+/// Whose page the link opens, and how they read it. None for a link that is not ours, and when they were deleted.
+fn opened(state: &web::Data<State>, token: &str) -> Result<Option<(RecipientRef, Reader)>, ApiError> {
+    let Some(holder) = links(state).preferrer(token) else { return Ok(None) };
+    let reader = Reader::of(state, Some(&holder))?;
+    let is_deleted = reader.known.is_none() && state.intake.engine.store.read()?.deleted(&holder.recipient)?.is_some();
+    Ok((!is_deleted).then_some((holder.recipient, reader)))
 }
 
 /// What `user` can choose, as it stands.

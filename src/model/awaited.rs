@@ -73,7 +73,7 @@ impl MessageHappening {
 
     /// Its name in a workflow file. `uninteracted`, which is not waited for, has none.
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, event)| *event == self).map_or("", |(name, _)| *name)
+        name_of(&Self::ALL, &self)
     }
 
     /// Whether it has happened to a message that stands so. What undoes something never counts as having happened: every
@@ -101,6 +101,14 @@ pub enum RunHappening {
 impl RunHappening {
     /// Each by its name in a workflow file.
     pub const ALL: [(&'static str, Self); 2] = [("started", Self::Started), ("completed", Self::Completed)];
+
+    /// What the topics of all workflows begin with.
+    pub fn topics(self) -> &'static str {
+        match self {
+            Self::Started => "workflow\0started\0",
+            Self::Completed => "workflow\0completed\0",
+        }
+    }
 }
 
 /// What happens to a member of an audience.
@@ -124,9 +132,7 @@ impl Awaited {
     pub fn topic(&self) -> String {
         match self {
             Self::Message { event, workflow } => format!("message\0{}\0{workflow}\0", event.name()),
-            Self::Workflow { event, workflow } => {
-                format!("workflow\0{}\0{workflow}\0", name_of(&RunHappening::ALL, event))
-            }
+            Self::Workflow { event, workflow } => format!("{}{workflow}\0", event.topics()),
             Self::Audience { event, audience } => {
                 format!("audience\0{}\0{audience}\0", name_of(&Crossing::ALL, event))
             }

@@ -4,11 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::duration::Duration;
-use super::json_reader::{Reader, shown_text};
+use super::json_reader::Reader;
 use super::moment::{Moment, read_duration, read_whole_number};
-use super::step_file::COMMON_KEYS;
+use super::step_file::read_settings;
 use super::step_key::Key;
-use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The longest window, in days.
 pub const MAX_DAYS: i64 = 365;
@@ -80,25 +79,19 @@ const KEYS: [&str; 10] = [
 
 /// The batch step at `step`. None after a fault.
 pub fn read_batch(step: &Reader<'_>) -> Option<Batch> {
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
-    let settings = step.field("settings");
-    if settings.value().is_none() {
-        settings.missing(r#"Write {"batch_window": {"unit": "minutes", "value": 5}, "batch_window_type": "fixed"}."#);
-        return None;
-    }
-    settings.object()?;
-    settings.expect_keys(&KEYS);
+    const FORM: &str = r#"Write {"batch_window": {"unit": "minutes", "value": 5}, "batch_window_type": "fixed"}."#;
+    let settings = read_settings(step, FORM, &KEYS)?;
     let window = Moment::read(&settings, "batch_window", "batch_until_field_path", MAX_DAYS);
     let extension = read_extension(&settings);
     let key = Key::read(&settings.field(BATCH_KEY), BATCH_KEY);
     let field = |name| settings.field(name);
-    let order = choice(&field("batch_order"), &[("asc", Order::First), ("desc", Order::Last)]);
+    let order = field("batch_order").choice(&[("asc", Order::First), ("desc", Order::Last)]);
     let modes = [("accumulate", Mode::Accumulate), ("flush_leading", Mode::FlushLeading)];
-    let mode = choice(&field("batch_execution_mode"), &modes);
+    let mode = field("batch_execution_mode").choice(&modes);
     let max_items = read_limit(&field("batch_items_max_limit"), ITEMS);
     let rendered = read_limit(&field("batch_items_render_limit"), RENDERED);
     // A file without it was written before there was a choice.
-    let follows = choice(&field("workflow_version_mode"), &[("pinned", Follows::Pinned), ("latest", Follows::Latest)]);
+    let follows = field("workflow_version_mode").choice(&[("pinned", Follows::Pinned), ("latest", Follows::Latest)]);
     Some(Batch {
         window: window?,
         extension: extension?,
@@ -113,7 +106,7 @@ pub fn read_batch(step: &Reader<'_>) -> Option<Batch> {
 
 /// How long a sliding window can become; `Some(None)`: it is fixed. None after a fault.
 fn read_extension(settings: &Reader<'_>) -> Option<Option<Duration>> {
-    let sliding = choice(&settings.field("batch_window_type"), &[("fixed", false), ("sliding", true)])?;
+    let sliding = settings.field("batch_window_type").choice(&[("fixed", false), ("sliding", true)])?;
     let limit = settings.field("batch_window_extension_limit");
     match (sliding, limit.is_blank()) {
         (true, false) => read_duration(&limit, MAX_DAYS, 1).map(Some),
@@ -133,21 +126,6 @@ fn read_extension(settings: &Reader<'_>) -> Option<Option<Duration>> {
             Some(None)
         }
     }
-}
-
-/// What the text at `field` stands for; the first one when there is nothing. None after a fault.
-fn choice<T: Copy>(field: &Reader<'_>, known: &[(&str, T)]) -> Option<T> {
-    if field.value().is_none() {
-        return known.first().map(|(_, default)| *default);
-    }
-    let name = field.text()?;
-    let found = known.iter().find(|(known, _)| *known == name);
-    if found.is_none() {
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        let fix = did_you_mean(nearest(name, names.iter().copied()), &format!("Write one of {}.", quoted_list(&names)));
-        field.fault(format!("{} is not known", shown_text(name)), fix);
-    }
-    found.map(|(_, value)| *value)
 }
 
 /// The number at `field`, which lies within `bounds`; `Some(None)`: there is none. None after a fault.

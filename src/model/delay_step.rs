@@ -2,7 +2,7 @@
 
 use super::json_reader::Reader;
 use super::moment::Moment;
-use super::step_file::COMMON_KEYS;
+use super::step_file::read_settings;
 
 /// The longest delay, in days.
 pub const MAX_DAYS: i64 = 365;
@@ -10,14 +10,7 @@ pub const MAX_DAYS: i64 = 365;
 /// Until when the delay step at `step` waits. None after a fault.
 pub fn read_delay(step: &Reader<'_>) -> Option<Moment> {
     const FORM: &str = r#"Write {"delay_for": {"unit": "days", "value": 3}}."#;
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
-    let settings = step.field("settings");
-    if settings.value().is_none() {
-        settings.missing(FORM);
-        return None;
-    }
-    settings.object()?;
-    settings.expect_keys(&["delay_for", "delay_until_field_path"]);
+    let settings = read_settings(step, FORM, &["delay_for", "delay_until_field_path"])?;
     Moment::read(&settings, "delay_for", "delay_until_field_path", MAX_DAYS)
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::json_reader::{Reader, shown, shown_text};
+use super::json_reader::{Reader, shown_text};
 use super::settings::Settings;
-use super::step_file::COMMON_KEYS;
+use super::step_file::read_settings;
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 pub const URL: &str = "url";
@@ -60,19 +60,13 @@ impl Method {
 
 /// What the step at `step` fetches. None after a fault.
 pub fn read_fetch(step: &Reader<'_>) -> Option<Fetch> {
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
-    let settings = step.field("settings");
-    if settings.value().is_none() {
-        settings.missing(r#"Write {"method": "get", "url": "https://api.example/..."}."#);
-        return None;
-    }
-    settings.object()?;
-    let known = ["method", URL, HEADERS, QUERY_PARAMS, BODY, SIGNING_KEY, "response_path", "on_error"];
-    settings.expect_keys(&known);
+    const FORM: &str = r#"Write {"method": "get", "url": "https://api.example/..."}."#;
+    const KEYS: [&str; 8] = ["method", URL, HEADERS, QUERY_PARAMS, BODY, SIGNING_KEY, "response_path", "on_error"];
+    let settings = read_settings(step, FORM, &KEYS)?;
     let method = read_method(&settings.field("method"));
     let url = read_url(&settings.field(URL));
     let response_path = read_response_path(&settings.field("response_path"));
-    let goes_on = read_on_error(&settings.field("on_error"));
+    let goes_on = settings.field("on_error").choice(&[("halt", false), ("continue", true)]);
     let mut read = Settings::default().with(URL, url?);
     for name in [HEADERS, QUERY_PARAMS, BODY, SIGNING_KEY] {
         let field = settings.field(name);
@@ -118,18 +112,6 @@ fn read_response_path(field: &Reader<'_>) -> Option<Vec<String>> {
     Some(parts)
 }
 
-fn read_on_error(field: &Reader<'_>) -> Option<bool> {
-    match field.value() {
-        None => Some(false),
-        Some(Value::String(text)) if text == "halt" => Some(false),
-        Some(Value::String(text)) if text == "continue" => Some(true),
-        Some(other) => {
-            field.fault(format!("{} is none of the two", shown(other)), "Write \"halt\" or \"continue\".");
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -167,7 +149,10 @@ mod tests {
             (json!({"url": "x.test", "method": "get"}), "settings.url: \"x.test\" is no URL"),
             (json!({"url": "file:///etc/passwd", "method": "get"}), "is no URL"),
             (json!({"url": url, "method": "get", "response_path": "a..b"}), "\"a..b\" is no path"),
-            (json!({"url": url, "method": "get", "on_error": "ignore"}), "\"ignore\" is none of the two"),
+            (
+                json!({"url": url, "method": "get", "on_error": "ignore"}),
+                "\"ignore\" is not known. Write one of \"halt\", \"continue\".",
+            ),
         ] {
             let text = fault(&step(settings));
             assert!(text.contains(problem), "{text}");

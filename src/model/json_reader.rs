@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::findings::Findings;
 use super::json_path;
-use crate::base::nearest::{nearest, quoted_list};
+use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The longest `name`, `ref` and key.
 pub const LONGEST_NAME: usize = 255;
@@ -153,6 +153,21 @@ impl<'a> Reader<'a> {
     /// As `text`, of at most `LONGEST_NAME` characters; blank is nothing.
     pub fn optional_name(&self) -> Option<&'a str> {
         self.text().filter(|name| !name.trim().is_empty()).and_then(|name| self.short_enough(name))
+    }
+
+    /// What the text here stands for; the first of `known` when there is nothing. None after a fault.
+    pub fn choice<T: Copy>(&self, known: &[(&str, T)]) -> Option<T> {
+        if self.value.is_none() {
+            return known.first().map(|(_, default)| *default);
+        }
+        let name = self.text()?;
+        let found = known.iter().find(|(known, _)| *known == name);
+        if found.is_none() {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            let form = format!("Write one of {}.", quoted_list(&names));
+            self.fault(format!("{} is not known", shown_text(name)), did_you_mean(nearest(name, names), &form));
+        }
+        found.map(|(_, value)| *value)
     }
 
     /// The boolean here; false when there is nothing.

@@ -175,6 +175,20 @@ fn notice_second_batches(steps: &[Reader<'_>]) {
     }
 }
 
+/// The settings of `step`, which are an object with `keys` and are required; `form` says how they are written. None after
+/// a fault.
+pub fn read_settings<'a>(step: &Reader<'a>, form: &str, keys: &[&'static str]) -> Option<Reader<'a>> {
+    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
+    let settings = step.field("settings");
+    if settings.value().is_none() {
+        settings.missing(form);
+        return None;
+    }
+    settings.object()?;
+    settings.expect_keys(keys);
+    Some(settings)
+}
+
 /// The conditions at `field`, on these scopes. After a fault they are not all of them.
 pub fn read_conditions(field: &Reader<'_>, scopes: &[&str]) -> Conditions {
     const FORM: &str =

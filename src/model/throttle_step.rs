@@ -2,7 +2,7 @@
 
 use super::json_reader::Reader;
 use super::moment::{Moment, read_whole_number};
-use super::step_file::COMMON_KEYS;
+use super::step_file::read_settings;
 use super::step_key::Key;
 
 /// The longest window, in days.
@@ -24,14 +24,9 @@ pub const THROTTLE_KEY: &str = "throttle_key";
 
 /// The throttle step at `step`. None after a fault.
 pub fn read_throttle(step: &Reader<'_>) -> Option<Throttle> {
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
-    let settings = step.field("settings");
-    if settings.value().is_none() {
-        settings.missing(r#"Write {"throttle_window": {"unit": "hours", "value": 1}, "throttle_limit": 1}."#);
-        return None;
-    }
-    settings.object()?;
-    settings.expect_keys(&["throttle_window", "throttle_window_field_path", "throttle_limit", THROTTLE_KEY]);
+    const FORM: &str = r#"Write {"throttle_window": {"unit": "hours", "value": 1}, "throttle_limit": 1}."#;
+    const KEYS: [&str; 4] = ["throttle_window", "throttle_window_field_path", "throttle_limit", THROTTLE_KEY];
+    let settings = read_settings(step, FORM, &KEYS)?;
     let window = Moment::read(&settings, "throttle_window", "throttle_window_field_path", MAX_DAYS);
     let limit = read_limit(&settings.field("throttle_limit"));
     let key = Key::read(&settings.field(THROTTLE_KEY), THROTTLE_KEY);

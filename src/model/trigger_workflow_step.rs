@@ -2,7 +2,7 @@
 
 use super::json_reader::{Reader, shown};
 use super::settings::Settings;
-use super::step_file::COMMON_KEYS;
+use super::step_file::read_settings;
 use serde_json::Value;
 
 /// How many workflows' steps may have led to a trigger: a workflow that triggers itself comes to an end.
@@ -18,14 +18,9 @@ pub const CANCELLATION_KEY: &str = "cancellation_key";
 
 /// What the step at `step` triggers. None after a fault.
 pub fn read_trigger_workflow(step: &Reader<'_>) -> Option<Settings> {
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
-    let settings = step.field("settings");
-    if settings.value().is_none() {
-        settings.missing(r#"Write {"workflow_key": "..."} with the key of a workflow."#);
-        return None;
-    }
-    settings.object()?;
-    settings.expect_keys(&[WORKFLOW_KEY, RECIPIENTS, ACTOR, TENANT, DATA, CANCELLATION_KEY]);
+    const FORM: &str = r#"Write {"workflow_key": "..."} with the key of a workflow."#;
+    const KEYS: [&str; 6] = [WORKFLOW_KEY, RECIPIENTS, ACTOR, TENANT, DATA, CANCELLATION_KEY];
+    let settings = read_settings(step, FORM, &KEYS)?;
     let key = settings.field(WORKFLOW_KEY);
     key.required_text("Write the key of a workflow.")?;
     let mut read = Settings::default().with(WORKFLOW_KEY, key.value()?.clone());

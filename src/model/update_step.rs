@@ -6,7 +6,7 @@ use super::audience::AudienceChange;
 use super::json_reader::{Reader, shown, shown_text};
 use super::recipient::{RecipientRef, TENANTS, USERS, check_id};
 use super::settings::Settings;
-use super::step_file::COMMON_KEYS;
+use super::step_file;
 use crate::base::nearest::quoted_list;
 
 /// The setting that says what is changed.
@@ -80,14 +80,12 @@ pub struct Update {
 
 /// The `update_data` step at `step`. None after a fault.
 pub fn read_update_data(step: &Reader<'_>) -> Option<Update> {
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
     let settings = read_settings(step, &[DATA])?;
     Some(Update { target: Target::Data, settings: Settings::default().with(DATA, read_change(&settings.field(DATA))?) })
 }
 
 /// The `update_user`, `update_object` or `update_tenant` step at `step`. None after a fault.
 pub fn read_update(step: &Reader<'_>, kind: Kind) -> Option<Update> {
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
     let settings = read_settings(step, &["recipient_mode", GID, PROPERTIES])?;
     let target = read_target(&settings, kind);
     let properties = read_change(&settings.field(PROPERTIES));
@@ -98,7 +96,6 @@ pub fn read_update(step: &Reader<'_>, kind: Kind) -> Option<Update> {
 
 /// The `update_audience` step at `step`. None after a fault.
 pub fn read_update_audience(step: &Reader<'_>) -> Option<Update> {
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
     let settings = read_settings(step, &[AUDIENCE_KEY, "action"])?;
     let key = settings.field(AUDIENCE_KEY);
     let text = key.required_text("Name an audience.");
@@ -122,14 +119,7 @@ pub fn read_update_audience(step: &Reader<'_>) -> Option<Update> {
 }
 
 fn read_settings<'a>(step: &Reader<'a>, keys: &[&'static str]) -> Option<Reader<'a>> {
-    let settings = step.field("settings");
-    if settings.value().is_none() {
-        settings.missing(&format!("Write an object with {}.", quoted_list(keys)));
-        return None;
-    }
-    settings.object()?;
-    settings.expect_keys(keys);
-    Some(settings)
+    step_file::read_settings(step, &format!("Write an object with {}.", quoted_list(keys)), keys)
 }
 
 fn read_target<'a>(settings: &Reader<'a>, kind: Kind) -> Option<(Target, Option<&'a Value>)> {

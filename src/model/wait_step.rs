@@ -8,7 +8,7 @@ use super::condition::{Conditions, EVENT, MATCH_SCOPES};
 use super::duration::Duration;
 use super::json_reader::{Reader, shown, shown_text};
 use super::moment::read_duration;
-use super::step_file::{COMMON_KEYS, Steps, read_conditions};
+use super::step_file::{Steps, read_conditions, read_settings};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
 
 /// The longest wait, in days.
@@ -38,22 +38,15 @@ pub struct WaitForEvent {
 
 /// The wait step at `step`. None after a fault.
 pub fn read_wait(step: &Reader<'_>, steps: &Steps<'_>) -> Option<WaitForEvent> {
-    step.expect_keys(&[COMMON_KEYS.as_slice(), &["settings"]].concat());
-    let settings = step.field("settings");
-    if settings.value().is_none() {
-        settings.missing(FORM);
-        return None;
-    }
-    settings.object()?;
-    settings.expect_keys(&KEYS);
+    let settings = read_settings(step, FORM, &KEYS)?;
     let awaited = read_awaited(&settings.field("event"));
     let expires_after = settings.field("expires_after");
     if expires_after.value().is_none() {
         expires_after.missing(r#"Write how long, as in {"unit": "minutes", "value": 15}."#);
     }
     let expires_after = read_duration(&expires_after, MAX_DAYS, 1);
-    let goes_on_matched = goes_on(&settings.field("on_match"), true);
-    let goes_on_expired = goes_on(&settings.field("on_timeout"), false);
+    let goes_on_matched = settings.field("on_match").choice(&[("continue", true), ("halt", false)]);
+    let goes_on_expired = settings.field("on_timeout").choice(&[("halt", false), ("continue", true)]);
     let looks_back = settings.field("lookback").flag();
     let awaited = awaited?;
     let conditions = read_match(&settings.field("match_conditions"), &awaited, steps)?;
@@ -149,18 +142,6 @@ fn one_of<T: Clone>(field: &Reader<'_>, known: &[(&str, T)]) -> Option<T> {
         field.fault(problem, did_you_mean(nearest(name, names), &fix));
     }
     found.map(|(_, event)| event.clone())
-}
-
-fn goes_on(field: &Reader<'_>, unsaid: bool) -> Option<bool> {
-    match field.value() {
-        None => Some(unsaid),
-        Some(Value::String(text)) if text == "continue" => Some(true),
-        Some(Value::String(text)) if text == "halt" => Some(false),
-        Some(other) => {
-            field.fault(format!("{} is none of the two", shown(other)), "Write \"continue\" or \"halt\".");
-            None
-        }
-    }
 }
 
 /// The groups at `field`, of which one must hold. None after a fault.
@@ -365,8 +346,8 @@ mod tests {
                 json!({"unit": "days", "value": 31}),
                 "expires_after.value: 31 days are longer than 30 days",
             ),
-            ("/on_match", json!("go"), "on_match: \"go\" is none of the two"),
-            ("/on_timeout", json!(true), "on_timeout: true is none of the two"),
+            ("/on_match", json!("go"), "on_match: \"go\" is not known. Write one of \"continue\", \"halt\"."),
+            ("/on_timeout", json!(true), "on_timeout: true is not a string"),
             ("/event/source_key", json!("other"), ""),
         ] {
             let document = changed(pointer, value);

@@ -176,7 +176,7 @@ fn what_is_looked_up_is_there(reader: &Reader) -> Result<(), StoreError> {
             return Ok(false);
         }
         let tenant: Recipient = decode(value)?;
-        let name = tenant_name_key(&tenant).filter(|_| tenant.reference.is_tenant());
+        let name = tenant_name_key(&tenant);
         tenants += u64::from(name.is_some());
         match name.map(|name| reader.get::<()>(TableId::TenantNames, &name)).transpose()? {
             Some(None) => Err(StoreError::damaged("the tenant is not found by its name")),

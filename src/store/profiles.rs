@@ -39,9 +39,7 @@ pub fn merged(
             None => {
                 let known = tables.get(TableId::Recipients, &reference.key())?;
                 let known = known.unwrap_or_else(|| Recipient::stub(reference.clone(), now));
-                if reference.is_tenant() {
-                    writes.extend(tenant_name_key(&known).map(|key| (TableId::TenantNames, key, None)));
-                }
+                writes.extend(tenant_name_key(&known).map(|key| (TableId::TenantNames, key, None)));
                 recipients.push(known);
                 places.insert(reference, recipients.len() - 1);
                 recipients.len() - 1
@@ -67,7 +65,7 @@ pub fn merged(
     }
     for recipient in &recipients {
         writes.push((TableId::Recipients, recipient.reference.key(), Some(encoded(recipient)?)));
-        if let Some(key) = tenant_name_key(recipient).filter(|_| recipient.reference.is_tenant()) {
+        if let Some(key) = tenant_name_key(recipient) {
             writes.push((TableId::TenantNames, key, Some(encode(&())?)));
         }
     }

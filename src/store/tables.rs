@@ -389,10 +389,10 @@ pub fn named(name: &str) -> Vec<u8> {
     [&blake3::derive_key("belfry tenant name v1", name.as_bytes())[..16], &[0]].concat()
 }
 
-/// That a tenant has the name that it has, if it has one.
-pub fn tenant_name_key(tenant: &Recipient) -> Option<Vec<u8>> {
-    let name = tenant.properties.get("name")?.as_str()?;
-    Some([named(name).as_slice(), tenant.reference.id.as_bytes()].concat())
+/// That a tenant has the name that it has. None for other recipients, and for a tenant without one.
+pub fn tenant_name_key(recipient: &Recipient) -> Option<Vec<u8>> {
+    let name = recipient.properties.get("name").filter(|_| recipient.reference.is_tenant())?.as_str()?;
+    Some([named(name).as_slice(), recipient.reference.id.as_bytes()].concat())
 }
 
 /// The prefix of a feed's entries.

@@ -187,7 +187,7 @@ fn is_sandboxed(tables: &mut Tables<'_>, message: &Message) -> Result<bool, Stor
 
 /// The runs of a trigger, which is still to be written, were accepted.
 pub fn runs_accepted(tables: &mut Tables<'_>, trigger: &[u8], runs: &Records, at: Timestamp) -> Result<(), StoreError> {
-    if !is_awaited(tables, b"workflow\0started\0")? {
+    if !is_awaited(tables, RunHappening::Started.topics().as_bytes())? {
         return Ok(());
     }
     let Outline { workflow, .. } = decode(trigger)?;
@@ -201,7 +201,7 @@ pub fn runs_accepted(tables: &mut Tables<'_>, trigger: &[u8], runs: &Records, at
 /// Runs of a trigger were made for subscribers.
 pub fn runs_spread(tables: &mut Tables<'_>, runs: &[Run]) -> Result<(), StoreError> {
     let Some(first) = runs.first() else { return Ok(()) };
-    if !is_awaited(tables, b"workflow\0started\0")? {
+    if !is_awaited(tables, RunHappening::Started.topics().as_bytes())? {
         return Ok(());
     }
     let Some(trigger) = bundle::load::<Trigger>(tables, first.trigger)? else { return Ok(()) };
@@ -211,7 +211,7 @@ pub fn runs_spread(tables: &mut Tables<'_>, runs: &[Run]) -> Result<(), StoreErr
 
 /// A run has ended and counts as completed.
 pub fn run_completed(tables: &mut Tables<'_>, run: &Run, at: Timestamp) -> Result<(), StoreError> {
-    if !is_awaited(tables, b"workflow\0completed\0")? {
+    if !is_awaited(tables, RunHappening::Completed.topics().as_bytes())? {
         return Ok(());
     }
     let Some(Outline { workflow, .. }) = bundle::load(tables, run.trigger)? else { return Ok(()) };
@@ -253,9 +253,6 @@ pub fn audience_crossed(
 
 /// Whether anybody waits for `recipient` to become another one.
 pub fn is_watched(tables: &mut Tables<'_>, recipient: &RecipientRef) -> Result<bool, StoreError> {
-    if tables.is_empty(TableId::Awaited)? {
-        return Ok(false);
-    }
     is_awaited(tables, &prefix(&Awaited::RecipientUpdated, recipient))
 }
 

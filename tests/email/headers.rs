@@ -1,12 +1,11 @@
 //! Headers of any script and length, and lines of any end, read back by another's parser.
 
-use belfry::base::clock::Timestamp;
-use belfry::base::config::Sender;
-use belfry::base::ids::MessageId;
 use belfry::delivery::Mail;
-use belfry::delivery::email::compose;
 use belfry::model::message::{Addressing, EmailContent};
 use mail_parser::{Address, MessageParser};
+use serde_json::Value;
+
+use super::bytes;
 
 fn mail(to: &str, subject: &str, addressing: Addressing) -> Mail {
     let content = EmailContent {
@@ -16,20 +15,7 @@ fn mail(to: &str, subject: &str, addressing: Addressing) -> Mail {
         addressing: Box::new(addressing),
         ..EmailContent::default()
     };
-    Mail {
-        message: MessageId::from([7; 16]),
-        to: to.into(),
-        content,
-        attachments: Vec::new(),
-        workflow: "w".into(),
-        step_ref: "email_1".into(),
-        at: Timestamp::from_millis(1_770_000_000_000),
-    }
-}
-
-fn bytes(mail: &Mail) -> Vec<u8> {
-    let from = Sender { name: Some("Acme".into()), address: "no-reply@acme.test".into() };
-    compose(&from, mail).unwrap_or_else(|error| panic!("{error}")).bytes
+    Mail { to: to.into(), ..super::mail(content, &Value::Null) }
 }
 
 /// RFC 5322, section 2.1.1: no line is longer, however long a word is.

@@ -1,7 +1,7 @@
 //! Experiments: into which cohort a run is drawn. The draw is a hash of workflow, step and key, so that who was drawn
 //! once is drawn alike by every later run, whatever the version, while the shares stay.
 
-use super::{Env, Plan, event, go_on, skip};
+use super::{Env, Plan, event, go_on, skip, step_ref};
 use crate::model::experiment_step::{Experiment, THOUSANDTHS};
 use crate::model::run::{Run, RunEvent, RunEventKind};
 
@@ -17,7 +17,7 @@ pub fn come(
 ) -> Plan {
     let found = experiment.key.as_ref().and_then(|key| key.find(env.facts.scope, said).ok());
     let key = found.unwrap_or_else(|| env.recipient.reference.to_string());
-    let step_ref = env.workflow.steps.get(usize::from(step)).map_or("", |step| step.reference.as_str());
+    let step_ref = step_ref(step, env);
     match experiment.cohort_at(place(&env.workflow.key, step_ref, &key)) {
         Some(cohort) => {
             events.push(event(env, step, RunEventKind::CohortDrawn { name: cohort.name.clone(), key }));

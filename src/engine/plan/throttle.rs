@@ -1,6 +1,6 @@
 //! Throttles: which gate lets a run pass.
 
-use super::{Env, Plan, behind, gate_key, onward, skip};
+use super::{Env, Plan, behind, gate_key, onward, skip, step_ref};
 use crate::model::recipient::RecipientRef;
 use crate::model::run::{Run, RunEvent};
 use crate::model::throttle_step::{self, Throttle};
@@ -25,7 +25,7 @@ pub fn come(
 fn gate(step: u16, throttle: &Throttle, said: Option<&str>, env: &Env<'_>) -> Result<Gate, String> {
     let until = throttle.window.resolve(env.facts.scope, env.now, env.zone, throttle_step::MAX_DAYS)?;
     let value = throttle.key.as_ref().map_or(Ok(String::new()), |key| key.find(env.facts.scope, said))?;
-    let step_ref = env.workflow.steps.get(usize::from(step)).map_or("", |step| step.reference.as_str());
+    let step_ref = step_ref(step, env);
     let RecipientRef { collection, id } = &env.recipient.reference;
     let key = gate_key(&[&env.workflow.key, step_ref, collection, id, &value]);
     Ok(Gate::Throttle { key, until, limit: throttle.limit, step_ref: step_ref.to_owned() })

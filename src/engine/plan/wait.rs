@@ -1,7 +1,7 @@
 //! What a wait step does with a run. Whether an event is the one that is waited for is decided where the event is
 //! written: two that come at once are told apart there, and an event and the end of the wait too.
 
-use super::{Effect, Env, Plan, behind, event, go_on, write};
+use super::{Effect, Env, Plan, behind, event, go_on, step_ref, write};
 use crate::model::awaited::{Awaited, Wait};
 use crate::model::condition::EVENT;
 use crate::model::run::{Halt, Outcome, Phase, Run, RunEvent, RunEventKind};
@@ -20,9 +20,8 @@ pub fn begin(run: &Run, step: u16, settings: &WaitForEvent, mut events: Vec<RunE
         }
         _ => Vec::new(),
     };
-    let step_ref = env.workflow.steps.get(usize::from(step)).map_or_else(String::new, |step| step.reference.clone());
     let wait = Wait {
-        step_ref,
+        step_ref: step_ref(step, env).to_owned(),
         awaited: settings.awaited.clone(),
         conditions: settings.conditions.looked_up(env.facts.scope, EVENT),
         audiences: env.facts.audiences.to_vec(),
