@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::server::{Setup, TestServer, in_app};
 
-/// Makes a schedule that happens in a moment; answers once that has passed by so much, on a server that is dead.
+/// Makes a schedule that happens in a moment, which is long enough for the kill before it; answers once that has passed by so much, on a server that is dead.
 async fn due_while_dead(server: &mut TestServer, late: Duration) {
-    let due = Clock::system().now().plus(Duration::from_millis(400));
+    let due = Clock::system().now().plus(Duration::from_secs(2));
     let schedule = json!({"workflow": "item", "recipients": ["u"], "scheduled_at": due.to_string()});
     let made = server.post("/v1/schedules", schedule).await;
     assert_eq!(made.status, 200, "{made:?}");
