@@ -40,6 +40,7 @@ mod untranslated;
 mod visual;
 mod wording;
 pub mod words;
+mod wrap;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -6,9 +6,14 @@ use html2text::render::TextDecorator;
 
 use super::budget::{EMAIL_BYTES, HTML_DEPTH, HTML_WEIGHT, Limit};
 use super::error::Cause;
+use super::wrap;
 
-/// The width at which lines break: mail programs wrap and quote longer ones badly.
-const WIDTH: usize = 76;
+/// Wider than any line: what breaks lines is `wrap`, since the renderer breaks links too, and a broken one leads nowhere.
+const UNBROKEN: usize = 1 << 24;
+/// Around what a link says, and behind where it leads. Private characters, which the HTML is first rid of.
+const LINK: char = '\u{E000}';
+const LEADS: char = '\u{E001}';
+const END: char = '\u{E002}';
 
 /// Elements without content.
 const VOID: [&str; 13] =
@@ -24,31 +29,46 @@ const UNREADABLE: [&str; 6] = ["svg", "math", "noscript", "plaintext", "template
 /// The text of `html`, links as `label (https://..)`.
 pub(super) fn from_html(html: &str) -> Result<String, Cause> {
     bound(html)?;
+    let html = if html.contains([LINK, LEADS, END]) { html.replace([LINK, LEADS, END], "") } else { html.to_owned() };
     let render = || {
         html2text::config::with_decorator(Links::default())
             .allow_width_overflow()
             .no_link_wrapping()
             .raw_mode(true)
-            .string_from_read(html.as_bytes(), WIDTH)
+            .string_from_read(html.as_bytes(), UNBROKEN)
     };
     // The layout of text asserts on widths; what trips it is this template's fault and must not end its run.
     let text = catch_unwind(render).map_err(|_| no_text())?.map_err(|_| no_text())?;
-    let text = tidy(&text);
+    let text = wrap::lines(&with_targets(&text));
     if text.len() > EMAIL_BYTES { Err(Cause::Budget(Limit::Output(EMAIL_BYTES))) } else { Ok(text) }
 }
 
-/// No blanks at the ends of lines, at most one empty line in a row, none around.
-fn tidy(text: &str) -> String {
-    let mut tidied = String::with_capacity(text.len());
-    let mut empty = 0;
-    for line in text.lines().map(str::trim_end) {
-        empty = if line.is_empty() { empty + 1 } else { 0 };
-        if empty < 2 {
-            tidied.push_str(line);
-            tidied.push('\n');
+/// Links as a reader sees them: a target that is what the link says already is not told again.
+fn with_targets(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    // Where the label of the link that is open begins.
+    let mut label = 0;
+    let mut rest = text;
+    while let Some(at) = rest.find([LINK, LEADS]) {
+        told.push_str(&rest[..at]);
+        if let Some(behind) = rest[at..].strip_prefix(LINK) {
+            let is_apart = told.is_empty() || told.ends_with(char::is_whitespace);
+            rest = if is_apart { behind.trim_start_matches(' ') } else { behind };
+            label = told.len();
+            continue;
         }
+        let (target, behind) = rest[at + LEADS.len_utf8()..].split_once(END).unwrap_or_default();
+        rest = behind;
+        if told[label..].trim().trim_end_matches('/') != target.trim_end_matches('/') {
+            told.truncate(told.trim_end_matches(' ').len());
+            told.push_str(if told.is_empty() || told.ends_with('\n') { "(" } else { " (" });
+            told.push_str(target);
+            told.push(')');
+        }
+        label = told.len();
     }
-    tidied.trim_matches('\n').to_owned()
+    told.push_str(rest);
+    told
 }
 
 /// Refuses HTML whose parsing would be quadratic. The depth that it counts is never less than the parser's: an element
@@ -166,11 +186,11 @@ impl TextDecorator for Links {
     fn decorate_link_start(&mut self, url: &str) -> (String, ()) {
         let shown = ["https://", "http://", "mailto:"].iter().any(|scheme| url.starts_with(scheme));
         self.target = shown.then(|| url.trim_start_matches("mailto:").to_owned());
-        (String::new(), ())
+        (self.target.as_ref().map(|_| LINK.to_string()).unwrap_or_default(), ())
     }
 
     fn decorate_link_end(&mut self) -> String {
-        self.target.take().map(|url| format!(" ({url})")).unwrap_or_default()
+        self.target.take().map(|url| format!("{LEADS}{url}{END}")).unwrap_or_default()
     }
 
     fn decorate_em_start(&self) -> (String, ()) {
@@ -243,6 +263,13 @@ mod tests {
         let cases = [
             ("<h1>Hi</h1><p>One<br>two</p>", "Hi\n\nOne\ntwo"),
             ("<p><a href=\"https://x.y/a?b=1&amp;c=2\">Open</a> it</p>", "Open (https://x.y/a?b=1&c=2) it"),
+            ("<a href=\"https://x.y/?a=1&amp;b=2\">https://x.y/?a=1&amp;b=2</a>", "https://x.y/?a=1&b=2"),
+            ("<a href=\"https://x.y/\"> https://x.y </a>", "https://x.y"),
+            ("Ask <a href=\"mailto:a@x.y\">a@x.y</a>.", "Ask a@x.y."),
+            ("a <a href=\"https://x.y\"> b </a> c", "a b (https://x.y) c"),
+            ("<a href=\"https://x.y\"><img src=\"i\" alt=\"I\"></a>", "I (https://x.y)"),
+            ("<a href=\"#top\">Up</a>", "Up"),
+            ("\u{E000}a\u{E001}b\u{E002}", "ab"),
             ("<ul><li>a</li><li>b</li></ul>", "- a\n- b"),
             ("<table><tr><td>a</td><td>b</td></tr></table>", "a\nb"),
             ("<style>p{color:red}</style><p>x</p><script>y</script>", "x"),
@@ -251,6 +278,21 @@ mod tests {
         for (html, expected) in cases {
             assert_eq!(from_html(html).unwrap(), expected, "{html}");
         }
+    }
+
+    /// Who reads the text of a mail that resets a password has no other way to follow its link.
+    #[test]
+    fn a_link_that_is_longer_than_a_line_is_not_broken() {
+        let url = format!("https://x.y/reset?token={}", "a1-b2_".repeat(40));
+        let html = format!(
+            "<p>Choose a new one:</p><blockquote><p><a href=\"{url}\">{url}</a></p></blockquote>\
+             <ul><li>Or <a href=\"{url}\">here</a>, then sign in</li></ul><p>As text: {url}</p>"
+        );
+        let text = from_html(&html).unwrap();
+        let expected = format!(
+            "Choose a new one:\n\n> {url}\n- Or here\n  ({url}),\n  then sign in\n\nAs text:\n{url}"
+        );
+        assert_eq!(text, expected);
     }
 
     #[test]
