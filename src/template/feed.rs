@@ -2,6 +2,7 @@
 
 use handlebars::Context;
 
+use super::author_tags::AuthorTags;
 use super::budget::FEED_BYTES;
 use super::error::{Cause, Complaint, RenderError};
 use super::handlebars::Escape;
@@ -15,6 +16,8 @@ use crate::model::workflow::{Engine, InAppTemplate};
 #[derive(Debug)]
 pub(super) struct InApp {
     body: Source,
+    /// The tags that were written into the body, or into partials that it names.
+    tags: AuthorTags,
     action_url: Option<Source>,
     /// Label and link of each.
     buttons: Vec<(Source, Source)>,
@@ -48,8 +51,10 @@ impl InApp {
                 label.zip(parse(&format!("action_buttons[{index}].action"), &button.action))
             })
             .collect();
+        let tags = AuthorTags::of(&partials.with_mentioned(&template.markdown_body));
         Some(Self {
             body: body?,
+            tags,
             action_url: action_url.map_or(Some(None), |parsed| parsed.map(Some))?,
             buttons: buttons.into_iter().collect::<Option<_>>()?,
         })
@@ -59,7 +64,8 @@ impl InApp {
     pub(super) fn render(&self, name: &str, context: &Context) -> Result<Vec<Block>, RenderError> {
         let field = format!("{name}.markdown_body");
         let body = self.body.render(&field, context, FEED_BYTES)?;
-        let rendered = markdown::to_html(&body).map_err(|limit| RenderError::new(&field, Cause::Budget(limit)))?;
+        let rendered =
+            markdown::to_html(&body, &self.tags).map_err(|limit| RenderError::new(&field, Cause::Budget(limit)))?;
         let mut blocks = vec![Block::Markdown { name: "body".into(), content: self.body.text().to_owned(), rendered }];
         if let Some(source) = &self.action_url {
             let rendered = link(source, &format!("{name}.action_url"), context)?;

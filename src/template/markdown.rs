@@ -6,10 +6,12 @@ use std::sync::LazyLock;
 use ammonia::Builder;
 use pulldown_cmark::{Event, Options, Parser, html};
 
+use super::author_tags::AuthorTags;
 use super::budget::{FEED_BYTES, FEED_DEPTH, Limit};
+use super::plain;
 
-/// Two walls, since readers' pages inject the result as it is: HTML in the Markdown becomes text, and what Markdown
-/// itself makes is sanitised.
+/// Two walls, since readers' pages inject the result as it is: HTML in the Markdown becomes text, but for tags that the
+/// template's author wrote, and all that there is then is sanitised.
 static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut builder = Builder::default();
     builder
@@ -19,8 +21,9 @@ static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder
 });
 
-/// Renders `markdown`. Refuses what nests too deep or is too long, before the sanitiser sees it.
-pub(super) fn to_html(markdown: &str) -> Result<String, Limit> {
+/// Renders `markdown`, into which its author wrote the tags `own`. Refuses what nests too deep or is too long, before the
+/// sanitiser sees it.
+pub(super) fn to_html(markdown: &str, own: &AuthorTags) -> Result<String, Limit> {
     if markdown.len() > FEED_BYTES {
         return Err(Limit::Output(FEED_BYTES));
     }
@@ -36,7 +39,9 @@ pub(super) fn to_html(markdown: &str) -> Result<String, Limit> {
             return Err(Limit::Depth(FEED_DEPTH));
         }
         events.push(match event {
-            Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
+            Event::Html(text) | Event::InlineHtml(text) if own.is_empty() => Event::Text(text),
+            Event::Html(text) => Event::Html(own.keep(&text).into()),
+            Event::InlineHtml(text) => Event::InlineHtml(own.keep(&text).into()),
             event => event,
         });
     }
@@ -44,6 +49,9 @@ pub(super) fn to_html(markdown: &str) -> Result<String, Limit> {
     html::push_html(&mut rendered, events.into_iter());
     if rendered.len() > FEED_BYTES {
         return Err(Limit::Output(FEED_BYTES));
+    }
+    if !own.is_empty() {
+        plain::bound(&rendered).map_err(|_| Limit::Depth(FEED_DEPTH))?;
     }
     Ok(SANITIZER.clean(&rendered).to_string().trim().to_owned())
 }
@@ -65,7 +73,26 @@ mod tests {
             ("", ""),
         ];
         for (markdown, expected) in cases {
-            assert_eq!(to_html(markdown).unwrap(), expected);
+            assert_eq!(to_html(markdown, &AuthorTags::default()).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn tags_that_the_author_wrote_stay_and_those_that_came_with_data_are_text() {
+        let cases = [
+            ("<blockquote>\n{{ a }}\n</blockquote>", "<blockquote>\nVec<u8> & <B>x\n</blockquote>", {
+                "<blockquote>\nVec&lt;u8&gt; &amp; &lt;B&gt;x\n</blockquote>"
+            }),
+            ("**{{ a }}**<br/>{{ b }}", "**x**<br/><i>y</i>", "<p><strong>x</strong><br>&lt;i&gt;y&lt;/i&gt;</p>"),
+            ("<a href=\"{{ a }}\">b</a>", "<a href=\"javascript:x\" onclick=\"y\">b</a>", {
+                "<p><a rel=\"noopener noreferrer nofollow\">b</a></p>"
+            }),
+            ("<!-- for Ann -->\nHi", "<!-- for Ann -->\nHi", "<p>Hi</p>"),
+            ("{{ a | from_markdown }}", "<p><em>x</em><b>y</b></p>", "<p><em>x</em>&lt;b&gt;y&lt;/b&gt;</p>"),
+            ("<script>x</script>", "<script>x</script>", "&lt;script&gt;x&lt;/script&gt;"),
+        ];
+        for (template, markdown, expected) in cases {
+            assert_eq!(to_html(markdown, &AuthorTags::of(template)).unwrap(), expected);
         }
     }
 
@@ -105,13 +132,18 @@ mod tests {
             "\u{0}<script\u{0}>alert(1)</script>",
             "<details open ontoggle=alert(1)>",
         ];
-        for markdown in corpus {
-            let html = to_html(markdown).unwrap();
+        let every =
+            AuthorTags::of("<!-- <a> <b> <blockquote> <br> <div> <img> <p> <span> <table> <tr> <td> <style> <script>");
+        for (markdown, own) in corpus.iter().flat_map(|one| [(one, AuthorTags::default()), (one, every.clone())]) {
+            let html = to_html(markdown, &own).unwrap();
             // Whatever is left as text has its angle brackets and quotes escaped, so only real tags begin with `<`.
             for tag in html.split('<').skip(1).map(|rest| rest.split('>').next().unwrap().to_ascii_lowercase()) {
                 let name: String =
                     tag.trim_start_matches('/').chars().take_while(|letter| letter.is_alphanumeric()).collect();
-                assert!(["p", "a", "img", "code", "pre"].contains(&name.as_str()), "{markdown} gave {html}");
+                assert!(
+                    ["p", "a", "img", "code", "pre", "div", "table"].contains(&name.as_str()),
+                    "{markdown} gave {html}"
+                );
                 let attributes: String = tag.split('"').step_by(2).collect();
                 assert!(!attributes.contains(" on"), "{markdown} gave {html}");
                 assert!(!attributes.contains("style"), "{markdown} gave {html}");
@@ -145,10 +177,13 @@ mod tests {
             "<!--".repeat(16_000),
             "~~a".repeat(20_000),
         ];
+        let (none, own) = (AuthorTags::default(), AuthorTags::of("<b><div><!--"));
         for case in cases {
-            let _ = to_html(&case);
+            let _ = to_html(&case, &none);
+            let _ = to_html(&case, &own);
         }
-        assert_eq!(to_html(&"> ".repeat(100)), Err(Limit::Depth(FEED_DEPTH)));
-        assert_eq!(to_html(&"a".repeat(FEED_BYTES + 1)), Err(Limit::Output(FEED_BYTES)));
+        assert_eq!(to_html(&"> ".repeat(100), &none), Err(Limit::Depth(FEED_DEPTH)));
+        assert_eq!(to_html(&"<div>".repeat(200), &own), Err(Limit::Depth(FEED_DEPTH)));
+        assert_eq!(to_html(&"a".repeat(FEED_BYTES + 1), &none), Err(Limit::Output(FEED_BYTES)));
     }
 }

@@ -5,6 +5,7 @@
 //! Data is never read as a template, and no template can make a rendering panic, hang or grow without end: see `budget`.
 
 mod addressing;
+mod author_tags;
 mod block;
 pub mod branding;
 pub mod budget;

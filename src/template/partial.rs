@@ -71,6 +71,16 @@ impl Partials {
             }
         }
     }
+
+    /// `text`, followed by the contents of all partials that it names, and that those name.
+    pub(super) fn with_mentioned(&self, text: &str) -> String {
+        let mut all = text.to_owned();
+        let mut left: Vec<_> = self.known.iter().filter_map(|(key, one)| Some((key, one.as_ref()?))).collect();
+        while let Some(index) = left.iter().position(|(key, _)| names(&all, key)) {
+            all.push_str(left.swap_remove(index).1.source.text());
+        }
+        all
+    }
 }
 
 /// Whether a content names the partial `key`: it stands there in quotes, or behind `>`.

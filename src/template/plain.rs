@@ -289,9 +289,8 @@ mod tests {
              <ul><li>Or <a href=\"{url}\">here</a>, then sign in</li></ul><p>As text: {url}</p>"
         );
         let text = from_html(&html).unwrap();
-        let expected = format!(
-            "Choose a new one:\n\n> {url}\n- Or here\n  ({url}),\n  then sign in\n\nAs text:\n{url}"
-        );
+        let expected =
+            format!("Choose a new one:\n\n> {url}\n- Or here\n  ({url}),\n  then sign in\n\nAs text:\n{url}");
         assert_eq!(text, expected);
     }
 

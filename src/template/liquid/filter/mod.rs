@@ -16,6 +16,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::Value;
 
 use super::value::{ITEM_BYTES, Val, items};
+use crate::template::author_tags::AuthorTags;
 use crate::template::budget::{BoundedText, Budget, EMAIL_BYTES, Limit};
 use crate::template::locale::{self, Length};
 use crate::template::{markdown, wording};
@@ -164,7 +165,7 @@ pub(super) static ALL: &[Filter] = &[
         call.made(digest::hmac_sha256(&call.arg_text(0)?, &call.text()?))
     }),
     filter("from_markdown", "{{ text | from_markdown }}", 0, 0, |call| {
-        call.made(markdown::to_html(&call.text()?).map_err(Refusal::Limit)?)
+        call.made(markdown::to_html(&call.text()?, &AuthorTags::default()).map_err(Refusal::Limit)?)
     }),
     filter("remove", "{{ name | remove: \"x\" }}", 1, 1, |call| {
         call.made(wording::replace(&call.text()?, &call.arg_text(0)?, "")?)
