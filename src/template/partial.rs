@@ -113,9 +113,10 @@ impl Partial {
         Ok(Self { label, source, inputs: written.inputs.clone() })
     }
 
-    /// Whether the input `name` stays the value that it is given as.
-    pub(super) fn is_typed(&self, name: &str) -> bool {
-        self.inputs.get(name).is_some_and(|input| input.typed)
+    /// Whether the input `name` stays the value that it is given as, and does not become text. What no schema declares does
+    /// if it is a list or an object: as text it could only be printed.
+    pub(super) fn keeps(&self, name: &str, is_compound: bool) -> bool {
+        self.inputs.get(name).map_or(is_compound, |input| input.typed)
     }
 
     /// Renders with what is given, out of the budget of the template that it stands in. `now` is that of the rendering.
@@ -133,11 +134,11 @@ impl Partial {
         for (name, value) in given {
             let value = match value {
                 // Written as text in a block or a tag, but declared to be more.
-                Value::String(text) if self.is_typed(&name) => {
+                Value::String(text) if self.keeps(&name, false) => {
                     serde_json::from_str(&text).unwrap_or(Value::String(text))
                 }
                 Value::Null | Value::String(_) => value,
-                value if self.is_typed(&name) => value,
+                value if self.keeps(&name, value.is_array() || value.is_object()) => value,
                 value => Value::String(super::helper::text(&value)),
             };
             if !value.is_null() {

@@ -250,6 +250,25 @@ fn partials_and_layouts_of_one_s_own_work_in_both_languages() {
 }
 
 #[test]
+fn a_list_that_a_partial_does_not_declare_can_be_looped_over() {
+    let content =
+        "{% for one in rows %}[{{ one.name }}]{% endfor %}{% for one in notes %}({{ one }}){% endfor %}{{ on }}";
+    let schema = r#"[{"type": "text", "key": "notes"}]"#;
+    let partial = format!(r#"{{"type": "html", "content": "{content}", "input_schema": {schema}}}"#);
+    let files = BTreeMap::from([("partial.json".to_owned(), partial)]);
+    let library =
+        LibraryFiles { partials: vec![WorkflowFiles { key: "rows".into(), files }], ..LibraryFiles::default() };
+    let mut catalog = catalog();
+    let (library, _, faults) = Library::read(&library);
+    assert!(faults.is_empty() && catalog.furnish(library).is_empty());
+    let html = "{% render 'rows', rows: activities, notes: data.notes, on: false %}";
+    let published = published(&catalog, "w", of_blocks(json!([{"type": "html", "content": html}]), "liquid"));
+    let scope = json!({"activities": [{"name": "A"}, {"name": "B"}], "data": {"notes": ["x", "y"]}});
+    let email = published.templates.email("email_1", scope).unwrap();
+    assert!(email.html.contains("[A][B](xy)false"), "what is declared as text is text: {}", email.html);
+}
+
+#[test]
 fn a_mail_with_everything_is_read_back_part_by_part() {
     let catalog = catalog();
     let template = json!({"subject": "Grüße {{ recipient.name }}\nBcc: evil@x.test", "html_body": "<p>ü <img src=\"cid:logo\"></p>",

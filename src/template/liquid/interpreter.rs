@@ -234,8 +234,8 @@ impl<'s, 'b> Interpreter<'s, 'b> {
         let mut inputs = Map::new();
         for (name, operand) in given {
             let value = self.operand(operand);
-            let value =
-                self.pay(|budget| if partial.is_typed(name) { json(&value, budget) } else { text(&value, budget) })?;
+            let keeps = partial.keeps(name, value.count().is_some() || value.fields().is_some());
+            let value = self.pay(|budget| if keeps { json(&value, budget) } else { text(&value, budget) })?;
             inputs.insert(name.clone(), value);
         }
         let now = self.names.get("timestamp").as_str().map(|now| Value::String(now.to_owned()));
