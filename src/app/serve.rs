@@ -102,7 +102,12 @@ pub async fn dev(mut config: Config) -> Result<()> {
     say_line!();
     say_line!("Try, in another terminal:");
     say_line!();
-    say_line!("  {program} trigger account-invite --to dr@grant.test --data '{{\"inviteToken\": \"abc\"}}' \\");
+    let starter = "account-invite";
+    let (example, data) = match running.workflows.first() {
+        Some(first) if !running.workflows.iter().any(|key| key == starter) => (first.as_str(), ""),
+        _ => (starter, " --data '{\"inviteToken\": \"abc\"}'"),
+    };
+    say_line!("  {program} trigger {example} --to dr@grant.test{data} \\");
     say_line!("    --url {} --api-key {}", running.url, config.auth.secret_keys[0].expose());
     say_line!("  curl {}/dev/mailbox", running.url);
     say_line!("  curl -X POST {}/dev/clock/advance -d '{{\"by\": \"3d\"}}'", running.url);

@@ -131,7 +131,9 @@ impl fmt::Display for RunEventKind {
                 write!(f, "joins {batch}: run {into} goes on at {until} for all that it has then, now {items}")
             }
             Self::BatchClosed { items, actors } => {
-                write!(f, "the batch is closed with {items} activities of {actors} actors")
+                let activities = if *items == 1 { "activity" } else { "activities" };
+                let of = if *actors == 1 { "actor" } else { "actors" };
+                write!(f, "the batch is closed with {items} {activities} of {actors} {of}")
             }
             Self::MessageHeld { until } => write!(f, "the message waits for its send window, which opens at {until}"),
             Self::CohortDrawn { name, key } => write!(f, "drawn into the cohort \"{name}\" by {key}"),

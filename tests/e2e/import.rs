@@ -169,6 +169,9 @@ async fn what_was_imported_runs_in_a_developers_server() {
     let mut server = Process::spawn(belfry(folder.path(), &arguments), &folder.path().join("stderr.log"));
     let url = server.line("Belfry listens on ").await.split(' ').next().unwrap().to_owned();
     let key = server.line("  Secret key   ").await;
+    server.line("Try, in another terminal:").await;
+    let example = server.line("  ").await;
+    assert!(example.contains(" trigger incident --to "), "a workflow that there is: {example}");
     let http = reqwest::Client::new();
     let post =
         |path: &str, body: Value| http.post(format!("{url}{path}")).bearer_auth(&key).body(body.to_string()).send();
