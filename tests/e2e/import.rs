@@ -118,6 +118,31 @@ async fn what_knock_pull_wrote_is_found_by_knock_json_and_runs_at_once() {
     assert!(said.contains("Hello Ann") && said.contains(">HI</p>"), "{said}{stderr}");
 }
 
+#[tokio::test]
+async fn an_import_names_the_vars_that_are_not_set() {
+    let folder = folder();
+    let html = "<a href=\"{{ vars.app_url }}/{{ vars.region }}\">Open</a> {{ vars.branding.logo_url }}";
+    write(
+        folder.path(),
+        &[
+            ("knock/workflows/hello/workflow.json", WORKFLOW),
+            ("knock/workflows/hello/email_1/html_body.html", html),
+            ("set.toml", "[vars]\nregion = \"eu\"\n"),
+        ],
+    );
+    let knock = folder.path().join("knock");
+    let said = |more| {
+        let (folder, knock) = (folder.path().to_owned(), knock.clone());
+        async move { import(&folder, &knock, more).await.1 }
+    };
+    let all = said(&["--check"]).await;
+    assert!(all.contains("For belfry.toml:\n\n[vars]\napp_url = \"\"\nregion = \"\"\n"), "{all}");
+    let left = said(&["--check", "--config", "set.toml"]).await;
+    assert!(left.contains("[vars]\napp_url = \"\"\n") && !left.contains("region"), "{left}");
+    let none = import(folder.path(), &pulled().join("notifications/partials"), &["--check"]).await.1;
+    assert!(!none.contains("[vars]"), "{none}");
+}
+
 /// A directory as `knock pull --all` writes it, with something of each kind in it and forms that Knock's other templates
 /// use; two files in it are nobody's.
 fn pulled() -> PathBuf {

@@ -3,6 +3,7 @@
 
 mod pulled;
 mod report;
+mod vars;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::pulled::{Kind, Resource};
 use self::report::Report;
@@ -47,16 +48,26 @@ pub struct Knock {
 pub fn knock(args: &Knock) -> Result<()> {
     let found = pulled::read(&args.dir)?;
     let taken: Vec<Resource> = found.resources.iter().map(adapt).collect();
-    let config = match cli::file_or_default(args.config.clone()) {
-        Some(file) => Config::load(Some(&file), &Overrides::default())?,
-        None => Config::load_dev(&Overrides::default())?,
+    let (config, set) = match cli::file_or_default(args.config.clone()) {
+        Some(file) => {
+            let config = Config::load(Some(&file), &Overrides::default())?;
+            let set = config.vars.clone();
+            (config, set)
+        }
+        // The vars of a developer's server are examples.
+        None => (Config::load_dev(&Overrides::default())?, Map::new()),
     };
+    let unset = vars::missing(&taken, &set);
     let (checked, missing) = check(&taken, config)?;
     let report = Report::of(&found, &taken, &checked);
     say!("{report}");
     if !missing.is_empty() {
         say_line!("\nNot configured yet; `belfry dev` makes them up and captures their mail. For belfry.toml:\n");
         say!("{}", stand_in::to_toml(&missing));
+    }
+    if !unset.is_empty() {
+        say_line!("\nNot set yet, so nothing stands where templates print them. For belfry.toml:\n");
+        say!("{}", vars::to_toml(&unset));
     }
     if args.check {
         return match report.unsupported() {
