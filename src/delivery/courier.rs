@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::lane::{Lane, Queued};
-use super::{EmailProvider, Mail, Sent, retry};
+use super::{EmailProvider, Mail, Refused, Sent, retry};
 use crate::base::alarm::Alarm;
 use crate::base::clock::Timestamp;
 use crate::base::deps::{Deps, panic_text};
@@ -20,8 +20,9 @@ use crate::base::work::WorkGuard;
 use crate::engine::{Deliver, Publish};
 use crate::model::attachment::{self, Attachment};
 use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message as StoredMessage, Pending};
+use crate::model::suppression::Suppression;
 use crate::store::op::{BeginAttempt, EndAttempt, Release};
-use crate::store::{Refused, Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
 /// The longest text kept of what a server said, in bytes.
 const MAX_REPLY: usize = 1_024;
@@ -176,13 +177,23 @@ async fn attempt(
         tracing::warn!(%message, note, "a mail is not as it should be");
     }
     log(message, number, sent.result, &reply, retry_at);
-    let notes = [left_out, sent.notes].concat();
+    let (refused, gone) = without(&sent.refused, at);
+    let notes = [left_out, refused, sent.notes].concat();
     let attempt = Attempt { number, at, result: sent.result, reply, notes };
-    match store.end_attempt(EndAttempt { run, message, attempt, retry_at, captured: sent.captured }).await {
+    match store.end_attempt(EndAttempt { run, message, attempt, retry_at, gone, captured: sent.captured }).await {
         Ok(()) => retry_at,
-        Err(StoreError::Refused(Refused::Gone)) => None,
+        Err(StoreError::Refused(store::Refused::Gone)) => None,
         Err(error) => lost(&store, message, &error),
     }
+}
+
+/// What the delivery log says of those whom the server refused, and whom of them the suppression list takes.
+fn without(refused: &[Refused], at: Timestamp) -> (Vec<String>, Vec<Suppression>) {
+    let said: Vec<String> = refused.iter().map(|one| clean(&one.said)).collect();
+    let all = || refused.iter().zip(&said);
+    let notes = all().map(|(one, said)| format!("left out: {}: {said}", one.address)).collect();
+    let gone = all().filter(|(one, _)| one.is_gone);
+    (notes, gone.map(|(one, said)| Suppression::bounced(&one.address, said, at)).collect())
 }
 
 /// Puts a message into its recipient's feed, and tells of that.

@@ -20,7 +20,7 @@ use tokio::net::{TcpStream, lookup_host};
 
 use super::dkim::Signers;
 use super::header::{encoded, feedback_id, list_unsubscribe, name, one_line};
-use super::{EmailProvider, Mail, Sent};
+use super::{EmailProvider, Mail, Refused, Sent};
 use crate::base::clock::{Stopwatch, Timestamp};
 use crate::base::config::{Sender, SmtpSettings, Tls};
 use crate::base::deps::panic_text;
@@ -271,7 +271,8 @@ impl Smtp {
             Ok(composed) => composed,
             Err(error) => return Sent::new(AttemptResult::Permanent, error.to_string()),
         };
-        let sent = match tokio::time::timeout(self.limits.timeout, self.hand_over(&composed)).await {
+        let mut refused = Vec::new();
+        let sent = match tokio::time::timeout(self.limits.timeout, self.hand_over(&composed, &mut refused)).await {
             Ok(Ok(response)) => {
                 let words: Vec<&str> = response.message().collect();
                 Sent::new(AttemptResult::Accepted, format!("{} {}", response.code(), words.join(" ")))
@@ -280,12 +281,12 @@ impl Smtp {
             // After DATA the server may have accepted it: the next attempt has the same Message-ID.
             Err(_) => Sent::new(AttemptResult::Transient, format!("no answer within {:?}", self.limits.timeout)),
         };
-        Sent { notes: composed.notes, ..sent }
+        Sent { notes: composed.notes, refused, ..sent }
     }
 
-    async fn hand_over(&self, composed: &Composed) -> Result<Response, Failure> {
+    async fn hand_over(&self, composed: &Composed, refused: &mut Vec<Refused>) -> Result<Response, Failure> {
         let mut connection = self.connection().await?;
-        let sent = transact(&mut connection, composed).await;
+        let sent = transact(&mut connection, composed, refused).await;
         if sent.is_err() {
             connection.abort().await;
         }
@@ -387,8 +388,13 @@ impl From<SmtpError> for Failure {
     }
 }
 
-/// Hands one mail over on a connection that works.
-async fn transact(connection: &mut AsyncSmtpConnection, composed: &Composed) -> Result<Response, Failure> {
+/// Hands one mail over on a connection that works. Without its recipient there is no mail; without one of those that get a
+/// copy there is, and who is refused for good goes into `refused`.
+async fn transact(
+    connection: &mut AsyncSmtpConnection,
+    composed: &Composed,
+    refused: &mut Vec<Refused>,
+) -> Result<Response, Failure> {
     let Composed { envelope, bytes, .. } = composed;
     let knows = |extension| connection.server_info().supports_feature(extension);
     let mut parameters = Vec::new();
@@ -409,13 +415,15 @@ async fn transact(connection: &mut AsyncSmtpConnection, composed: &Composed) -> 
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
     connection.command(commands::Mail::new(envelope.from().cloned(), parameters)).await?;
-    for recipient in envelope.to() {
+    for (place, recipient) in envelope.to().iter().enumerate() {
         let heard = connection.command(commands::Rcpt::new(recipient.clone(), Vec::new())).await;
-        heard.map_err(|error| {
-            let is_gone = Some(recipient) == envelope.to().first() && says_no_such_address(&error);
-            let failure = Failure::from(error);
-            if is_gone { Failure { result: AttemptResult::Bounced, ..failure } } else { failure }
-        })?;
+        let Err(error) = heard else { continue };
+        let (is_gone, is_final, failure) = (says_no_such_address(&error), error.is_permanent(), Failure::from(error));
+        if place > 0 && is_final {
+            refused.push(Refused { address: recipient.to_string(), said: failure.said, is_gone });
+        } else {
+            return Err(if is_gone { Failure { result: AttemptResult::Bounced, ..failure } } else { failure });
+        }
     }
     connection.command(commands::Data).await?;
     Ok(connection.message(bytes).await?)

@@ -24,6 +24,7 @@ impl EmailProvider for Mailbox {
                 result: AttemptResult::Accepted,
                 reply: "captured".into(),
                 notes: composed.notes,
+                refused: Vec::new(),
                 captured: Some(Captured {
                     message: mail.message,
                     from: self.from.to_string(),

@@ -40,6 +40,8 @@ pub struct Sent {
     pub reply: String,
     /// What else is to be known, such as that the mail is not signed.
     pub notes: Vec<String>,
+    /// Whom of those that get a copy the server refused for good, while it went on with the others.
+    pub refused: Vec<Refused>,
     /// Set by the provider that captures instead of sending.
     pub captured: Option<Captured>,
 }
@@ -47,8 +49,18 @@ pub struct Sent {
 impl Sent {
     /// A result with what was said.
     pub fn new(result: AttemptResult, reply: impl Into<String>) -> Self {
-        Self { result, reply: reply.into(), notes: Vec::new(), captured: None }
+        Self { result, reply: reply.into(), notes: Vec::new(), refused: Vec::new(), captured: None }
     }
+}
+
+/// An address that the server does not take mail for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    pub address: String,
+    /// The server's own words; cleaned by the courier.
+    pub said: String,
+    /// There is no such address: no other mail will be taken for it either.
+    pub is_gone: bool,
 }
 
 /// Something that takes emails: an SMTP server, the captured mailbox, the simulation's.

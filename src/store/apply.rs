@@ -453,6 +453,7 @@ fn end_attempt(tables: &mut Tables<'_>, end: EndAttempt) -> Result<Done, StoreEr
     let mut pending = pending.filter(|pending| pending.in_flight).ok_or(Refused::Gone)?;
     let at = end.attempt.at;
     tables.put(TableId::Attempts, &numbered(end.message.as_bytes(), end.attempt.number), &end.attempt)?;
+    end.gone.iter().try_for_each(|gone| suppressions::add(tables, gone))?;
     let status = match (end.attempt.result, end.retry_at) {
         (AttemptResult::Accepted, _) => Status::Sent,
         (_, Some(_)) if pending.cancelled => Status::NotSent,

@@ -361,6 +361,8 @@ pub struct EndAttempt {
     pub attempt: Attempt,
     /// When to try again; `None`: the attempt's result is final.
     pub retry_at: Option<Timestamp>,
+    /// Whom of those that get a copy the attempt found not to be there.
+    pub gone: Vec<Suppression>,
     pub captured: Option<Captured>,
 }
 
@@ -590,7 +592,10 @@ impl Op {
                 accept.bytes + RECORD + accept.runs.bytes()
             }
             Self::Advance(advance) => 4 * RECORD + json_size(&advance.changes.data),
-            Self::EndAttempt(end) => RECORD + end.captured.as_ref().map_or(0, |captured| captured.raw.len() * 2),
+            Self::EndAttempt(end) => {
+                let captured = end.captured.as_ref().map_or(0, |captured| captured.raw.len() * 2);
+                (1 + end.gone.len()) * RECORD + captured
+            }
             Self::PublishVersion(_) => 64 * RECORD,
             Self::Trim(_) => BATCH * 2 * RECORD,
             Self::Mark(mark) => mark.messages.len() * 2 * RECORD,

@@ -234,6 +234,7 @@ fn end(number: u8, run: u8, result: AttemptResult, retry_at: Option<Timestamp>) 
         message: MessageId::from([number; 16]),
         attempt: Attempt { number: 1, at: START, result, reply: "250 ok".into(), notes: Vec::new() },
         retry_at,
+        gone: Vec::new(),
         captured: None,
     }
 }

@@ -122,3 +122,52 @@ async fn a_listed_address_gets_no_copy_and_the_log_says_so() {
         assert!(logs.contains(&format!("left out: {listed} is on the suppression list")), "{logs}");
     }
 }
+
+#[tokio::test]
+async fn a_copy_that_the_server_refuses_does_not_lose_the_mail_and_is_listed_where_it_is_gone() {
+    let script = |last: &'static str| {
+        move |step: Step<'_>| match step {
+            Step::Rcpt("gone@x.test") => Answer::Reply("550 5.1.1 no such mailbox"),
+            Step::Rcpt("hidden@x.test") => Answer::Reply("550 5.1.10 takes no mail"),
+            Step::Rcpt("policy@x.test") => Answer::Reply("550 5.7.1 we do not like you"),
+            Step::Message(_) => Answer::Reply(last),
+            _ => Answer::Accept,
+        }
+    };
+    let smtp = SmtpServer::scripted(script("451 later"));
+    let mut copied = email("Copied");
+    copied["channel_overrides"] = json!({
+        "cc_address": "Gone Bob <gone@x.test>, policy@x.test, carl@x.test", "bcc_address": "hidden@x.test, emil@x.test",
+    });
+    let server = Setup::new().smtp(&smtp).workflow("copied", &[copied]).start().await;
+    let run = server.trigger("copied", json!({"recipients": ["ann@x.test"]})).await;
+    server.settle().await;
+    let message =
+        || async { server.get(&format!("/v1/messages?workflow_run_id={run}")).await.json()["items"][0].clone() };
+    assert_eq!(message().await["status"], "delivery_attempted", "what the message itself was answered counts");
+    let list = server.get("/admin/suppressions").await.json();
+    let listed: Vec<_> =
+        list["entries"].as_array().unwrap().iter().map(|one| (&one["address"], &one["reason"])).collect();
+    let bounced = json!("bounced");
+    assert_eq!(listed, [(&json!("gone@x.test"), &bounced), (&json!("hidden@x.test"), &bounced)], "policy is about us");
+
+    smtp.script(|step| match step {
+        Step::Rcpt("policy@x.test") => Answer::Reply("550 5.7.1 we do not like you"),
+        _ => Answer::Accept,
+    });
+    server.advance("1m").await;
+    assert_eq!(message().await["status"], "sent");
+    assert_eq!(smtp.mails().len(), 1);
+    let asked =
+        ["ann", "gone", "policy", "carl", "hidden", "emil"].map(|name| smtp.attempts(&format!("{name}@x.test")));
+    assert_eq!(asked, [2, 1, 2, 2, 1, 2], "who is listed is not asked again");
+    let logs = logs(&server, &message().await).await;
+    for said in [
+        "left out: gone@x.test: permanent error (550): 5.1.1 no such mailbox",
+        "left out: hidden@x.test: permanent error (550): 5.1.10 takes no mail",
+        "left out: policy@x.test: permanent error (550): 5.7.1 we do not like you",
+        "left out: gone@x.test is on the suppression list since a mail to it bounced",
+    ] {
+        assert!(logs.contains(said), "{said}: {logs}");
+    }
+}

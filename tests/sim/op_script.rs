@@ -262,7 +262,7 @@ impl Author {
         let result = self.rng.pick(&[AttemptResult::Accepted, AttemptResult::Transient, AttemptResult::Permanent]);
         let attempt = Attempt { number: 1, at: self.at, result, reply: "said".into(), notes: Vec::new() };
         let retry_at = (result == AttemptResult::Transient).then(|| self.at.plus(Duration::from_secs(14)));
-        Op::EndAttempt(Box::new(EndAttempt { run, message, attempt, retry_at, captured: None }))
+        Op::EndAttempt(Box::new(EndAttempt { run, message, attempt, retry_at, gone: Vec::new(), captured: None }))
     }
 
     fn mark(&mut self) -> Op {

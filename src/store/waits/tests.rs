@@ -355,7 +355,11 @@ async fn every_delivery_of_a_message_is_an_event_of_its_recipient() {
     for (result, retry_at) in [(AttemptResult::Transient, Some(START)), (AttemptResult::Permanent, None)] {
         bench.store.begin_attempt(BeginAttempt { run, message, at: START }).await.unwrap();
         let attempt = Attempt { number: 1, at: START, result, reply: String::new(), notes: Vec::new() };
-        bench.store.end_attempt(EndAttempt { run, message, attempt, retry_at, captured: None }).await.unwrap();
+        bench
+            .store
+            .end_attempt(EndAttempt { run, message, attempt, retry_at, gone: Vec::new(), captured: None })
+            .await
+            .unwrap();
     }
     let told: Vec<_> = (1..5).map(|number| bench.matched(number)[0]["event_type"].clone()).collect();
     assert_eq!(
