@@ -20,12 +20,16 @@ cargo fmt --check
 step "Lints (clippy, warnings are errors)"
 cargo clippy --locked --all-targets -- -D warnings
 
-step "Rust tests: properties, simulation, failing disks, architecture; the real binary with a real SMTP server, also killed"
-cargo test --locked
-
 target="$(cargo metadata --format-version 1 --no-deps | node -e '
   let text = ""; process.stdin.on("data", (part) => (text += part)).on("end", () => console.log(JSON.parse(text).target_directory));
 ')"
+
+step "The fuzz targets compile (the fuzzer itself is not needed for that)"
+CUSTOM_LIBFUZZER_PATH=/dev/null cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir "$target"
+
+step "Rust tests: properties, simulation, failing disks, architecture; the real binary with a real SMTP server, also killed"
+cargo test --locked
+
 export BELFRY_BIN="$target/debug/belfry"
 
 step "SDK tests: install the official SDKs (npm ci)"

@@ -101,6 +101,7 @@ fn library(layout: Option<Written>, partial: &str) -> Library {
     Library {
         layouts: layout.map(|layout| ("own".to_owned(), layout)).into_iter().collect(),
         partials: [("part".to_owned(), partial)].into(),
+        ..Library::default()
     }
 }
 
