@@ -272,7 +272,7 @@ fn only_one_file_writes_to_standard_output_and_error() {
 fn crates_are_named_only_where_they_belong() {
     let rules: [(&str, &[&str]); 14] = [
         ("redb", &["store/"]),
-        ("lettre", &["delivery/email.rs"]),
+        ("lettre", &["delivery/email.rs", "delivery/smtp.rs"]),
         ("handlebars", &["template/"]),
         ("pulldown_cmark", &["template/"]),
         ("ammonia", &["template/"]),

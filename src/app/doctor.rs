@@ -18,7 +18,7 @@ use super::{dkim, open_files, server};
 use crate::base::clock::{Clock, Stopwatch, Timestamp, sleep};
 use crate::base::config::{Channel, Config, Provider, SmtpSettings, Tls};
 use crate::delivery::dkim::Signers;
-use crate::delivery::email::{Limits, Smtp};
+use crate::delivery::smtp::{Limits, Smtp};
 use crate::store::backup::{self, require_room};
 use crate::store::{OpenError, file};
 

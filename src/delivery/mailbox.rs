@@ -21,10 +21,7 @@ impl EmailProvider for Mailbox {
         Box::pin(ready(match composed {
             Err(error) => Sent::new(AttemptResult::Permanent, error.to_string()),
             Ok(composed) => Sent {
-                result: AttemptResult::Accepted,
-                reply: "captured".into(),
                 notes: composed.notes,
-                refused: Vec::new(),
                 captured: Some(Captured {
                     message: mail.message,
                     from: self.from.to_string(),
@@ -37,6 +34,7 @@ impl EmailProvider for Mailbox {
                     step_ref: mail.step_ref.clone(),
                     at: mail.at,
                 }),
+                ..Sent::new(AttemptResult::Accepted, "captured")
             },
         }))
     }

@@ -10,6 +10,7 @@ pub mod lane;
 pub mod mailbox;
 mod public_address;
 pub mod retry;
+pub mod smtp;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -108,3 +108,15 @@ fn lines_of_a_body_end_with_crlf_whatever_they_were_written_with() {
     assert_eq!(parsed.body_text(0).unwrap().trim_end(), "a\r\nb\r\nc\r\nd\r\n.\r\ne\r\n\r\nf");
     assert_eq!(parsed.body_html(0).unwrap().trim_end(), "<p>a\r\n.\r\n.</p>");
 }
+
+/// Many servers refuse a mail with a NUL, and none shows anything for the others.
+#[test]
+fn a_body_arrives_without_control_characters() {
+    let mut mail = mail("ann@x.test", "Hi", Addressing::default());
+    mail.content.text = "a\0b\tc\u{1b}[31m\u{7f}é".into();
+    mail.content.html = "<p>a\0\u{8}b</p>".into();
+    let bytes = bytes(&mail);
+    let parsed = MessageParser::default().parse(&bytes).unwrap();
+    assert_eq!(parsed.body_text(0).unwrap().trim_end(), "ab\tc[31mé");
+    assert_eq!(parsed.body_html(0).unwrap().trim_end(), "<p>ab</p>");
+}
