@@ -74,10 +74,11 @@ pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasio
     Ok(Value::Object(messages))
 }
 
-/// The workflow as its directory says now.
+/// The workflow as its directory says now; one of the starters where there is no such directory, as `belfry dev` has them.
 fn published(config: &Config, key: &str) -> Result<Published> {
     let (found, faults) = workflow_dir::read(&config.workflows.dir);
-    let Some(files) = found.iter().find(|files| files.key == key) else {
+    let starters = if config.workflows.dir.exists() { Vec::new() } else { workflow_dir::starters() };
+    let Some(files) = found.iter().chain(&starters).find(|files| files.key == key) else {
         let fault = faults.iter().find(|fault| found.is_empty() || fault.file == key);
         let keys: Vec<&str> = found.iter().map(|files| files.key.as_str()).collect();
         let fix = did_you_mean(nearest(key, keys.iter().copied()), &format!("There are {}.", quoted_list(&keys)));

@@ -332,3 +332,17 @@ async fn a_preview_is_what_would_be_sent_and_says_what_there_is_when_there_is_no
     let (_, stdout, _) = run(belfry(folder.path(), &["workflow", "validate", "workflows"])).await;
     assert!(stdout.contains(fault), "{stdout}");
 }
+
+/// As `belfry dev` has them there: who saw them run sees what they say.
+#[tokio::test]
+async fn a_preview_where_there_are_no_workflows_is_of_the_starters() {
+    let folder = folder();
+    let arguments = ["workflow", "preview", "account-invite", "--to", "ada", "--data", r#"{"inviteToken": "abc"}"#];
+    let (code, stdout, stderr) = run(belfry(folder.path(), &arguments)).await;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let printed: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let mails = printed.as_object().unwrap().values().filter_map(|message| message["html"].as_str());
+    assert!(mails.clone().count() > 0 && mails.clone().all(|html| html.contains("abc")), "{printed}");
+    let said = refused(folder.path(), &["workflow", "preview", "acount", "--to", "ada"]).await;
+    assert!(said.contains("config/workflows: the directory cannot be read"), "{said}");
+}
