@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use lettre::address::Envelope;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Attachment as LettreAttachment, Mailbox, MultiPart, SinglePart};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment as LettreAttachment, Body, Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
 
 use super::Mail;
@@ -154,7 +154,11 @@ fn part(file: &Attachment) -> Result<SinglePart, ComposeError> {
         (None, true) => LettreAttachment::new_inline(name),
         (_, false) => LettreAttachment::new(name),
     };
-    Ok(part.body(file.content.clone(), kind))
+    // Left to itself lettre sends ASCII as it is, with every bare CR and LF in it: not the same file any more when it
+    // arrives, and one that could end its message and begin another.
+    let content =
+        Body::new_with_encoding(file.content.clone(), ContentTransferEncoding::Base64).map_err(|_| wrong())?;
+    Ok(part.body(content, kind))
 }
 
 /// A header of text.

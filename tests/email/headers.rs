@@ -1,9 +1,10 @@
 //! Headers of any script and length, and lines of any end, read back by another's parser.
 
 use belfry::delivery::Mail;
+use belfry::model::attachment;
 use belfry::model::message::{Addressing, EmailContent};
-use mail_parser::{Address, MessageParser};
-use serde_json::Value;
+use mail_parser::{Address, MessageParser, MimeHeaders};
+use serde_json::{Value, json};
 
 use super::bytes;
 
@@ -119,4 +120,20 @@ fn a_body_arrives_without_control_characters() {
     let parsed = MessageParser::default().parse(&bytes).unwrap();
     assert_eq!(parsed.body_text(0).unwrap().trim_end(), "ab\tc[31mé");
     assert_eq!(parsed.body_html(0).unwrap().trim_end(), "<p>ab</p>");
+}
+
+#[test]
+fn an_attached_text_arrives_byte_for_byte_and_ends_no_message() {
+    let mut mail = mail("ann@x.test", "Hi", Addressing::default());
+    // "a\nb\r.\rc\n.\nMAIL FROM:<x@y.z>\0\n"
+    let content = "YQpiDS4NYwouCk1BSUwgRlJPTTo8eEB5Lno+AAo=";
+    let file = json!([{"name": "a.csv", "content_type": "text/csv", "content": content}]);
+    mail.attachments = attachment::read(&file).unwrap();
+    let bytes = bytes(&mail);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        assert!(!line.strip_suffix(b"\r\n").unwrap().contains(&b'\r'), "{:?}", String::from_utf8_lossy(line));
+    }
+    let parsed = MessageParser::default().parse(&bytes).unwrap();
+    let part = parsed.attachments().next().unwrap();
+    assert_eq!((part.attachment_name(), part.contents()), (Some("a.csv"), mail.attachments[0].content.as_slice()));
 }
