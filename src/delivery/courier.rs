@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::lane::{Lane, Queued};
-use super::{EmailProvider, Mail, Refused, Sent, retry};
+use super::{EmailProvider, Mail, RefusedCopy, Sent, retry};
 use crate::base::alarm::Alarm;
 use crate::base::clock::Timestamp;
 use crate::base::deps::{Deps, panic_text};
@@ -22,7 +22,7 @@ use crate::model::attachment::{self, Attachment};
 use crate::model::message::{Attempt, AttemptResult, Content, EmailContent, Message as StoredMessage, Pending};
 use crate::model::suppression::Suppression;
 use crate::store::op::{BeginAttempt, EndAttempt, Release};
-use crate::store::{self, Store, StoreError};
+use crate::store::{Refused, Store, StoreError};
 
 /// The longest text kept of what a server said, in bytes.
 const MAX_REPLY: usize = 1_024;
@@ -182,13 +182,13 @@ async fn attempt(
     let attempt = Attempt { number, at, result: sent.result, reply, notes };
     match store.end_attempt(EndAttempt { run, message, attempt, retry_at, gone, captured: sent.captured }).await {
         Ok(()) => retry_at,
-        Err(StoreError::Refused(store::Refused::Gone)) => None,
+        Err(StoreError::Refused(Refused::Gone)) => None,
         Err(error) => lost(&store, message, &error),
     }
 }
 
 /// What the delivery log says of those whom the server refused, and whom of them the suppression list takes.
-fn without(refused: &[Refused], at: Timestamp) -> (Vec<String>, Vec<Suppression>) {
+fn without(refused: &[RefusedCopy], at: Timestamp) -> (Vec<String>, Vec<Suppression>) {
     let said: Vec<String> = refused.iter().map(|one| clean(&one.said)).collect();
     let all = || refused.iter().zip(&said);
     let notes = all().map(|(one, said)| format!("left out: {}: {said}", one.address)).collect();

@@ -42,7 +42,7 @@ pub struct Sent {
     /// What else is to be known, such as that the mail is not signed.
     pub notes: Vec<String>,
     /// Whom of those that get a copy the server refused for good, while it went on with the others.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedCopy>,
     /// Set by the provider that captures instead of sending.
     pub captured: Option<Captured>,
 }
@@ -54,9 +54,9 @@ impl Sent {
     }
 }
 
-/// An address that the server does not take mail for.
+/// An address beside the recipient's that the server does not take the mail for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Refused {
+pub struct RefusedCopy {
     pub address: String,
     /// The server's own words; cleaned by the courier.
     pub said: String,

@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, lookup_host};
 
 use super::dkim::Signers;
 use super::email::{Composed, compose};
-use super::{EmailProvider, Mail, Refused, Sent};
+use super::{EmailProvider, Mail, RefusedCopy, Sent};
 use crate::base::clock::Stopwatch;
 use crate::base::config::{Sender, SmtpSettings, Tls};
 use crate::model::message::AttemptResult;
@@ -96,7 +96,7 @@ impl Smtp {
         Sent { notes: composed.notes, refused, ..sent }
     }
 
-    async fn hand_over(&self, composed: &Composed, refused: &mut Vec<Refused>) -> Result<Response, Failure> {
+    async fn hand_over(&self, composed: &Composed, refused: &mut Vec<RefusedCopy>) -> Result<Response, Failure> {
         let mut connection = self.connection().await?;
         let sent = transact(&mut connection, composed, refused).await;
         if sent.is_err() {
@@ -205,7 +205,7 @@ impl From<SmtpError> for Failure {
 async fn transact(
     connection: &mut AsyncSmtpConnection,
     composed: &Composed,
-    refused: &mut Vec<Refused>,
+    refused: &mut Vec<RefusedCopy>,
 ) -> Result<Response, Failure> {
     let Composed { envelope, bytes, .. } = composed;
     let knows = |extension| connection.server_info().supports_feature(extension);
@@ -232,7 +232,7 @@ async fn transact(
         let Err(error) = heard else { continue };
         let (is_gone, is_final, failure) = (says_no_such_address(&error), error.is_permanent(), Failure::from(error));
         if place > 0 && is_final {
-            refused.push(Refused { address: recipient.to_string(), said: failure.said, is_gone });
+            refused.push(RefusedCopy { address: recipient.to_string(), said: failure.said, is_gone });
         } else {
             return Err(if is_gone { Failure { result: AttemptResult::Bounced, ..failure } } else { failure });
         }

@@ -208,7 +208,7 @@ async fn accept(
     let identify = identified(&request);
     let named = request.recipients.iter().map(|recipient| &recipient.reference);
     let objects = fan_out::spreading(&engine.store, named)?;
-    let Begun { mut trigger, cancel, flow, due, runs } = begun(engine, &published, request, now);
+    let Begun { mut trigger, cancel, flow, runs } = begun(engine, &published, request, now);
     let id = trigger.id;
     match &cause {
         Cause::Call(_) => {}
@@ -225,6 +225,7 @@ async fn accept(
         revision: 0,
         cancelled: Spared::default(),
     });
+    let due = runs.first().and_then(|run| run.phase.due());
     let ids = runs.iter().map(|run| run.id).collect();
     let admission =
         Admission { runs: ids, due, cancel, flow, fan_out: fan_out.as_ref().map(|fan_out| fan_out.trigger), work };
@@ -252,8 +253,6 @@ pub struct Begun {
     pub runs: Vec<Run>,
     cancel: Option<CancelHash>,
     flow: Flow,
-    /// Until when each run waits, if it begins with that.
-    due: Option<Timestamp>,
 }
 
 /// What `request` makes of a workflow at `now`. Nothing of it is stored.
@@ -288,7 +287,7 @@ pub fn begun(engine: &Engine, published: &Published, request: TriggerRequest, no
         begun: beginning.begun.clone(),
     };
     let runs = (0..RunId::BLOCK).zip(request.recipients).map(run).collect();
-    Begun { trigger, runs, cancel, flow, due: beginning.phase.due() }
+    Begun { trigger, runs, cancel, flow }
 }
 
 /// Who is to be stored before the runs begin: everyone given inline, and a stub for a tenant.

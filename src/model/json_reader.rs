@@ -156,18 +156,25 @@ impl<'a> Reader<'a> {
     }
 
     /// What the text here stands for; the first of `known` when there is nothing. None after a fault.
-    pub fn choice<T: Copy>(&self, known: &[(&str, T)]) -> Option<T> {
+    pub fn choice<T: Clone>(&self, known: &[(&str, T)]) -> Option<T> {
         if self.value.is_none() {
-            return known.first().map(|(_, default)| *default);
+            return known.first().map(|(_, default)| default.clone());
         }
-        let name = self.text()?;
+        self.named(self.text()?, known, "known")
+    }
+
+    /// What the text here stands for; `what` says what it is to be. None after a fault.
+    pub fn required_choice<T: Clone>(&self, known: &[(&str, T)], what: &str) -> Option<T> {
+        self.named(self.required_text(&one_of(known))?, known, what)
+    }
+
+    fn named<T: Clone>(&self, name: &str, known: &[(&str, T)], what: &str) -> Option<T> {
         let found = known.iter().find(|(known, _)| *known == name);
         if found.is_none() {
-            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-            let form = format!("Write one of {}.", quoted_list(&names));
-            self.fault(format!("{} is not known", shown_text(name)), did_you_mean(nearest(name, names), &form));
+            let meant = nearest(name, known.iter().map(|(known, _)| *known));
+            self.fault(format!("{} is not {what}", shown_text(name)), did_you_mean(meant, &one_of(known)));
         }
-        found.map(|(_, value)| *value)
+        found.map(|(_, value)| value.clone())
     }
 
     /// The boolean here; false when there is nothing.
@@ -202,6 +209,11 @@ fn is_blank(value: &Value) -> bool {
         Value::Object(fields) => fields.is_empty(),
         Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+fn one_of<T>(known: &[(&str, T)]) -> String {
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    format!("Write one of {}.", quoted_list(&names))
 }
 
 /// A value as a fault shows it: short, on one line, without control characters.

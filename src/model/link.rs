@@ -9,6 +9,10 @@ use subtle::ConstantTimeEq;
 use super::recipient::RecipientRef;
 use crate::base::ids::MessageId;
 
+/// The vars with links that a message can show.
+pub const UNSUBSCRIBE_VAR: &str = "commercial_unsubscribe_url";
+pub const PREFERENCES_VAR: &str = "manage_preferences_url";
+
 /// Where one-click unsubscribes go.
 pub const UNSUBSCRIBE: &str = "/unsubscribe/";
 /// The preference center.
@@ -131,10 +135,10 @@ impl Links {
     pub fn vars(&self, vars: &Map<String, Value>, holder: &Holder, is_commercial: bool) -> Map<String, Value> {
         let mut vars = vars.clone();
         if is_commercial {
-            vars.insert("commercial_unsubscribe_url".into(), self.unsubscribe(holder).into());
+            vars.insert(UNSUBSCRIBE_VAR.into(), self.unsubscribe(holder).into());
         }
         if holder.recipient.is_user() {
-            vars.insert("manage_preferences_url".into(), self.preferences(holder).into());
+            vars.insert(PREFERENCES_VAR.into(), self.preferences(holder).into());
         }
         vars
     }

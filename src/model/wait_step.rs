@@ -70,6 +70,7 @@ fn is_own_message(awaited: &Awaited, steps: &Steps<'_>) -> bool {
 
 /// The event at `field`. None after a fault.
 fn read_awaited(field: &Reader<'_>) -> Option<Awaited> {
+    const WHAT: &str = "an event of this type";
     if field.value().is_none() {
         field.missing(FORM);
         return None;
@@ -81,26 +82,26 @@ fn read_awaited(field: &Reader<'_>) -> Option<Awaited> {
     match kind.required_text(&known)? {
         "message" => {
             field.expect_keys(&["event_type", "event_key", "source_type", "source_key"]);
-            let event = one_of(&key, &MessageHappening::ALL);
+            let event = key.required_choice(&MessageHappening::ALL, WHAT);
             let source = read_source_type(&field.field("source_type"));
             let workflow = read_key(&field.field("source_key"), "the key of the workflow that makes the message");
             source.and(Some(Awaited::Message { event: event?, workflow: workflow? }))
         }
         "workflow" => {
             field.expect_keys(&["event_type", "event_key", "source_type", "source_key"]);
-            let event = one_of(&key, &RunHappening::ALL);
+            let event = key.required_choice(&RunHappening::ALL, WHAT);
             let workflow = read_key(&field.field("source_key"), "the key of the workflow");
             Some(Awaited::Workflow { event: event?, workflow: workflow? })
         }
         "audience" => {
             field.expect_keys(&["event_type", "event_key", "audience_key"]);
-            let event = one_of(&key, &Crossing::ALL);
+            let event = key.required_choice(&Crossing::ALL, WHAT);
             let audience = read_key(&field.field("audience_key"), "the key of the audience");
             Some(Awaited::Audience { event: event?, audience: audience? })
         }
         "recipient" => {
             field.expect_keys(&["event_type", "event_key"]);
-            one_of(&key, &[("updated", Awaited::RecipientUpdated)])
+            key.required_choice(&[("updated", Awaited::RecipientUpdated)], WHAT)
         }
         "integration_source" => {
             kind.fault("\"integration_source\" is not supported: this version takes no events of other systems", known);
@@ -129,19 +130,6 @@ fn read_source_type(field: &Reader<'_>) -> Option<()> {
 
 fn read_key(field: &Reader<'_>, what: &str) -> Option<String> {
     field.required_name(&format!("Write {what}.")).map(|key| key.trim().to_owned())
-}
-
-/// What the name at `field` stands for. None after a fault.
-fn one_of<T: Clone>(field: &Reader<'_>, known: &[(&str, T)]) -> Option<T> {
-    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-    let fix = format!("Write one of {}.", quoted_list(&names));
-    let name = field.required_text(&fix)?;
-    let found = known.iter().find(|(known, _)| *known == name);
-    if found.is_none() {
-        let problem = format!("{} is not an event of this type", shown_text(name));
-        field.fault(problem, did_you_mean(nearest(name, names), &fix));
-    }
-    found.map(|(_, event)| event.clone())
 }
 
 /// The groups at `field`, of which one must hold. None after a fault.

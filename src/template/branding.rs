@@ -12,6 +12,9 @@ const COLOURS: [(&str, &str); 4] = [
     ("dark_primary_color_contrast", "#000000"),
 ];
 
+/// The var that has what a brand comes to.
+pub const BRANDING: &str = "branding";
+
 /// The images of a brand.
 const IMAGES: [&str; 4] = ["logo_url", "icon_url", "dark_logo_url", "dark_icon_url"];
 
@@ -23,7 +26,7 @@ pub(super) fn apply(scope: &mut Value, layout: &Map<String, Value>) {
         COLOURS.iter().map(|(name, colour)| ((*name).to_owned(), json!(colour))).collect();
     brand.extend(merged([account, Some(layout), tenant]));
     if let Some(Value::Object(vars)) = scope.get_mut("vars") {
-        vars.insert("branding".to_owned(), Value::Object(brand));
+        vars.insert(BRANDING.to_owned(), Value::Object(brand));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The text of HTML, for an email whose author wrote none.
 
+use std::borrow::Cow;
 use std::panic::catch_unwind;
 
 use html2text::render::TextDecorator;
@@ -29,7 +30,8 @@ const UNREADABLE: [&str; 6] = ["svg", "math", "noscript", "plaintext", "template
 /// The text of `html`, links as `label (https://..)`.
 pub(super) fn from_html(html: &str) -> Result<String, Cause> {
     bound(html)?;
-    let html = if html.contains([LINK, LEADS, END]) { html.replace([LINK, LEADS, END], "") } else { html.to_owned() };
+    let marks = [LINK, LEADS, END];
+    let html = if html.contains(marks) { Cow::Owned(html.replace(marks, "")) } else { Cow::Borrowed(html) };
     let render = || {
         html2text::config::with_decorator(Links::default())
             .allow_width_overflow()

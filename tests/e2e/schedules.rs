@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::server::{Setup, TestServer, in_app};
 
-/// Makes a schedule that happens in a moment, which is long enough for the kill before it; answers once that has passed by so much, on a server that is dead.
+/// Makes a schedule that happens in a moment, which is long enough for the kill before it; answers once that has passed
+/// by so much, on a server that is dead.
 async fn due_while_dead(server: &mut TestServer, late: Duration) {
     let due = Clock::system().now().plus(Duration::from_secs(2));
     let schedule = json!({"workflow": "item", "recipients": ["u"], "scheduled_at": due.to_string()});

@@ -26,6 +26,14 @@ fn assert_lines_fit(bytes: &[u8]) {
     }
 }
 
+/// RFC 5321, section 2.3.8: CR and LF stand together, at the ends of lines.
+fn assert_lines_end(bytes: &[u8]) {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r\n").unwrap();
+        assert!(!line.contains(&b'\r'), "{:?}", String::from_utf8_lossy(line));
+    }
+}
+
 fn read(list: Option<&Address<'_>>) -> Vec<(String, String)> {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     list.into_iter().flat_map(|list| list.iter()).map(|one| (text(one.name()), text(one.address()))).collect()
@@ -101,10 +109,7 @@ fn lines_of_a_body_end_with_crlf_whatever_they_were_written_with() {
     mail.content.text = "a\rb\r\nc\nd\r.\re\n\rf".into();
     mail.content.html = "<p>a\r.\r\n.</p>".into();
     let bytes = bytes(&mail);
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r\n").unwrap();
-        assert!(!line.contains(&b'\r'), "{:?}", String::from_utf8_lossy(line));
-    }
+    assert_lines_end(&bytes);
     let parsed = MessageParser::default().parse(&bytes).unwrap();
     assert_eq!(parsed.body_text(0).unwrap().trim_end(), "a\r\nb\r\nc\r\nd\r\n.\r\ne\r\n\r\nf");
     assert_eq!(parsed.body_html(0).unwrap().trim_end(), "<p>a\r\n.\r\n.</p>");
@@ -130,9 +135,7 @@ fn an_attached_text_arrives_byte_for_byte_and_ends_no_message() {
     let file = json!([{"name": "a.csv", "content_type": "text/csv", "content": content}]);
     mail.attachments = attachment::read(&file).unwrap();
     let bytes = bytes(&mail);
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        assert!(!line.strip_suffix(b"\r\n").unwrap().contains(&b'\r'), "{:?}", String::from_utf8_lossy(line));
-    }
+    assert_lines_end(&bytes);
     let parsed = MessageParser::default().parse(&bytes).unwrap();
     let part = parsed.attachments().next().unwrap();
     assert_eq!((part.attachment_name(), part.contents()), (Some("a.csv"), mail.attachments[0].content.as_slice()));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use self::pulled::{Kind, Resource};
 use self::report::Report;
@@ -48,16 +48,14 @@ pub struct Knock {
 pub fn knock(args: &Knock) -> Result<()> {
     let found = pulled::read(&args.dir)?;
     let taken: Vec<Resource> = found.resources.iter().map(adapt).collect();
-    let (config, set) = match cli::file_or_default(args.config.clone()) {
-        Some(file) => {
-            let config = Config::load(Some(&file), &Overrides::default())?;
-            let set = config.vars.clone();
-            (config, set)
-        }
-        // The vars of a developer's server are examples.
-        None => (Config::load_dev(&Overrides::default())?, Map::new()),
+    let file = cli::file_or_default(args.config.clone());
+    let config = match &file {
+        Some(file) => Config::load(Some(file), &Overrides::default())?,
+        None => Config::load_dev(&Overrides::default())?,
     };
-    let unset = vars::missing(&taken, &set);
+    // The vars of a developer's server are examples.
+    let set = file.is_some().then_some(&config.vars);
+    let unset = vars::missing(&taken, |name| set.is_some_and(|set| set.contains_key(name)));
     let (checked, missing) = check(&taken, config)?;
     let report = Report::of(&found, &taken, &checked);
     say!("{report}");

@@ -4,17 +4,17 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
-
 use super::pulled::Resource;
+use crate::model::link::{PREFERENCES_VAR, UNSUBSCRIBE_VAR};
+use crate::template::branding::BRANDING;
 
 /// Those that there are without being set.
-const GIVEN: [&str; 3] = ["branding", "commercial_unsubscribe_url", "manage_preferences_url"];
+const GIVEN: [&str; 3] = [BRANDING, UNSUBSCRIBE_VAR, PREFERENCES_VAR];
 
-/// The names of vars in `resources` that are not among those that are `set`.
-pub fn missing<'r>(resources: &'r [Resource], set: &Map<String, Value>) -> BTreeSet<&'r str> {
+/// The names of vars in `resources` for which nothing `is_set`.
+pub fn missing(resources: &[Resource], is_set: impl Fn(&str) -> bool) -> BTreeSet<&str> {
     let texts = resources.iter().flat_map(|resource| resource.files.keys().filter_map(|name| resource.text(name)));
-    texts.flat_map(names).filter(|name| !GIVEN.contains(name) && !set.contains_key(*name)).collect()
+    texts.flat_map(names).filter(|name| !GIVEN.contains(name) && !is_set(name)).collect()
 }
 
 /// What stands as `vars.name` inside a tag, or at the beginning of a JSON string, as in a condition.
