@@ -214,11 +214,10 @@ fn compile(
 fn schema_of(workflow: &Workflow) -> Result<Option<DataSchema>, Fault> {
     const FIELD: &str = "trigger_data_json_schema";
     let schema = workflow.source.get(FIELD).filter(|schema| !schema.is_null());
-    schema.map(DataSchema::new).transpose().map_err(|problem| Fault {
-        file: format!("{}/workflow.json", workflow.key),
-        path: FIELD.to_owned(),
-        problem: format!("is no JSON Schema: {problem}"),
-        fix: "Write a schema whose references lead into itself, or remove it.".to_owned(),
+    schema.map(DataSchema::new).transpose().map_err(|problem| {
+        let (file, path) = workflow.place(FIELD);
+        let fix = "Write a schema whose references lead into itself, or remove it.".to_owned();
+        Fault { file, path, problem: format!("is no JSON Schema: {problem}"), fix }
     })
 }
 

@@ -1,11 +1,12 @@
 //! The findings of a validation: every fault and notice of one directory, of a workflow or of what workflows share, each in the file it concerns.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::fault::Fault;
-use super::json_path;
 use super::notice::Notice;
+use super::text_files::{TextFiles, full};
+use super::workflow::DOCUMENT;
 
 /// Collects while a document is read. Shared by all who read it, hence the interior mutability; single-threaded.
 pub struct Findings {
@@ -16,17 +17,13 @@ pub struct Findings {
 
 #[derive(Default)]
 struct State {
-    /// By JSON path: the file whose content stands there.
-    origins: BTreeMap<String, String>,
+    files: TextFiles,
     /// Paths whose pointer could not be followed. That is their one fault: a value that is missing only because of it
     /// is not a second one.
     unread: BTreeSet<String>,
     faults: Vec<Fault>,
     notices: Vec<Notice>,
 }
-
-/// The file at the top of a workflow directory.
-const DOCUMENT: &str = "workflow.json";
 
 impl Findings {
     /// None yet, for the workflow directory `directory`.
@@ -46,7 +43,7 @@ impl Findings {
 
     /// From now on, faults at `path` and below it are faults of `file`.
     pub fn read_from(&self, path: &str, file: &str) {
-        self.state.borrow_mut().origins.insert(path.to_owned(), file.to_owned());
+        self.state.borrow_mut().files.add(path, file);
     }
 
     /// The value at `path` could not be read, for a fault that is already known.
@@ -56,25 +53,33 @@ impl Findings {
 
     /// The value at `path` is wrong: a fault of the file that the value was read from.
     pub fn value_fault(&self, path: &str, problem: impl Into<String>, fix: impl Into<String>) {
-        self.add_fault(path, self.place(path, 0), problem.into(), fix.into());
+        let place = self.state.borrow().files.place(&self.directory, self.document, path);
+        self.add_fault(path, place, problem.into(), fix.into());
     }
 
     /// That there is a field at `path`, or none, is wrong: a fault of the file that holds the field.
     pub fn field_fault(&self, path: &str, problem: impl Into<String>, fix: impl Into<String>) {
-        self.add_fault(path, self.place(path, 1), problem.into(), fix.into());
+        let place = self.field_place(path);
+        self.add_fault(path, place, problem.into(), fix.into());
     }
 
     /// `file`, relative to the directory, is wrong as a whole.
     pub fn file_fault(&self, file: &str, problem: impl Into<String>, fix: impl Into<String>) {
-        let fault = Fault { file: self.full(file), path: String::new(), problem: problem.into(), fix: fix.into() };
+        let file = full(&self.directory, file);
+        let fault = Fault { file, path: String::new(), problem: problem.into(), fix: fix.into() };
         self.state.borrow_mut().faults.push(fault);
     }
 
     /// The field at `path` has no effect.
     pub fn notice(&self, path: &str, problem: impl Into<String>, fix: impl Into<String>) {
-        let (file, path) = self.place(path, 1);
+        let (file, path) = self.field_place(path);
         let notice = Notice(Fault { file, path, problem: problem.into(), fix: fix.into() });
         self.state.borrow_mut().notices.push(notice);
+    }
+
+    /// Which files were read so far, and where their contents stand.
+    pub fn files(&self) -> TextFiles {
+        self.state.borrow().files.clone()
     }
 
     /// What was read and noticed, or all that is wrong: it is absent only after a fault, but may be there in spite of one.
@@ -99,21 +104,8 @@ impl Findings {
         }
     }
 
-    /// The file in which `path` stands and the path inside it. `skip` 1 looks only at what contains the field.
-    fn place(&self, path: &str, skip: usize) -> (String, String) {
-        let state = self.state.borrow();
-        json_path::ancestors(path)
-            .skip(skip)
-            .find_map(|(outer, inner)| state.origins.get(outer).map(|file| (file, inner)))
-            .map_or_else(
-                || (self.full(self.document), path.to_owned()),
-                |(file, inner)| (self.full(file), inner.trim_start_matches('.').to_owned()),
-            )
-    }
-
-    /// Names of files are anyone's: a control character in one must not reach a terminal.
-    fn full(&self, file: &str) -> String {
-        format!("{}/{file}", self.directory).replace(char::is_control, "\u{fffd}")
+    fn field_place(&self, path: &str) -> (String, String) {
+        self.state.borrow().files.field_place(&self.directory, self.document, path)
     }
 }
 

@@ -8,6 +8,7 @@ use super::findings::Findings;
 use super::json_reader::Reader;
 use super::notice::Notice;
 use super::pointer;
+use super::text_files::TextFiles;
 use super::workflow_file::WorkflowFiles;
 
 /// The file at the top of a layout's directory.
@@ -29,6 +30,20 @@ pub struct Layout {
     /// What this layout changes of the account's branding.
     #[serde(default)]
     pub branding: Map<String, Value>,
+    /// Which files its parts were read from.
+    #[serde(skip)]
+    pub files: TextFiles,
+}
+
+impl Layout {
+    /// The file in which the value at `path` of the layout `key` was written, and the path in that file.
+    pub fn place(&self, key: &str, path: &str) -> (String, String) {
+        self.files.place(&directory(key), DOCUMENT, path)
+    }
+}
+
+fn directory(key: &str) -> String {
+    format!("layouts/{key}")
 }
 
 /// A link for the layout's foot, as its templates find it in `footer_links`.
@@ -40,13 +55,14 @@ pub struct FooterLink {
 
 /// Reads the directory of a layout.
 pub fn read(files: &WorkflowFiles) -> Result<(Layout, Vec<Notice>), Vec<Fault>> {
-    let findings = Findings::of(&format!("layouts/{}", files.key), DOCUMENT);
+    let findings = Findings::of(&directory(&files.key), DOCUMENT);
     let document = pointer::resolve(files, &findings);
-    let layout = document.as_ref().and_then(|document| read_layout(&Reader::new(document, &findings)));
+    let layout =
+        document.as_ref().and_then(|document| read_layout(&Reader::new(document, &findings), findings.files()));
     findings.conclude(layout)
 }
 
-fn read_layout(top: &Reader<'_>) -> Option<Layout> {
+fn read_layout(top: &Reader<'_>, files: TextFiles) -> Option<Layout> {
     top.object()?;
     const KEYS: [&str; 13] = [
         "name",
@@ -76,6 +92,7 @@ fn read_layout(top: &Reader<'_>) -> Option<Layout> {
         is_mjml: top.field("is_mjml").flag(),
         footer_links: links.into_iter().collect::<Option<_>>()?,
         branding: top.field("branding_overrides").object().cloned().unwrap_or_default(),
+        files,
     })
 }
 

@@ -107,7 +107,13 @@ mod tests {
     use serde_json::json;
 
     fn partial(content: &str) -> Partial {
-        Partial { kind: PartialKind::Html, content: content.into(), engine: Engine::Liquid, inputs: BTreeMap::new() }
+        Partial {
+            kind: PartialKind::Html,
+            content: content.into(),
+            engine: Engine::Liquid,
+            inputs: BTreeMap::new(),
+            files: Default::default(),
+        }
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub mod step_key;
 pub mod subscription;
 pub mod suppression;
 mod template_file;
+pub mod text_files;
 pub mod throttle_step;
 pub mod tracking;
 pub mod translation;

@@ -11,6 +11,7 @@ use super::json_reader::{Reader, shown_text};
 use super::notice::Notice;
 use super::pointer;
 use super::template_file::read_engine;
+use super::text_files::TextFiles;
 use super::workflow::Engine;
 use super::workflow_file::WorkflowFiles;
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
@@ -28,6 +29,20 @@ pub struct Partial {
     /// What it declares to be given, by name.
     #[serde(default)]
     pub inputs: BTreeMap<String, Input>,
+    /// Which files its parts were read from.
+    #[serde(skip)]
+    pub files: TextFiles,
+}
+
+impl Partial {
+    /// The file in which the value at `path` of the partial `key` was written, and the path in that file.
+    pub fn place(&self, key: &str, path: &str) -> (String, String) {
+        self.files.place(&directory(key), DOCUMENT, path)
+    }
+}
+
+fn directory(key: &str) -> String {
+    format!("partials/{key}")
 }
 
 /// What a partial's content is.
@@ -63,13 +78,14 @@ const TYPED: [&str; 7] = ["boolean", "number", "json", "list", "multi_select", "
 
 /// Reads the directory of a partial.
 pub fn read(files: &WorkflowFiles) -> Result<(Partial, Vec<Notice>), Vec<Fault>> {
-    let findings = Findings::of(&format!("partials/{}", files.key), DOCUMENT);
+    let findings = Findings::of(&directory(&files.key), DOCUMENT);
     let document = pointer::resolve(files, &findings);
-    let partial = document.as_ref().and_then(|document| read_partial(&Reader::new(document, &findings)));
+    let partial =
+        document.as_ref().and_then(|document| read_partial(&Reader::new(document, &findings), findings.files()));
     findings.conclude(partial)
 }
 
-fn read_partial(top: &Reader<'_>) -> Option<Partial> {
+fn read_partial(top: &Reader<'_>, files: TextFiles) -> Option<Partial> {
     top.object()?;
     const KEYS: [&str; 15] = [
         "name",
@@ -98,6 +114,7 @@ fn read_partial(top: &Reader<'_>) -> Option<Partial> {
         content: content?.to_owned(),
         engine: read_engine(&top.field("template_engine")).unwrap_or(Engine::Liquid),
         inputs: inputs.into_iter().collect::<Option<_>>()?,
+        files,
     })
 }
 

@@ -10,11 +10,15 @@ use super::fetch_step::Fetch;
 use super::moment::Moment;
 use super::send_windows::SendWindows;
 use super::settings::Settings as StepSettings;
+use super::text_files::TextFiles;
 use super::throttle_step::Throttle;
 use super::tracking::TrackingOverride;
 use super::update_step::Update;
 use super::visual_block::VisualBlock;
 use super::wait_step::WaitForEvent;
+
+/// The file at the top of a workflow's directory.
+pub const DOCUMENT: &str = "workflow.json";
 
 /// A validated workflow. It says what to do; nothing in it can be wrong any more.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,9 +36,16 @@ pub struct Workflow {
     pub conditions: Conditions,
     /// The whole document with its `field@` pointers resolved: what is stored for runs that outlive an edit.
     pub source: Value,
+    /// Which files its parts were read from.
+    pub files: TextFiles,
 }
 
 impl Workflow {
+    /// The file in which the value at `path` of the document was written, and the path in that file.
+    pub fn place(&self, path: &str) -> (String, String) {
+        self.files.place(&self.key, DOCUMENT, path)
+    }
+
     /// The conditions of the trigger, of all steps and of their branches.
     pub fn conditions<'a>(&'a self) -> impl Iterator<Item = &'a Conditions> {
         let of_step = |step: &'a Step| {

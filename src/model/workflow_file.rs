@@ -116,6 +116,7 @@ fn read_workflow(
         frequency,
         conditions,
         source: document,
+        files: findings.files(),
     })
 }
 
@@ -379,7 +380,7 @@ mod tests {
                 "unused file: {key}"
             );
             let again = parse_source(key, workflow.source.clone(), &channels(), Engine::Liquid).unwrap();
-            assert_eq!(again, (workflow, Vec::new()), "{key}");
+            assert_eq!(again, (Workflow { files: Default::default(), ..workflow }, Vec::new()), "{key}");
         }
     }
 

@@ -127,20 +127,21 @@ impl Overrides {
         context: &Context,
         channel: &ChannelAddressing,
     ) -> Result<(Addressing, Option<String>), RenderError> {
-        let text = |field: &str, source: &Option<Source>| -> Result<Option<String>, RenderError> {
+        let one = |label: &str, source: &Option<Source>| -> Result<Option<String>, RenderError> {
             let Some(source) = source else { return Ok(None) };
-            let text = source.render(&label(name, field), context, EMAIL_BYTES)?;
+            let text = source.render(label, context, EMAIL_BYTES)?;
             Ok(Some(line::one(&text)).filter(|text| !text.is_empty()))
         };
+        let text = |field: &str, source: &Option<Source>| one(&label(name, field), source);
         let list = |field: &str, own: &Option<Source>, channels: &Option<Source>| -> Result<Vec<String>, RenderError> {
             let text = match text(field, own)? {
                 Some(own) => Some(own),
-                None => text(field, channels)?,
+                None => one(&channel_label(field), channels)?,
             };
             Ok(text.map(|text| addresses(&text)).unwrap_or_default())
         };
         let header = |(header, source): &(String, Source)| {
-            let value = source.render(&label(name, header), context, EMAIL_BYTES)?;
+            let value = source.render(&channel_label(header), context, EMAIL_BYTES)?;
             Ok((header.clone(), line::one(&value)))
         };
         let mut addressing = Addressing {
@@ -172,6 +173,10 @@ impl Overrides {
 
 fn label(name: &str, field: &str) -> String {
     format!("{name}.channel_overrides.{field}")
+}
+
+fn channel_label(field: &str) -> String {
+    format!("the channel's {}", field.trim_end_matches("_address"))
 }
 
 /// The addresses of a list with commas, each `a@b.c` or `Name <a@b.c>`; a comma in quotes separates nothing.

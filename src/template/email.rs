@@ -92,19 +92,20 @@ impl Email {
         })
     }
 
-    /// Renders the email with a scope; `name` is the step's, for errors.
+    /// Renders the email with a scope; `path` is the step's in its document, for errors.
     pub(super) fn render(
         &self,
-        name: &str,
+        path: &str,
         channel: &ChannelAddressing,
         mut scope: Value,
     ) -> Result<EmailContent, RenderError> {
         let none = Map::new();
         branding::apply(&mut scope, self.layout.as_ref().map_or(&none, |layout| &layout.branding));
         let context = Context::from(scope);
+        let name = &format!("{path}.template");
         let label = |field: &str| format!("{name}.{field}");
         let subject = line::one(&self.subject.render(&label("subject"), &context, EMAIL_BYTES)?);
-        let (addressing, other_subject) = self.overrides.render(name, &context, channel)?;
+        let (addressing, other_subject) = self.overrides.render(path, &context, channel)?;
         let subject = other_subject.unwrap_or(subject);
         let has_attachments = self.check_attachments(name, context.data())?;
 
@@ -264,11 +265,11 @@ impl Assembly<'_> {
         };
         let frame = Frame { scope: self.context.data(), names: self.names };
         let layout = self.email.layout.as_deref().and_then(|layout| match part {
-            Part::Html => Some((&layout.html, format!("{}/html_layout", layout.label))),
-            Part::Text => layout.text.as_ref().map(|text| (text, format!("{}/text_layout", layout.label))),
+            Part::Html => Some(&layout.html),
+            Part::Text => layout.text.as_ref(),
         });
         match (layout, NOTHING.as_ref()) {
-            (Some((layout, label)), _) => layout.render_around(&label, before, content, frame, EMAIL_BYTES),
+            (Some((label, layout)), _) => layout.render_around(label, before, content, frame, EMAIL_BYTES),
             (None, Some(nothing)) => nothing.render_around(&label, before, content, frame, EMAIL_BYTES),
             (None, None) => Err(RenderError::new(&label, Cause::Template("the engine does not start".to_owned()))),
         }

@@ -5,6 +5,11 @@ use std::fmt;
 use super::budget::Limit;
 use crate::model::fault::Fault;
 
+/// How an error names the place of a text: `account-invite/workflow.json steps[0].template.subject`, or a file of its own.
+pub(super) fn place_name((file, path): (String, String)) -> String {
+    if path.is_empty() { file } else { format!("{file} {path}") }
+}
+
 /// A line and a column, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -39,7 +44,7 @@ impl fmt::Display for Position {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{template}{}: {cause}", at.map(|at| format!(" {at}")).unwrap_or_default())]
 pub struct RenderError {
-    /// Which one: `steps.email_1.subject`.
+    /// Where it was written: `account-invite/email_1/html_body.html`.
     pub template: String,
     /// Where in its source, when that is known.
     pub at: Option<Position>,
@@ -105,10 +110,10 @@ mod tests {
 
     #[test]
     fn an_error_says_where_and_what_to_do() {
-        let mut error = RenderError::new("steps.email_1.subject", Cause::Budget(Limit::Steps));
+        let mut error = RenderError::new("w/workflow.json steps[0].template.subject", Cause::Budget(Limit::Steps));
         let rest = "rendering takes more than 100000 steps; loop over fewer items";
-        assert_eq!(error.to_string(), format!("steps.email_1.subject: {rest}"));
+        assert_eq!(error.to_string(), format!("w/workflow.json steps[0].template.subject: {rest}"));
         error.at = Some(Position { line: 2, column: 7 });
-        assert_eq!(error.to_string(), format!("steps.email_1.subject line 2, column 7: {rest}"));
+        assert_eq!(error.to_string(), format!("w/workflow.json steps[0].template.subject line 2, column 7: {rest}"));
     }
 }

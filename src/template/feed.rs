@@ -60,8 +60,9 @@ impl InApp {
         })
     }
 
-    /// Renders the item; `name` is the step's, for errors.
-    pub(super) fn render(&self, name: &str, context: &Context) -> Result<Vec<Block>, RenderError> {
+    /// Renders the item; `path` is the step's in its document, for errors.
+    pub(super) fn render(&self, path: &str, context: &Context) -> Result<Vec<Block>, RenderError> {
+        let name = format!("{path}.template");
         let field = format!("{name}.markdown_body");
         let body = self.body.render(&field, context, FEED_BYTES)?;
         let rendered =

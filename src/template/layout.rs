@@ -3,10 +3,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::error::Complaint;
+use super::error::{Complaint, place_name};
 use super::liquid::Template;
 use super::partial::Partials;
 use crate::model::layout::{FooterLink, Layout as Written};
+use crate::model::text_files::TextFiles;
 
 /// The key of the layout that the binary brings, and that an email has which names none.
 pub(super) const DEFAULT: &str = "default";
@@ -16,10 +17,9 @@ const DEFAULT_TEXT: &str = include_str!("../../templates/email/default.txt.liqui
 /// A parsed layout.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// For errors: `layouts/default`.
-    pub(super) label: String,
-    pub(super) html: Template,
-    pub(super) text: Option<Template>,
+    /// Each with the place that it was written at, for errors.
+    pub(super) html: (String, Template),
+    pub(super) text: Option<(String, Template)>,
     pub(super) is_mjml: bool,
     /// What it changes of the account's branding.
     pub(super) branding: Map<String, Value>,
@@ -35,6 +35,7 @@ impl Written {
             is_mjml: false,
             footer_links: Vec::new(),
             branding: Map::new(),
+            files: TextFiles::default(),
         }
     }
 }
@@ -57,13 +58,12 @@ impl Layout {
                 complain(field, Complaint::new(None, "has no {{ content }}", fix));
                 return None;
             }
-            Some(template)
+            Some((place_name(written.place(key, field)), template))
         };
         let html = parse("html_layout", &written.html, in_html);
         let text = written.text.as_deref().map(|text| parse("text_layout", text, in_text));
         let link = |FooterLink { text, url }: &FooterLink| json!({"text": text, "url": url});
         Some(Self {
-            label: format!("layouts/{key}"),
             html: html?,
             text: text.map_or(Some(None), |parsed| parsed.map(Some))?,
             is_mjml: written.is_mjml,

@@ -51,10 +51,11 @@ use serde_json::{Map, Value};
 
 use crate::model::fault::Fault;
 use crate::model::message::{Block, EmailContent};
-use crate::model::workflow::{StepKind, Template, Workflow};
+use crate::model::text_files::TextFiles;
+use crate::model::workflow::{DOCUMENT, Step, StepKind, Template, Workflow};
 
 use self::email::Email;
-use self::error::{Cause, Complaint};
+use self::error::{Cause, Complaint, place_name};
 use self::feed::InApp;
 
 pub use self::addressing::ChannelAddressing;
@@ -70,31 +71,40 @@ pub struct Compiled {
     emails: HashMap<String, Email>,
     in_apps: HashMap<String, InApp>,
     settings: HashMap<String, settings::Parsed>,
+    /// Where each step stands in the document.
+    paths: HashMap<String, String>,
+    key: String,
+    files: TextFiles,
     phrases: Arc<Phrases>,
 }
 
 impl Compiled {
     /// Parses all templates of `workflow`, which name `parts`, and finds all that is wrong with them.
     pub fn new(workflow: &Workflow, parts: &Parts) -> Result<Self, Vec<Fault>> {
-        let file = format!("{}/workflow.json", workflow.key);
-        let mut compiled =
-            Self { emails: HashMap::new(), in_apps: HashMap::new(), settings: HashMap::new(), phrases: Arc::default() };
+        let path = |step: &Step| (step.reference.clone(), step.path.clone());
+        let mut compiled = Self {
+            emails: HashMap::new(),
+            in_apps: HashMap::new(),
+            settings: HashMap::new(),
+            paths: workflow.steps.iter().map(path).collect(),
+            key: workflow.key.clone(),
+            files: workflow.files.clone(),
+            phrases: Arc::default(),
+        };
         let mut faults = Vec::new();
         for step in &workflow.steps {
             let mut complain = |field: &str, complaint: Complaint| {
-                faults.push(complaint.into_fault(file.clone(), format!("{}.{field}", step.path)));
+                let (file, path) = workflow.place(&format!("{}.{field}", step.path));
+                faults.push(complaint.into_fault(file, path));
             };
             // An experiment's key stands beside its settings, not among them.
             let place = if matches!(step.kind, StepKind::RandomCohort(_)) { "" } else { "settings." };
             if let Some(settings) = step.kind.settings() {
-                let parsed = settings::Parsed::new(
-                    settings,
-                    workflow.settings.engine,
-                    &parts.in_text,
-                    &mut |field, complaint| {
-                        complain(&format!("{place}{field}"), complaint);
-                    },
-                );
+                let label = format!("{}.{place}", step.path);
+                let engine = workflow.settings.engine;
+                let parsed = settings::Parsed::new(label, settings, engine, &parts.in_text, &mut |field, complaint| {
+                    complain(&format!("{place}{field}"), complaint);
+                });
                 compiled.settings.insert(step.reference.clone(), parsed);
             }
             let StepKind::Channel(channel) = &step.kind else { continue };
@@ -133,33 +143,47 @@ impl Compiled {
         scope: Value,
     ) -> Result<EmailContent, RenderError> {
         let _spoken = speech::to(&self.phrases, &scope);
-        let name = format!("steps.{step_ref}");
-        match self.emails.get(step_ref) {
-            Some(email) => email.render(&name, channel, scope),
-            None => Err(RenderError::new(&name, Cause::UnknownStep { channel: "email" })),
-        }
+        let (path, email) = self.of(step_ref, &self.emails, "email")?;
+        email.render(path, channel, scope).map_err(|error| self.located(path, error))
     }
 
     /// Renders the settings of a step with a scope (see `Scope::to_value`); none if it has none.
     pub fn settings(&self, step_ref: &str, scope: &Value) -> Result<Map<String, Value>, RenderError> {
         let _spoken = speech::to(&self.phrases, scope);
-        match self.settings.get(step_ref) {
-            Some(settings) => settings.render(&format!("steps.{step_ref}"), &Context::from(scope.clone())),
-            None => Ok(Map::new()),
-        }
+        let Some(settings) = self.settings.get(step_ref) else { return Ok(Map::new()) };
+        let rendered = settings.render(&Context::from(scope.clone()));
+        rendered.map_err(|error| self.located(self.path(step_ref), error))
     }
 
     /// Renders the feed item of a step with a scope (see `Scope::to_value`).
     pub fn in_app(&self, step_ref: &str, mut scope: Value) -> Result<Vec<Block>, RenderError> {
         let _spoken = speech::to(&self.phrases, &scope);
-        let name = format!("steps.{step_ref}");
-        match self.in_apps.get(step_ref) {
-            Some(in_app) => {
-                branding::apply(&mut scope, &Map::new());
-                in_app.render(&name, &Context::from(scope))
-            }
-            None => Err(RenderError::new(&name, Cause::UnknownStep { channel: "in-app feed" })),
+        let (path, in_app) = self.of(step_ref, &self.in_apps, "in-app feed")?;
+        branding::apply(&mut scope, &Map::new());
+        in_app.render(path, &Context::from(scope)).map_err(|error| self.located(path, error))
+    }
+
+    /// Where the step stands in the document, and its templates for `channel`.
+    fn of<'a, T>(
+        &'a self,
+        step_ref: &str,
+        templates: &'a HashMap<String, T>,
+        channel: &'static str,
+    ) -> Result<(&'a str, &'a T), RenderError> {
+        let found = templates.get(step_ref).map(|one| (self.path(step_ref), one));
+        found.ok_or_else(|| RenderError::new(&format!("steps.{step_ref}"), Cause::UnknownStep { channel }))
+    }
+
+    fn path(&self, step_ref: &str) -> &str {
+        self.paths.get(step_ref).map(String::as_str).unwrap_or_default()
+    }
+
+    /// An error in a template of the step at `path` with the file that it was written in. What is shared knows its own.
+    fn located(&self, path: &str, mut error: RenderError) -> RenderError {
+        if error.template.starts_with(path) {
+            error.template = place_name(self.files.place(&self.key, DOCUMENT, &error.template));
         }
+        error
     }
 }
 

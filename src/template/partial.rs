@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::budget::Budget;
 use super::email_markdown;
-use super::error::{Complaint, RenderError};
+use super::error::{Complaint, RenderError, place_name};
 use super::handlebars::Escape;
 use super::language::Source;
 use super::patchwork::Patchwork;
@@ -18,7 +18,7 @@ use crate::model::partial::{Input, Partial as Written, PartialKind};
 /// A parsed partial.
 #[derive(Debug)]
 pub(super) struct Partial {
-    /// For errors: `partials/card`.
+    /// Where its content was written, for errors: `partials/card/content.html`.
     label: String,
     source: Source,
     inputs: BTreeMap<String, Input>,
@@ -31,13 +31,14 @@ pub(super) struct Partials {
 }
 
 impl Partials {
-    /// Parses `written`, beside which there are some `faulty` ones, for templates of HTML, or for others; `complain` takes the key of a faulty one and what is wrong.
-    /// A partial knows those that come before it in an order in which none needs a later one.
+    /// Parses `written`, beside which there are some `faulty` ones, for templates of HTML, or for others; `complain`
+    /// takes each complaint, and where what it is about was written. A partial knows those that come before it in an
+    /// order in which none needs a later one.
     pub(super) fn parse(
         written: &BTreeMap<String, Written>,
         faulty: &BTreeSet<String>,
         escape: Escape,
-        complain: &mut dyn FnMut(&str, Complaint),
+        complain: &mut dyn FnMut((String, String), Complaint),
     ) -> Self {
         let mut partials = Self { known: faulty.iter().map(|key| (key.clone(), None)).collect() };
         let mut left: Vec<(&String, &Written)> = written.iter().collect();
@@ -49,7 +50,8 @@ impl Partials {
             let (waiting, ready): (Vec<_>, Vec<_>) = left.iter().copied().partition(waits);
             for (key, one) in if ready.is_empty() { &left } else { &ready } {
                 let parsed = Partial::parse(key, one, escape, &partials);
-                let parsed = parsed.map_err(|complaints| complaints.into_iter().for_each(|one| complain(key, one)));
+                let mut complain = |complaint| complain(one.place(key, "content"), complaint);
+                let parsed = parsed.map_err(|complaints| complaints.into_iter().for_each(&mut complain));
                 partials.known.insert((*key).clone(), parsed.ok().map(Arc::new));
             }
             left = if ready.is_empty() { Vec::new() } else { waiting };
@@ -90,7 +92,7 @@ fn names(content: &str, key: &str) -> bool {
 
 impl Partial {
     fn parse(key: &str, written: &Written, escape: Escape, partials: &Partials) -> Result<Self, Vec<Complaint>> {
-        let label = format!("partials/{key}");
+        let label = place_name(written.place(key, "content"));
         let (source, origins) = match (written.kind, escape) {
             (PartialKind::Markdown, Escape::Html) => {
                 let mut patchwork = Patchwork::default();

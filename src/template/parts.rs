@@ -24,18 +24,14 @@ impl Parts {
     /// Parses a library, and finds all that is wrong with it.
     pub fn new(library: &Library) -> (Self, Vec<Fault>) {
         let mut faults: Vec<Fault> = Vec::new();
-        let mut complain = |file: String, path: &str, complaint: Complaint| {
-            let fault = complaint.into_fault(file, path.to_owned());
+        let mut complain = |(file, path): (String, String), complaint: Complaint| {
+            let fault = complaint.into_fault(file, path);
             // A partial is parsed for HTML and for text, and is mostly wrong in both.
             if !faults.contains(&fault) {
                 faults.push(fault);
             }
         };
-        let mut partials = |escape| {
-            Partials::parse(&library.partials, &library.faulty_partials, escape, &mut |key, complaint| {
-                complain(format!("partials/{key}/partial.json"), "content", complaint);
-            })
-        };
+        let mut partials = |escape| Partials::parse(&library.partials, &library.faulty_partials, escape, &mut complain);
         let mut parts =
             Self { layouts: BTreeMap::new(), in_html: partials(Escape::Html), in_text: partials(Escape::None) };
         let default = Written::built_in();
@@ -43,7 +39,7 @@ impl Parts {
         let all = built_in.iter().map(|(key, layout)| (key, layout)).chain(&library.layouts);
         for (key, written) in all {
             let layout = Layout::parse(key, written, &parts.in_html, &parts.in_text, &mut |field, complaint| {
-                complain(format!("layouts/{key}/layout.json"), field, complaint);
+                complain(written.place(key, field), complaint);
             });
             parts.layouts.insert(key.clone(), layout.map(Arc::new));
         }

@@ -104,6 +104,7 @@ mod tests {
             frequency: Frequency::default(),
             conditions: Conditions::default(),
             source: Value::Null,
+            files: Default::default(),
         };
         let recipient = json!({"id": "u1"});
         let actor = json!({"id": "u2", "name": "Ann"});

@@ -16,7 +16,11 @@ const SETTINGS_BYTES: usize = EMAIL_BYTES;
 
 /// Parsed settings.
 #[derive(Debug)]
-pub(super) struct Parsed(Vec<(&'static str, Node)>);
+pub(super) struct Parsed {
+    /// Where they stand in the document: what comes before the name of one.
+    label: String,
+    nodes: Vec<(&'static str, Node)>,
+}
 
 #[derive(Debug)]
 enum Node {
@@ -29,6 +33,7 @@ enum Node {
 impl Parsed {
     /// Parses all; `complain` takes each complaint and the setting that it is about.
     pub(super) fn new(
+        label: String,
         settings: &Settings,
         engine: Engine,
         partials: &Partials,
@@ -36,17 +41,18 @@ impl Parsed {
     ) -> Self {
         let mut parse =
             |(name, value)| (name, Node::parse(value, engine, partials, &mut |complaint| complain(name, complaint)));
-        Self(settings.iter().map(&mut parse).collect())
+        let nodes = settings.iter().map(&mut parse).collect();
+        Self { label, nodes }
     }
 
-    /// Renders each to a value; `label` is the step's, for errors.
-    pub(super) fn render(&self, label: &str, context: &Context) -> Result<Map<String, Value>, RenderError> {
+    /// Renders each to a value.
+    pub(super) fn render(&self, context: &Context) -> Result<Map<String, Value>, RenderError> {
         let mut left = SETTINGS_BYTES;
         let render = |(name, node): &(&'static str, Node)| {
-            let value = node.render(&format!("{label}.settings.{name}"), context, &mut left)?;
+            let value = node.render(&format!("{}{name}", self.label), context, &mut left)?;
             Ok(((*name).to_owned(), value))
         };
-        self.0.iter().map(render).collect()
+        self.nodes.iter().map(render).collect()
     }
 }
 
@@ -102,13 +108,14 @@ mod tests {
     fn render(value: Value, data: Value) -> Result<Value, String> {
         let settings = Settings::default().with("data", value);
         let mut complaints = Vec::new();
-        let parsed = Parsed::new(&settings, Engine::Liquid, &Partials::default(), &mut |_, complaint| {
+        let label = "steps[0].settings.".to_owned();
+        let parsed = Parsed::new(label, &settings, Engine::Liquid, &Partials::default(), &mut |_, complaint| {
             complaints.push(complaint.problem)
         });
         if let Some(complaint) = complaints.pop() {
             return Err(complaint);
         }
-        let rendered = parsed.render("steps.s", &Context::from(data)).map_err(|error| error.to_string())?;
+        let rendered = parsed.render(&Context::from(data)).map_err(|error| error.to_string())?;
         Ok(rendered["data"].clone())
     }
 
@@ -127,7 +134,7 @@ mod tests {
         let texts = |count: usize| vec![json!("{{ a }}"); count];
         assert!(render(json!(texts(3)), json!({"a": long})).is_ok());
         let error = render(json!(texts(4)), json!({"a": long})).unwrap_err();
-        assert!(error.starts_with("steps.s.settings.data"), "{error}");
+        assert!(error.starts_with("steps[0].settings.data"), "{error}");
         assert!(error.contains("the result is longer than"), "{error}");
     }
 }

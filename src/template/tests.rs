@@ -35,6 +35,7 @@ fn workflow(templates: Vec<Template>) -> Workflow {
         frequency: Frequency::default(),
         conditions: Conditions::default(),
         source: Value::Null,
+        files: Default::default(),
     }
 }
 
@@ -250,7 +251,7 @@ fn a_link_that_would_run_code_is_an_error_that_names_it() {
     let error = feed(template.clone(), &json!({"url": " Java\nScript:alert(1)"})).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "steps.step_1.action_url: a link must not start with `javascript:`; use https, or a path such as /projects/1"
+        "account-invite/workflow.json steps[0].template.action_url: a link must not start with `javascript:`; use https, or a path such as /projects/1"
     );
     assert_eq!(feed(template, &json!({"url": "/a"})).unwrap().len(), 2);
 }
@@ -320,7 +321,10 @@ fn a_helper_says_what_it_cannot_read() {
     ];
     for (template, expected) in table {
         let error = text(&format!("a\n {template}"), &json!({"day": "2026-03-06", "list": []})).unwrap_err();
-        assert_eq!(error.to_string(), format!("steps.step_1.text_body line 2, column 2: {expected}"));
+        assert_eq!(
+            error.to_string(),
+            format!("account-invite/workflow.json steps[0].template.text_body line 2, column 2: {expected}")
+        );
     }
     assert!(text("{{date day \"%!\"}}", &json!({"day": "2026-03-06"})).is_err());
 }

@@ -16,9 +16,10 @@ pub fn untranslated(workflow: &Workflow, phrases: &Phrases) -> Vec<Notice> {
     walk("", &workflow.source, &mut |path, text| {
         for (at, key) in keys(text).into_iter().filter(|(_, key)| !phrases.knows(key)) {
             let locale = phrases.default_locale();
+            let (file, path) = workflow.place(path);
             let notice = Fault {
-                file: format!("{}/workflow.json", workflow.key),
-                path: path.to_owned(),
+                file,
+                path,
                 problem: format!(
                     "{}: the key {key:?} has no text in {locale}, so the key is sent",
                     Position::of(text, at)

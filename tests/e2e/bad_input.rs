@@ -296,6 +296,6 @@ async fn a_template_that_fails_on_its_data_ends_its_own_run_and_no_other() {
     got.sort();
     assert_eq!(got, ["\"ok0@x.test\"", "\"ok1@x.test\"", "\"ok2@x.test\"", "\"ok3@x.test\""]);
     let log = server.process.stderr();
-    assert!(log.contains("steps.step_0.subject"), "the log says which template:\n{log}");
+    assert!(log.contains("steps[0].template.subject"), "the log says which template:\n{log}");
     works(&server).await;
 }

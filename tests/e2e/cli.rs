@@ -325,9 +325,13 @@ async fn a_preview_is_what_would_be_sent_and_says_what_there_is_when_there_is_no
     let said = refused(folder.path(), &["workflow", "preview", "nudg", "--workflows", "workflows", "--to", "u1"]).await;
     assert!(said.contains("there is no workflow `nudg` under workflows. Did you mean \"nudge\"?"), "{said}");
 
+    write("workflows/nudge/mail.html", "<p>\n{{ 1 | divided_by: data.none }}</p>");
+    let said = refused(folder.path(), &arguments).await;
+    assert!(said.contains("nudge/mail.html line 2, column 8: `divided_by`"), "{said}");
+
     write("workflows/nudge/mail.html", "<p>\n{% fi a %}</p>");
     let said = refused(folder.path(), &arguments).await;
-    let fault = "nudge/workflow.json steps[0].template.html_body: line 2, column 4: there is no tag `fi`";
+    let fault = "nudge/mail.html: line 2, column 4: there is no tag `fi`";
     assert!(said.contains(fault), "{said}");
     let (_, stdout, _) = run(belfry(folder.path(), &["workflow", "validate", "workflows"])).await;
     assert!(stdout.contains(fault), "{stdout}");

@@ -330,7 +330,7 @@ async fn a_check_writes_nothing_and_names_file_and_line_of_what_is_not_supported
     for line in [
         "unsupported  workflows/pushes/workflow.json:5: steps[0].channel_type: channels of type \"push\" are not supported",
         "unsupported  workflows/broken/workflow.json:6: steps[0].type: \"teleport\" is not a type of step",
-        "unsupported  workflows/unclear/email_1/html_body.html:2: steps[0].template.html_body: line 2, column 16: there is \
+        "unsupported  workflows/unclear/email_1/html_body.html:2: line 2, column 16: there is \
          no filter `upcaes`. Did you mean `upcase`?",
         "Workflows that run: 1. That do not: broken, unclear.",
     ] {
@@ -388,17 +388,14 @@ async fn translations_are_imported_and_speak_the_language_of_the_recipient() {
     for line in [
         "taken        translations/fr\n",
         "unsupported  translations/de/de.json:1: \"greeting\": is neither a text nor an object of texts",
-        "unsupported  workflows/hello/email_1/html_body.html:1: steps[0].template.html_body: line 1, column 4: \
+        "unsupported  workflows/hello/email_1/html_body.html:1: line 1, column 4: \
          the key \"no.such\" has no text in en, so the key is sent",
     ] {
         assert!(said.contains(line), "{line}\n{said}");
     }
     fs::remove_dir_all(folder.path().join("config/translations/de")).unwrap();
     let (code, said, stderr) = run(belfry(folder.path(), &["workflow", "validate"])).await;
-    assert!(
-        code == 0 && said.contains("note: hello/workflow.json steps[0].template.html_body: line 1"),
-        "{said}{stderr}"
-    );
+    assert!(code == 0 && said.contains("note: hello/email_1/html_body.html: line 1"), "{said}{stderr}");
     for (locale, expected) in [("fr-BE", "Bonjour Ann"), ("nl", "Hello Ann")] {
         let to = format!(r#"{{"id": "u1", "name": "Ann", "locale": "{locale}"}}"#);
         let (_, said, stderr) = run(belfry(folder.path(), &["workflow", "preview", "hello", "--to", &to])).await;

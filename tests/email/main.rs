@@ -205,7 +205,101 @@ fn a_fault_in_a_block_names_the_authors_line() {
     let blocks = json!([{"type": "html", "content": "a\n{{ 1 | divided_by: 0 }}"}]);
     let published = published(&catalog, "w", of_blocks(blocks, "liquid"));
     let error = published.templates.email("email_1", scope()).unwrap_err().to_string();
-    assert!(error.starts_with("steps.email_1.visual_blocks[0].content line 2, column 8: `divided_by`"), "{error}");
+    assert!(
+        error.starts_with("w/workflow.json steps[0].template.visual_blocks[0].content line 2, column 8: `divided_by`"),
+        "{error}"
+    );
+}
+
+/// A workflow, a layout and a partial with a file for each text, and `text` in the one called `at`.
+fn of_files(at: &str, text: &str) -> (WorkflowFiles, LibraryFiles) {
+    let workflow = json!({"name": "W", "steps": [
+        {"ref": "email_1", "type": "channel", "channel_key": "email", "template": {
+            "subject@": "email_1/subject.txt", "visual_blocks@": "email_1/visual_blocks.json",
+            "text_body@": "email_1/text_body.txt",
+            "settings": {"layout_key": "own", "pre_content@": "email_1/pre_content.html"}}},
+        {"ref": "item_1", "type": "channel", "channel_key": "in-app-feed",
+         "template": {"markdown_body@": "item_1/markdown_body.md", "action_url": "/"}},
+        {"ref": "fetch_1", "type": "http_fetch",
+         "settings": {"method": "post", "url": "https://x.test", "body@": "fetch_1/body.json"}},
+    ]});
+    let blocks = json!([{"type": "markdown", "content@": "visual_blocks/1.content.md"}]);
+    let layout = json!({"name": "Own", "html_layout@": "html_layout.html", "text_layout@": "text_layout.txt"});
+    let card = json!({"type": "html", "content@": "content.html"});
+    let (workflow, blocks) = (workflow.to_string(), blocks.to_string());
+    let put = |key: &str, (name, content): &(&str, &str)| {
+        let content = if at == format!("{key}/{name}") { text } else { content };
+        ((*name).to_owned(), content.to_owned())
+    };
+    let directory = |key: &str, files: &[(&str, &str)]| WorkflowFiles {
+        key: key.rsplit('/').next().unwrap().to_owned(),
+        files: files.iter().map(|file| put(key, file)).collect(),
+    };
+    let files = directory(
+        "w",
+        &[
+            ("workflow.json", &workflow),
+            ("email_1/subject.txt", "Hi"),
+            ("email_1/visual_blocks.json", &blocks),
+            ("email_1/visual_blocks/1.content.md", "{% render 'card' %}"),
+            ("email_1/text_body.txt", "Hi"),
+            ("email_1/pre_content.html", "<!-- a -->"),
+            ("item_1/markdown_body.md", "Hi"),
+            ("fetch_1/body.json", "{}"),
+        ],
+    );
+    let layout = [
+        ("layout.json", &*layout.to_string()),
+        ("html_layout.html", "{{ content }}"),
+        ("text_layout.txt", "{{ content }}"),
+    ];
+    let library = LibraryFiles {
+        layouts: vec![directory("layouts/own", &layout)],
+        partials: vec![directory("partials/card", &[("partial.json", &card.to_string()), ("content.html", "Hi")])],
+        ..LibraryFiles::default()
+    };
+    (files, library)
+}
+
+/// Each file of `of_files` with the step whose rendering reads it.
+const TEXTS: [(&str, &str); 9] = [
+    ("w/email_1/subject.txt", "email_1"),
+    ("w/email_1/visual_blocks/1.content.md", "email_1"),
+    ("w/email_1/text_body.txt", "email_1"),
+    ("w/email_1/pre_content.html", "email_1"),
+    ("w/item_1/markdown_body.md", "item_1"),
+    ("w/fetch_1/body.json", "fetch_1"),
+    ("layouts/own/html_layout.html", "email_1"),
+    ("layouts/own/text_layout.txt", "email_1"),
+    ("partials/card/content.html", "email_1"),
+];
+
+#[test]
+fn a_fault_and_a_failed_rendering_name_the_file_in_which_the_text_was_written() {
+    for (file, step) in TEXTS {
+        let check = |text: &str| {
+            let (files, library) = of_files(file, text);
+            let mut catalog = catalog();
+            let (library, _, faults) = Library::read(&library);
+            assert_eq!(faults, [], "{file}");
+            let mut faults = catalog.furnish(library);
+            let checked = catalog.check(&files).map_err(|found| faults.extend(found));
+            let published = checked.ok().map(|checked| checked.published);
+            (published, faults.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let (_, faults) = check("{{ content }}\n  {{ name | upcas }}");
+        let expected = format!("{file}: line 2, column 13: there is no filter `upcas`. Did you mean `upcase`?");
+        assert!(faults.iter().any(|fault| fault.starts_with(&expected)), "{faults:?}");
+        let (published, faults) = check("{{ content }}\n  {{ 1 | divided_by: recipient.none }}");
+        assert_eq!(faults, [] as [String; 0]);
+        let templates = published.unwrap().templates;
+        let error = match step {
+            "email_1" => templates.email(step, scope()).unwrap_err(),
+            "item_1" => templates.in_app(step, scope()).unwrap_err(),
+            _ => templates.settings(step, &scope()).unwrap_err(),
+        };
+        assert!(error.to_string().starts_with(&format!("{file} line 2, column 10: `divided_by`")), "{error}");
+    }
 }
 
 #[test]

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::Value;
-
 use super::pulled::{Kind, Pulled, Resource};
 use crate::app::server::CheckedWorkflows;
 use crate::model::fault::Fault;
-use crate::model::{json_path, json_place};
+use crate::model::json_place;
 
 /// The report of one import, in the order of the resources.
 pub struct Report {
@@ -116,8 +114,9 @@ fn located(resource: &Resource, fault: &Fault) -> String {
     let inside = fault.file.strip_prefix(&format!("{}/", resource.kind.folder())).unwrap_or(&fault.file);
     let file = inside.strip_prefix(&resource.key).and_then(|file| file.strip_prefix('/')).unwrap_or("");
     let Fault { path, problem, fix, .. } = fault;
-    let (file, line) = place(resource, file, path);
-    let line = line_inside(&file, problem).unwrap_or(line);
+    let in_document =
+        || resource.text(file).filter(|_| file.ends_with(".json")).map(|text| json_place::line(text, path));
+    let line = line_inside(file, problem).or_else(in_document).unwrap_or(1);
     let path = if path.is_empty() { String::new() } else { format!(" {path}:") };
     format!("{}/{file}:{line}:{path} {problem}. {fix}", resource.place())
 }
@@ -129,31 +128,6 @@ fn line_inside(file: &str, problem: &str) -> Option<usize> {
         true => problem.strip_prefix("is not valid JSON")?.rsplit_once(" at line ")?.1,
     };
     told.split([',', ' ']).next()?.parse().ok()
-}
-
-/// The file in which the value at `path` of `file` stands, and its line there. Where a `field@` leads to another file,
-/// it stands in that.
-fn place(resource: &Resource, file: &str, path: &str) -> (String, usize) {
-    let Some(text) = resource.text(file) else { return (file.to_owned(), 1) };
-    let is_json = file.ends_with(".json");
-    let pointer =
-        json_path::ancestors(path).filter(|(path, _)| is_json && !path.is_empty()).find_map(|(path, rest)| {
-            let span = json_place::span(text, &format!("{path}@"))?;
-            let target: Value = serde_json::from_str(text.get(span)?).ok()?;
-            Some((target.as_str()?.to_owned(), rest))
-        });
-    match pointer {
-        Some((target, rest)) => {
-            let folder = file.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-            let target = format!("{folder}{}", target.trim_start_matches("./"));
-            if target == file || !resource.files.contains_key(&target) {
-                return (file.to_owned(), json_place::line(text, path));
-            }
-            place(resource, &target, rest.trim_start_matches('.'))
-        }
-        None if is_json => (file.to_owned(), json_place::line(text, path)),
-        None => (file.to_owned(), 1),
-    }
 }
 
 impl fmt::Display for Report {
@@ -188,34 +162,23 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_is_located_through_pointers_of_pointers() {
+    fn a_finding_has_the_line_of_its_path_or_the_one_that_it_tells_itself() {
         let resource = resource(&[
             ("workflow.json", "{\n\"steps\": [\n{\"template\": {\n\"visual_blocks@\": \"e/visual_blocks.json\"}}]}"),
             ("e/visual_blocks.json", "[\n{},\n{\"content@\": \"visual_blocks/2.content.md\",\n\"x\": 1}]"),
             ("e/visual_blocks/2.content.md", "a\nb"),
         ]);
-        let place = |file: &str, path: &str| place(&resource, file, path);
-        let blocks = "steps[0].template.visual_blocks";
-        assert_eq!(place("workflow.json", blocks), ("e/visual_blocks.json".into(), 1));
-        assert_eq!(place("workflow.json", &format!("{blocks}[1].x")), ("e/visual_blocks.json".into(), 4));
-        let text = format!("{blocks}[1].content");
-        assert_eq!(place("workflow.json", &text), ("e/visual_blocks/2.content.md".into(), 1));
-        assert_eq!(place("e/visual_blocks.json", "[1].x"), ("e/visual_blocks.json".into(), 4));
-        assert_eq!(place("workflow.json", "steps[0].missing"), ("workflow.json".into(), 3));
-        let fault = Fault {
-            file: "w/workflow.json".into(),
-            path: text,
-            problem: "line 2, column 1: there is no tag `x`".into(),
-            fix: "Remove it.".into(),
+        let line = |file: &str, path: &str, problem: &str| {
+            let fault =
+                Fault { file: format!("w/{file}"), path: path.into(), problem: problem.into(), fix: "F.".into() };
+            let located = located(&resource, &fault);
+            let rest = located.strip_prefix(&format!("workflows/w/{file}:")).unwrap();
+            rest.split(':').next().unwrap().parse::<usize>().unwrap()
         };
-        assert!(located(&resource, &fault).starts_with("workflows/w/e/visual_blocks/2.content.md:2: steps[0]"));
-    }
-
-    #[test]
-    fn pointers_that_lead_in_a_circle_or_nowhere_end() {
-        let resource = resource(&[("workflow.json", "{\"a@\": \"workflow.json\", \"b@\": \"none\"}")]);
-        for path in ["a", "a.a", "b.c"] {
-            assert_eq!(place(&resource, "workflow.json", path), ("workflow.json".into(), 1), "{path}");
-        }
+        assert_eq!(line("workflow.json", "steps[0].missing", "is missing"), 3);
+        assert_eq!(line("workflow.json", "", "is not valid JSON: x at line 2 column 1"), 2);
+        assert_eq!(line("e/visual_blocks.json", "[1].x", "is no text"), 4);
+        assert_eq!(line("e/visual_blocks/2.content.md", "", "line 2, column 1: there is no tag `x`"), 2);
+        assert_eq!(line("none.md", "", "is missing"), 1);
     }
 }

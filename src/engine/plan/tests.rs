@@ -92,6 +92,7 @@ impl World {
             frequency: Frequency::default(),
             conditions: Conditions::default(),
             source: Value::Null,
+            files: Default::default(),
         };
         let run = Run {
             id: RunId::from([2; 16]),
