@@ -178,9 +178,7 @@ impl Body {
         let (text, origins) = patchwork.finish();
         let parsed = Source::parse(&text, engine, Escape::Html, &parts.in_html).map_err(|complaints| {
             for mut complaint in complaints {
-                let origin = complaint.at.and_then(|at| origins.of(&text, at));
-                let (field, at) = origin.map_or((field, complaint.at), |(field, at)| (field, Some(at)));
-                complaint.at = at;
+                let field = origins.trace(&text, &mut complaint).unwrap_or(field);
                 complain(field, complaint);
             }
         });

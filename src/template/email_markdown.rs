@@ -10,7 +10,7 @@ use pulldown_cmark::{Event, Options, Parser, TagEnd, html};
 use super::budget::{HTML_DEPTH, SOURCE_BYTES};
 use super::error::Complaint;
 use super::patchwork::Patchwork;
-use super::tags::{Tag, TagKind, tags};
+use super::tags::{Tag, TagKind, closed_tags};
 use crate::model::workflow::Engine;
 
 /// Punctuation around a tag that prints nothing, so that emphasis begins and ends beside it as beside the tag itself.
@@ -30,7 +30,7 @@ pub(super) fn compile(
         let problem = format!("the text has {} bytes, more than {SOURCE_BYTES}", markdown.len());
         return Err(Complaint::new(None, problem, "Move what is data out of the template."));
     }
-    let tags = tags(markdown, engine);
+    let tags = closed_tags(markdown, engine)?;
     let names = Names::for_text(markdown);
     let html = to_html(&stand_ins(markdown, &tags, &names), &names, &tags)?;
     let text = patchwork.text(field, markdown);

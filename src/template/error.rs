@@ -86,21 +86,21 @@ impl From<Limit> for Cause {
 pub(super) struct Complaint {
     pub(super) at: Option<Position>,
     pub(super) problem: String,
+    /// Where the block begins that the problem speaks of last, if it is one.
+    pub(super) begun: Option<Position>,
     pub(super) fix: String,
 }
 
 impl Complaint {
     pub(super) fn new(at: Option<Position>, problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { at, problem: problem.into(), fix: fix.into() }
+        Self { at, problem: problem.into(), begun: None, fix: fix.into() }
     }
 
     /// The complaint as a fault of `file`, at the field `path`.
     pub(super) fn into_fault(self, file: String, path: String) -> Fault {
-        let problem = match self.at {
-            Some(at) => format!("{at}: {}", self.problem),
-            None => self.problem,
-        };
-        Fault { file, path, problem, fix: self.fix }
+        let at = self.at.map(|at| format!("{at}: ")).unwrap_or_default();
+        let begun = self.begun.map(|begun| format!(" of line {}", begun.line)).unwrap_or_default();
+        Fault { file, path, problem: format!("{at}{}{begun}", self.problem), fix: self.fix }
     }
 }
 

@@ -106,8 +106,7 @@ impl Partial {
         let parsed = Source::parse(&source, written.engine, escape, partials);
         let source = parsed.map_err(|complaints| {
             let traced = complaints.into_iter().map(|mut complaint| {
-                let origin = origins.as_ref().zip(complaint.at).and_then(|(origins, at)| origins.of(&source, at));
-                complaint.at = origin.map(|(_, at)| at).or(complaint.at);
+                origins.as_ref().map(|origins| origins.trace(&source, &mut complaint));
                 complaint
             });
             traced.collect::<Vec<_>>()

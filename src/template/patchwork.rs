@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::error::Position;
+use super::error::{Complaint, Position};
 
 /// The source so far.
 #[derive(Debug, Default)]
@@ -65,6 +65,16 @@ impl Origins {
         let (field, text) = self.texts.get(patch.text)?;
         let offset = patch.from + at.saturating_sub(patch.at).min(patch.length);
         Some((field, Position::of(text, text.floor_char_boundary(offset))))
+    }
+
+    /// Gives a complaint about `source` the places in the author's text, and answers the field that holds that.
+    pub(super) fn trace(&self, source: &str, complaint: &mut Complaint) -> Option<&str> {
+        let (field, at) = self.of(source, complaint.at?)?;
+        complaint.at = Some(at);
+        // A line of another text would be taken for one of this.
+        let begun = complaint.begun.and_then(|begun| self.of(source, begun));
+        complaint.begun = begun.filter(|(other, _)| *other == field).map(|(_, begun)| begun);
+        Some(field)
     }
 }
 

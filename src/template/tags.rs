@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::error::{Complaint, Position};
 use crate::model::workflow::Engine;
 
 /// A tag.
@@ -11,6 +12,8 @@ pub(super) struct Tag {
     /// Its bytes in the source, braces included.
     pub(super) range: Range<usize>,
     pub(super) kind: TagKind,
+    /// Whether its braces are.
+    closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,26 @@ impl TagKind {
     pub(super) fn is_control(self) -> bool {
         self != Self::Output
     }
+}
+
+/// The tags of `source`, which ends all of them itself: in a template that is sewn together, one that is not would swallow
+/// what comes behind it, and the fault be told of that.
+pub(super) fn closed_tags(source: &str, engine: Engine) -> Result<Vec<Tag>, Complaint> {
+    let tags = tags(source, engine);
+    match tags.last() {
+        Some(Tag { range, closed: false, .. }) => Err(never_closed(source, range.start)),
+        _ => Ok(tags),
+    }
+}
+
+/// The complaint about the tag that begins at `open`.
+pub(super) fn never_closed(source: &str, open: usize) -> Complaint {
+    let (problem, fix) = if source[open..].starts_with("{%") {
+        ("`{%` is never closed", "Check that each {% has its %}.")
+    } else {
+        ("`{{` is never closed", "Check that each {{ has its }}, and each text both of its quotes.")
+    };
+    Complaint::new(Some(Position::of(source, open)), problem, fix)
 }
 
 /// The tags of `source`, in order. One that is never closed reaches to the end.
@@ -57,15 +80,17 @@ pub(super) fn tags(source: &str, engine: Engine) -> Vec<Tag> {
 fn liquid(source: &str, open: usize) -> Option<Tag> {
     let rest = &source[open..];
     if rest.starts_with("{{") {
-        let range = open..output_end(source, open + 2);
-        return Some(Tag { range, kind: TagKind::Output });
+        let end = output_end(source, open + 2);
+        let range = open..end.unwrap_or(source.len());
+        return Some(Tag { range, kind: TagKind::Output, closed: end.is_some() });
     }
     let inside = rest.strip_prefix("{%")?;
-    let end = inside.find("%}").map_or(source.len(), |at| open + 2 + at + 2);
+    let closing = inside.find("%}");
+    let end = closing.map_or(source.len(), |at| open + 2 + at + 2);
     let content = inside.trim_start_matches('-').trim_start();
     let length = content.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(content.len());
     let name = &content[..length];
-    let tag = |end, kind| Some(Tag { range: open..end, kind });
+    let tag = |end, kind| Some(Tag { range: open..end, kind, closed: closing.is_some() });
     match name {
         // What stands inside is no template.
         "raw" | "comment" => tag(close_of(source, end, name), TagKind::Other),
@@ -78,8 +103,8 @@ fn liquid(source: &str, open: usize) -> Option<Tag> {
     }
 }
 
-/// Where the output that begins before `at` ends: at the first `}}` outside of quotes.
-fn output_end(source: &str, mut at: usize) -> usize {
+/// Where the output that begins before `at` ends: at the first `}}` outside of quotes, if there is one.
+fn output_end(source: &str, mut at: usize) -> Option<usize> {
     let bytes = source.as_bytes();
     let mut quote = None;
     while let Some(&byte) = bytes.get(at) {
@@ -87,12 +112,12 @@ fn output_end(source: &str, mut at: usize) -> usize {
             (Some(_), b'\\') => at += 1,
             (Some(open), byte) if byte == open => quote = None,
             (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'}') if bytes.get(at + 1) == Some(&b'}') => return at + 2,
+            (None, b'}') if bytes.get(at + 1) == Some(&b'}') => return Some(at + 2),
             _ => {}
         }
         at += 1;
     }
-    source.len()
+    None
 }
 
 /// Where `{% endNAME %}` ends.
@@ -115,7 +140,7 @@ fn handlebars(source: &str, open: usize) -> Option<Tag> {
     }
     // Escaped: only the braces are kept from being read as Markdown.
     if source[..open].ends_with('\\') && !source[..open].ends_with("\\\\") {
-        return Some(Tag { range: open..open + 2, kind: TagKind::Output });
+        return Some(Tag { range: open..open + 2, kind: TagKind::Output, closed: true });
     }
     let braces = rest.bytes().take_while(|byte| *byte == b'{').count().min(3);
     let content = rest[braces..].trim_start_matches('~').trim_start();
@@ -131,14 +156,12 @@ fn handlebars(source: &str, open: usize) -> Option<Tag> {
         _ => TagKind::Output,
     };
     let end = match content.strip_prefix("!--") {
-        Some(comment) => comment.find("--}}").map_or(source.len(), |at| source.len() - comment.len() + at + 4),
-        None => {
-            let end = output_end(source, open + braces);
-            // The third brace of `{{{name}}}`.
-            if braces == 3 && source[end.min(source.len())..].starts_with('}') { end + 1 } else { end }
-        }
+        Some(comment) => comment.find("--}}").map(|at| source.len() - comment.len() + at + 4),
+        // And the third brace of `{{{name}}}`.
+        None => output_end(source, open + braces)
+            .map(|end| if braces == 3 && source[end..].starts_with('}') { end + 1 } else { end }),
     };
-    Some(Tag { range: open..end, kind })
+    Some(Tag { range: open..end.unwrap_or(source.len()), kind, closed: end.is_some() })
 }
 
 fn is_else(content: &str) -> bool {

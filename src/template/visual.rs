@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::email_markdown;
 use super::error::Complaint;
 use super::patchwork::Patchwork;
-use super::tags::{TagKind, tags};
+use super::tags::{Tag, TagKind, closed_tags};
 use super::wording::escape_html;
 use crate::model::visual_block::{
     Align, BlockButton, BlockKind, ButtonSet, ButtonSize, Colour, Image, Padding, Row, VisualBlock,
@@ -110,11 +110,17 @@ impl Compiler<'_> {
         self.patchwork.write(markup);
     }
 
+    /// The tags of a text of the author. None after a complaint: the text is left out, so that the others are read.
+    fn tags(&mut self, field: &str, text: &str) -> Option<Vec<Tag>> {
+        closed_tags(text, self.engine).map_err(|complaint| (self.complain)(field, complaint)).ok()
+    }
+
     /// A text of the author as it is.
     fn whole(&mut self, field: String, text: &str) {
+        let Some(tags) = self.tags(&field, text) else { return };
         let note = self.patchwork.text(field, text);
         let mut at = 0;
-        for tag in tags(text, self.engine) {
+        for tag in tags {
             self.patchwork.write(&text[at..tag.range.start]);
             at = tag.range.end;
             self.patchwork.patch(note, tag.range);
@@ -132,9 +138,10 @@ impl Compiler<'_> {
                 self.write("{% endcapture %}{{ _belfry_text | strip | escape_once }}");
             }
             Engine::Handlebars => {
+                let Some(tags) = self.tags(&field, text) else { return };
                 let note = self.patchwork.text(field, text);
                 let mut at = 0;
-                for tag in tags(text, self.engine) {
+                for tag in tags {
                     self.patchwork.write(&escape_html(&text[at..tag.range.start]));
                     at = tag.range.end;
                     self.patchwork.patch(note, tag.range);
@@ -330,7 +337,8 @@ fn brand(engine: Engine, name: &str) -> String {
 fn expression_of(text: &str) -> Result<String, String> {
     let mut parts = Vec::new();
     let mut at = 0;
-    for tag in tags(text, Engine::Handlebars) {
+    let tags = closed_tags(text, Engine::Handlebars).map_err(|complaint| complaint.problem)?;
+    for tag in tags {
         if tag.kind != TagKind::Output {
             return Err(format!("`{}` cannot stand in what a partial is given", &text[tag.range]));
         }

@@ -202,6 +202,30 @@ fn a_fault_in_a_block_names_the_authors_line() {
     let expected = "w/workflow.json steps[0].template.visual_blocks[1].content: line 3, column 13: there is no filter `upcas`. \
                     Did you mean `upcase`?";
     assert!(faults[0].to_string().starts_with(expected), "{}", faults[0]);
+    let blocks = json!([
+        {"type": "markdown", "content": "{% for a in b %}\n- {{ a }}\n{% endif %}"},
+        {"type": "html", "content": "{{ name }}"},
+    ]);
+    let faults = catalog.check(&WorkflowFiles { key: "w".into(), files: of_blocks(blocks, "liquid") }).err().unwrap();
+    let expected = "[0].content: line 3, column 4: `{% endif %}` stands inside the `{% for %}` of line 1.";
+    assert!(faults[0].to_string().contains(expected), "{}", faults[0]);
+    for engine in ["liquid", "handlebars"] {
+        let blocks = json!([
+            {"type": "markdown", "content": "Hi\n\n{{ name"},
+            {"type": "button_set", "buttons": [{"label": "{{ name }", "action": "/{{ name }}"}]},
+            {"type": "html", "content": "{{ name }} {{ \"name }}"},
+        ]);
+        let files = of_blocks(blocks, engine);
+        let faults = catalog.check(&WorkflowFiles { key: "w".into(), files }).err().unwrap();
+        let found: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.problem)).collect();
+        let blocks = "steps[0].template.visual_blocks";
+        let expected = [
+            format!("{blocks}[0].content: line 3, column 1: `{{{{` is never closed"),
+            format!("{blocks}[1].buttons[0].label: line 1, column 1: `{{{{` is never closed"),
+            format!("{blocks}[2].content: line 1, column 12: `{{{{` is never closed"),
+        ];
+        assert_eq!(found, expected, "{engine}");
+    }
     let blocks = json!([{"type": "html", "content": "a\n{{ 1 | divided_by: 0 }}"}]);
     let published = published(&catalog, "w", of_blocks(blocks, "liquid"));
     let error = published.templates.email("email_1", scope()).unwrap_err().to_string();

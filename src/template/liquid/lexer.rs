@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::template::budget::{SOURCE_BYTES, SOURCE_TAGS};
 use crate::template::error::{Complaint, Position};
+use crate::template::tags::never_closed;
 
 /// A piece of a template. All ranges are of the source's bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -89,15 +90,14 @@ impl Lexer<'_> {
             }
             at += 1;
         }
-        let fix = "Check that each {{ has its }}, and each text both of its quotes.";
-        Err(self.complaint(open, "`{{` is never closed", fix))
+        Err(never_closed(self.source, open))
     }
 
     /// A tag ends at the first `%}`.
     fn read_tag(&self, open: usize) -> Result<Tag, Complaint> {
         match self.source[open + 2..].find("%}") {
             Some(length) => Ok(self.tag(open, open + 2 + length)),
-            None => Err(self.complaint(open, "`{%` is never closed", "Check that each {% has its %}.")),
+            None => Err(never_closed(self.source, open)),
         }
     }
 

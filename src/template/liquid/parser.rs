@@ -251,19 +251,22 @@ impl<'t> Parser<'t> {
         let divides = matches!(name, "else" | "elsif" | "when");
         let closes = name.strip_prefix("end").is_some_and(|name| TAGS.iter().any(|(known, _)| *known == name));
         if let Some(outer) = outer.filter(|_| divides || closes) {
-            let line = Position::of(self.source, outer.at).line;
-            let problem = format!("`{{% {name} %}}` stands inside the `{{% {} %}}` of line {line}", outer.name);
-            return Err(self.complaint(at, problem, "Close blocks in the reverse order of their opening."));
+            let problem = format!("`{{% {name} %}}` stands inside the `{{% {} %}}`", outer.name);
+            let complaint = self.complaint(at, problem, "Close blocks in the reverse order of their opening.");
+            return Err(Complaint { begun: Some(Position::of(self.source, outer.at)), ..complaint });
         }
         if divides || closes {
             return Err(self.complaint(at, format!("`{{% {name} %}}` has no opening tag"), "Remove it."));
         }
         let problem = format!("there is no tag `{name}`");
-        let fix = match (name, nearest(name, TAGS.map(|(known, _)| known))) {
+        let ends = outer.map_or(&[] as &[&str], |outer| outer.ends);
+        let known = TAGS.iter().map(|(known, _)| *known).chain(ends.iter().copied());
+        let fix = match (name, nearest(name, known)) {
             ("", _) => return Err(self.complaint(at, "a tag has no name", "Write {{ value }} to print a value.")),
             ("include", _) => {
                 "Use {% render \"card\", title: data.title %}, and name what the partial needs.".to_owned()
             }
+            (_, Some(near)) if ends.contains(&near) => format!("Did you mean `{near}`?"),
             (_, Some(near)) => format!("Did you mean `{near}`? Use it as {}.", tag_usage(near)),
             (_, None) => format!("The tags are {}.", TAGS.map(|(known, _)| known).join(", ")),
         };

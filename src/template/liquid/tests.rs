@@ -25,9 +25,9 @@ pub(super) fn check(scope: &Value, table: &[(&str, &str)]) {
 
 /// The complaint about a template, as people read it.
 fn complaint(template: &str) -> String {
-    let complaint = &Template::parse(template, &Default::default()).unwrap_err()[0];
-    let at = complaint.at.map(|at| format!("{at}: ")).unwrap_or_default();
-    format!("{at}{}. {}", complaint.problem, complaint.fix)
+    let complaint = Template::parse(template, &Default::default()).unwrap_err().swap_remove(0);
+    let fault = complaint.into_fault(String::new(), String::new());
+    format!("{}. {}", fault.problem, fault.fix)
 }
 
 /// Every tag that templates may expect (`knock-engine.md` section 6.2, and Liquid's own documentation).
@@ -279,6 +279,10 @@ fn what_does_not_exist_is_found_when_loading() {
         (
             "{% for a in b %}{% endif %}",
             "line 1, column 20: `{% endif %}` stands inside the `{% for %}` of line 1. Close blocks in the reverse order of their opening.",
+        ),
+        (
+            "{% case a %}{% when 1 %}{% endcas %}",
+            "line 1, column 28: there is no tag `endcas`. Did you mean `endcase`?",
         ),
         ("{% endif %}", "line 1, column 4: `{% endif %}` has no opening tag. Remove it."),
         ("{% else %}", "line 1, column 4: `{% else %}` has no opening tag. Remove it."),
