@@ -33,6 +33,10 @@ const TAGS: [(&str, &str); 18] = [
     ("unless", "{% unless value %}..{% else %}..{% endunless %}"),
 ];
 
+/// What to do about Handlebars. Layouts are Liquid always, partials and workflows where they say so.
+const HANDLEBARS: &str = "Write Liquid, such as {% if name %}..{% endif %}. A workflow, a template of a step or a partial can \
+                          also say \"template_engine\": \"handlebars\"; a layout is Liquid.";
+
 /// The most complaints about one template; more say nothing new.
 const MOST_COMPLAINTS: usize = 20;
 
@@ -85,6 +89,10 @@ impl<'t> Parser<'t> {
             self.at += 1;
             match piece {
                 Piece::Text(range) => nodes.push(Node::Text(range.clone())),
+                // Each block of it would be a complaint of its own.
+                Piece::Output(range) if self.source[range.clone()].starts_with(['#', '/', '^', '>']) => {
+                    return Err(self.complaint(range.start, "this is Handlebars, and is read as Liquid", HANDLEBARS));
+                }
                 Piece::Output(range) => nodes.extend(self.inside(range, whole)?.map(Node::Output)),
                 Piece::Tag { name: range, rest } => {
                     let name = &self.source[range.clone()];

@@ -284,6 +284,11 @@ fn what_does_not_exist_is_found_when_loading() {
             "{% case a %}{% when 1 %}{% endcas %}",
             "line 1, column 28: there is no tag `endcas`. Did you mean `endcase`?",
         ),
+        (
+            "a {{#if b}}{{/if}}",
+            "line 1, column 5: this is Handlebars, and is read as Liquid. Write Liquid, such as {% if name %}..{% endif %}. \
+             A workflow, a template of a step or a partial can also say \"template_engine\": \"handlebars\"; a layout is Liquid.",
+        ),
         ("{% endif %}", "line 1, column 4: `{% endif %}` has no opening tag. Remove it."),
         ("{% else %}", "line 1, column 4: `{% else %}` has no opening tag. Remove it."),
         (
