@@ -1,6 +1,6 @@
 //! Partials: content that templates of either language share. One knows what it is given and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub(super) struct Partial {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Partials {
     known: BTreeMap<String, Option<Arc<Partial>>>,
+    /// While one is parsed that stands in itself: for each partial it names, the way from there back to it.
+    circles: BTreeMap<String, Vec<String>>,
 }
 
 impl Partials {
@@ -40,27 +42,36 @@ impl Partials {
         escape: Escape,
         complain: &mut dyn FnMut((String, String), Complaint),
     ) -> Self {
-        let mut partials = Self { known: faulty.iter().map(|key| (key.clone(), None)).collect() };
-        let mut left: Vec<(&String, &Written)> = written.iter().collect();
+        let known = faulty.iter().map(|key| (key.clone(), None)).collect();
+        let mut partials = Self { known, circles: BTreeMap::new() };
+        let mut left: BTreeMap<&str, &Written> = written.iter().map(|(key, one)| (key.as_str(), one)).collect();
         while !left.is_empty() {
-            // One whose content mentions none that is still to come can be parsed; of a circle, none can.
-            let waits = |(key, one): &(&String, &Written)| {
-                left.iter().any(|(other, _)| other != key && names(&one.content, other))
-            };
-            let (waiting, ready): (Vec<_>, Vec<_>) = left.iter().copied().partition(waits);
-            for (key, one) in if ready.is_empty() { &left } else { &ready } {
-                let parsed = Partial::parse(key, one, escape, &partials);
-                let mut complain = |complaint| complain(one.place(key, "content"), complaint);
-                let parsed = parsed.map_err(|complaints| complaints.into_iter().for_each(&mut complain));
-                partials.known.insert((*key).clone(), parsed.ok().map(Arc::new));
+            let named = |one: &Written| left.keys().copied().filter(|key| names(&one.content, key)).collect();
+            let named: Names<'_> = left.iter().map(|(key, one)| (*key, named(one))).collect();
+            // One that names none that is still to come can be parsed; of those in a circle, none ever can.
+            let mut next: Vec<&str> = left.keys().copied().filter(|key| named[key].is_empty()).collect();
+            if next.is_empty() {
+                next = left.keys().copied().filter(|key| !circles(&named, key).is_empty()).collect();
             }
-            left = if ready.is_empty() { Vec::new() } else { waiting };
+            for key in next {
+                partials.circles = circles(&named, key);
+                let Some(one) = left.remove(key) else { continue };
+                let mut complain = |complaint| complain(one.place(key, "content"), complaint);
+                let parsed = Partial::parse(key, one, escape, &partials);
+                let parsed = parsed.map_err(|complaints| complaints.into_iter().for_each(&mut complain));
+                partials.known.insert(key.to_owned(), parsed.ok().map(Arc::new));
+            }
         }
+        partials.circles = BTreeMap::new();
         partials
     }
 
     /// The partial `key`, or what is wrong with naming it and what to do.
     pub(super) fn find(&self, key: &str) -> Result<&Arc<Partial>, (String, String)> {
+        if let Some(way) = self.circles.get(key) {
+            let problem = format!("the partial stands in itself: it names `{}`", way.join("`, which names `"));
+            return Err((problem, "Take one of these names out: nothing can hold itself.".into()));
+        }
         match self.known.get(key) {
             Some(Some(partial)) => Ok(partial),
             Some(None) => {
@@ -85,9 +96,40 @@ impl Partials {
     }
 }
 
-/// Whether a content names the partial `key`: it stands there in quotes, or behind `>`.
+/// Whether a content names the partial `key`, in a tag of either language: `{{> card}}` or `{% render "card" %}`.
 fn names(content: &str, key: &str) -> bool {
-    content.match_indices(key).any(|(at, _)| content[..at].ends_with(['"', '\'', ' ', '>']))
+    content.match_indices(key).any(|(at, _)| {
+        let (before, behind) =
+            (content[..at].trim_end_matches(['"', '\'', '[']).trim_end(), &content[at + key.len()..]);
+        let is_whole = !behind.starts_with(|letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-'));
+        let in_handlebars = || before.strip_suffix('>').is_some_and(|tag| tag.trim_end_matches('~').ends_with("{{"));
+        is_whole && (before.ends_with("render") || in_handlebars())
+    })
+}
+
+/// Which of some partials each of them names.
+type Names<'k> = BTreeMap<&'k str, Vec<&'k str>>;
+
+/// For each partial that `key` names and that leads back to it, the shortest way.
+fn circles(named: &Names<'_>, key: &str) -> BTreeMap<String, Vec<String>> {
+    let firsts = named.get(key).into_iter().flatten();
+    firsts.filter_map(|first| Some(((*first).to_owned(), way(named, first, key)?))).collect()
+}
+
+/// The shortest way by names from `first` to `last`, both included.
+fn way(named: &Names<'_>, first: &str, last: &str) -> Option<Vec<String>> {
+    let mut ways = VecDeque::from([vec![first]]);
+    let mut seen = BTreeSet::from([first]);
+    while let Some(way) = ways.pop_front() {
+        let end = *way.last()?;
+        if end == last {
+            return Some(way.into_iter().map(str::to_owned).collect());
+        }
+        for next in named.get(end).into_iter().flatten().filter(|next| seen.insert(next)) {
+            ways.push_back([&way[..], &[*next]].concat());
+        }
+    }
+    None
 }
 
 impl Partial {
@@ -147,5 +189,62 @@ impl Partial {
             }
         }
         self.source.render_inside(&self.label, Value::Object(scope), budget)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::workflow::Engine;
+
+    /// All complaints about partials of these contents.
+    fn complaints(engine: Engine, written: &[(&str, &str)]) -> Vec<String> {
+        let one = |content: &str| Written {
+            kind: PartialKind::Html,
+            content: content.to_owned(),
+            engine,
+            inputs: BTreeMap::new(),
+            files: Default::default(),
+        };
+        let written = written.iter().map(|(key, content)| ((*key).to_owned(), one(content))).collect();
+        let mut found = Vec::new();
+        Partials::parse(&written, &BTreeSet::new(), Escape::Html, &mut |(file, _), complaint| {
+            let key = file.split('/').nth(1).unwrap_or_default();
+            found.push(format!("{key}: {}. {}", complaint.problem, complaint.fix));
+        });
+        found
+    }
+
+    #[test]
+    fn a_partial_that_stands_in_itself_is_told_as_a_circle() {
+        const FIX: &str = "Take one of these names out: nothing can hold itself.";
+        let around = |key: &str, way: &str| format!("{key}: the partial stands in itself: it names {way}. {FIX}");
+        assert_eq!(
+            complaints(Engine::Handlebars, &[("card", "{{#if a}}{{> card}}{{/if}}")]),
+            [around("card", "`card`")]
+        );
+        let written = [
+            ("a", "{% render 'b' %}"),
+            ("b", "{% render \"c\" %}{% render 'd' %}"),
+            ("c", "{%- render 'a', x: 1 -%}"),
+            ("d", "x"),
+            ("e", "{% render 'a' %}"),
+        ];
+        assert_eq!(
+            complaints(Engine::Liquid, &written),
+            [
+                around("a", "`b`, which names `c`, which names `a`"),
+                around("b", "`c`, which names `a`, which names `b`"),
+                around("c", "`a`, which names `b`, which names `c`"),
+                "e: the partial `a` has faults of its own. Correct them; they are listed too.".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn words_that_are_keys_of_partials_name_none() {
+        let written =
+            [("card", "A card > button: {% render 'button' %}"), ("button", "\"card\" {% render 'button-wide' %}")];
+        assert_eq!(complaints(Engine::Liquid, &[written[0], written[1], ("button-wide", "a card")]), [""; 0]);
     }
 }
