@@ -91,12 +91,12 @@ impl Drop for Entered {
 impl Source {
     /// Parses `text`, and finds all uses of what does not exist.
     pub(super) fn parse(text: &str, escape: Escape, partials: &Partials) -> Result<Self, Vec<Complaint>> {
-        source::check(text).map_err(|complaint| vec![complaint])?;
+        let lack = source::check(text).map_err(|complaint| vec![complaint])?;
         // The parser asserts what its grammar should ensure; a template that proves it wrong is a fault in that
         // template, not the end of the process.
         let mut template = catch_unwind(|| Template::compile(text))
             .map_err(|_| vec![Complaint::new(None, "handlebars cannot read the template", "Simplify its tags.")])?
-            .map_err(|error| vec![parse_complaint(&error)])?;
+            .map_err(|error| vec![parse_complaint(&error, text, lack)])?;
         let mut check = Check { partials, used: HashMap::new(), complaints: Vec::new() };
         check.template(&mut template);
         let Check { used, complaints, .. } = check;
@@ -278,7 +278,8 @@ fn plain_reason(reason: &RenderErrorReason) -> String {
     }
 }
 
-fn parse_complaint(error: &handlebars::TemplateError) -> Complaint {
+/// What the parser says of `text`, whose tags seem to `lack` something, without the rules of its grammar.
+fn parse_complaint(error: &handlebars::TemplateError, text: &str, lack: Option<Complaint>) -> Complaint {
     let at = error.pos().map(|(line, column)| Position { line, column });
     match error.reason() {
         TemplateErrorReason::MismatchingClosedHelper(opened, closed) => Complaint::new(
@@ -286,14 +287,35 @@ fn parse_complaint(error: &handlebars::TemplateError) -> Complaint {
             format!("`{{{{#{}}}}}` is closed by `{{{{/{}}}}}`", bare(opened), bare(closed)),
             "Close blocks in the reverse order of their opening.",
         ),
-        TemplateErrorReason::InvalidSyntax(message) => Complaint::new(
-            at,
-            format!("handlebars stops reading here: {}", message.trim()),
-            "Check that each {{ has its }}, each {{#block}} its {{/block}}, and texts have quotes.",
-        ),
+        TemplateErrorReason::InvalidSyntax(_) => lack.unwrap_or_else(|| {
+            let offset = at.map_or(0, |at| at.offset(text));
+            let tag = text[..offset].rfind("{{").unwrap_or(offset);
+            let end = text[tag..].find("}}").map_or(text.len(), |end| tag + end + 2);
+            let tag: String = text[tag..end].chars().take(80).collect();
+            let is_in_tag = |(operator, _): &&(&str, &str)| tag.contains(operator);
+            let fix = OPERATORS.iter().find(is_in_tag).and_then(|(operator, name)| {
+                Some(format!("Use a helper instead of `{operator}`, as in {}.", helper::find(name)?.usage))
+            });
+            let right = "Check that names are parted by spaces or dots, and texts have quotes.";
+            let problem = format!("handlebars stops reading inside of `{tag}`");
+            Complaint::new(at, problem, fix.unwrap_or_else(|| right.to_owned()))
+        }),
         reason => Complaint::new(at, reason.to_string(), "See https://handlebarsjs.com/guide/expressions.html."),
     }
 }
+
+/// What other languages have operators for, and the helper that does it here.
+const OPERATORS: [(&str, &str); 9] = [
+    ("==", "eq"),
+    ("!=", "ne"),
+    ("&&", "and"),
+    ("||", "or"),
+    (">=", "gte"),
+    ("<=", "lte"),
+    (" > ", "gt"),
+    (" < ", "lt"),
+    ("!", "not"),
+];
 
 /// The name inside what the parser shows of a path: `Path(Relative(([Named("if")], "if")))`.
 fn bare(debug: &str) -> &str {
@@ -411,5 +433,28 @@ fn check_parameter(parameter: &Parameter, at: Option<Position>, complaints: &mut
         && let TemplateElement::Expression(tag) = inner.as_element()
     {
         check_call(tag, at, true, complaints);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_handlebars_cannot_read_is_told_without_the_rules_of_its_grammar() {
+        let quotes = "Check that names are parted by spaces or dots, and texts have quotes.";
+        for (text, problem, fix) in [
+            ("{{#if x}}{{a,b}}", "`{{#if x}}` is never closed", "Write {{/if}} where it shall end."),
+            ("{{a,b}}", "handlebars stops reading inside of `{{a,b}}`", quotes),
+            (
+                "x {{#if a == b}}{{/if}}",
+                "handlebars stops reading inside of `{{#if a == b}}`",
+                "Use a helper instead of `==`, as in {{#if (eq plan \"pro\")}}.",
+            ),
+        ] {
+            let complaints = Source::parse(text, Escape::None, &Partials::default()).unwrap_err();
+            assert_eq!((complaints[0].problem.as_str(), complaints[0].fix.as_str()), (problem, fix));
+        }
+        assert!(OPERATORS.iter().all(|(_, name)| helper::find(name).is_some()));
     }
 }

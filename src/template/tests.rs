@@ -350,7 +350,9 @@ fn loading_finds_all_faults_and_says_what_would_be_right() {
             format!(
                 "{file}[0].template.html_body: line 2, column 2: there is no partial `footer`. Create partials/footer/partial.json, or correct the name."
             ),
-            found[4].clone(),
+            format!(
+                "{file}[0].template.text_body: line 1, column 1: `{{{{#each items}}}}` is never closed. Write {{{{/each}}}} where it shall end."
+            ),
             format!(
                 "{file}[1].template.markdown_body: line 1, column 11: `date` does not take 1 values. Use it as {{{{date due \"%b %-d, %Y\" tz=\"Europe/Berlin\"}}}}."
             ),
@@ -359,8 +361,6 @@ fn loading_finds_all_faults_and_says_what_would_be_right() {
             ),
         ]
     );
-    let unclosed = format!("{file}[0].template.text_body: line 1, column 16: handlebars stops reading here: ");
-    assert!(found[4].starts_with(&unclosed), "{}", found[4]);
 }
 
 #[test]
