@@ -6,11 +6,9 @@ use jiff::{Timestamp, ZonedDateTime};
 use serde_json::Value;
 
 use super::helper::text;
+use super::strftime;
 
 const NO_DATE: &str = "the value is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z";
-
-/// The longest format, in bytes.
-const FORMAT_BYTES: usize = 256;
 
 /// Formats `value` with strftime's letters in the time zone `tz`, else in UTC. Nothing gives nothing. A date without a
 /// time is that date in every zone.
@@ -20,7 +18,7 @@ pub(super) fn format(value: &Value, format: &Value, tz: Option<&Value>) -> Resul
         return Ok(value);
     }
     let at = parse(&value, zone(tz.map(text).as_deref())?);
-    strftime(&format, &at.ok_or(NO_DATE)?)
+    strftime::format(&format, &at.ok_or(NO_DATE)?)
 }
 
 /// `value` in the time zone `tz`, else in UTC, as `write` writes it. Nothing gives nothing.
@@ -47,14 +45,6 @@ pub(super) fn zone(name: Option<&str>) -> Result<TimeZone, String> {
     }
 }
 
-/// Formats `at` with strftime's letters.
-pub(super) fn strftime(format: &str, at: &ZonedDateTime) -> Result<String, String> {
-    if format.len() > FORMAT_BYTES {
-        return Err(format!("the format is longer than {FORMAT_BYTES} bytes"));
-    }
-    jiff::fmt::strtime::format(format, at).map_err(|error| format!("the format `{}`: {error}", cut(format)))
-}
-
 /// The instant or the day that `value` names, as it is in `zone`.
 pub(super) fn parse(value: &str, zone: TimeZone) -> Option<ZonedDateTime> {
     let value = value.trim();
@@ -72,8 +62,4 @@ pub(super) fn parse(value: &str, zone: TimeZone) -> Option<ZonedDateTime> {
     // A time without an offset is taken for UTC.
     let at: civil::DateTime = value.parse().ok()?;
     Some(at.to_zoned_datetime(TimeZone::UTC).ok()?.with_time_zone(zone))
-}
-
-fn cut(value: &str) -> String {
-    value.chars().take(40).collect()
 }

@@ -35,6 +35,7 @@ pub mod scope;
 mod settings;
 mod source;
 mod speech;
+mod strftime;
 mod tags;
 pub mod tracking;
 mod untranslated;

@@ -6,7 +6,7 @@ use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 
 use super::{Answer, Call, Refusal, Val};
-use crate::template::date;
+use crate::template::{date, strftime};
 
 /// What `date` writes when it is not told.
 const FORMAT: &str = "%A, %B %-e, %Y at %-l:%M %P %z";
@@ -15,7 +15,7 @@ const FORMAT: &str = "%A, %B %-e, %Y at %-l:%M %P %z";
 pub(super) fn date<'s>(call: &Call<'_, 's>) -> Answer<'s> {
     let zone = zone(call, 1)?;
     let Some(at) = read(call, zone) else { return Ok(call.input.clone()) };
-    call.made(date::strftime(&call.text_or(0, FORMAT)?, &at)?)
+    call.made(strftime::format(&call.text_or(0, FORMAT)?, &at)?)
 }
 
 pub(super) fn timezone<'s>(call: &Call<'_, 's>) -> Answer<'s> {
