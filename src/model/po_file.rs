@@ -1,11 +1,20 @@
 //! PO files, in which gettext and most tools of translators keep texts.
 
+/// A translated text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    pub key: String,
+    pub text: String,
+    /// The line of its `msgstr`, from 1.
+    pub line: usize,
+}
+
 /// One entry while it is read.
 #[derive(Default)]
 struct Entry {
     id: String,
-    /// `msgstr`, or the first and last of `msgstr[n]`: the forms for one and for others.
-    texts: Vec<(Form, String)>,
+    /// `msgstr`, or the first and last of `msgstr[n]`: the forms for one and for others; each with its line.
+    texts: Vec<(Form, String, usize)>,
     is_fuzzy: bool,
 }
 
@@ -25,7 +34,7 @@ enum Field {
 
 /// The translated texts of a file by their `msgid`: plural forms as `<msgid>.one` and `<msgid>.other`. What is not
 /// translated, or marked as uncertain, is left out. The error is the line and what is wrong there.
-pub fn read(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
+pub fn read(text: &str) -> Result<Vec<Text>, (usize, String)> {
     let (mut found, mut entry, mut field) = (Vec::new(), Entry::default(), Field::Other);
     for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let fault = |problem: &str| (number + 1, problem.to_owned());
@@ -43,7 +52,7 @@ pub fn read(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
         match keyword {
             "" => match field {
                 Field::Id => entry.id.push_str(&quoted),
-                Field::Text => entry.texts.iter_mut().rev().take(1).for_each(|(_, text)| text.push_str(&quoted)),
+                Field::Text => entry.texts.iter_mut().rev().take(1).for_each(|(_, text, _)| text.push_str(&quoted)),
                 Field::Other => {}
             },
             "msgid" => {
@@ -54,14 +63,14 @@ pub fn read(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
             }
             "msgctxt" | "msgid_plural" => field = Field::Other,
             "msgstr" => {
-                entry.texts.push((Form::Only, quoted));
+                entry.texts.push((Form::Only, quoted, number + 1));
                 field = Field::Text;
             }
             _ => {
                 let form = keyword.strip_prefix("msgstr[").and_then(|rest| rest.strip_suffix(']'));
                 let form =
                     form.and_then(|form| form.trim().parse().ok()).ok_or_else(|| fault("the keyword is unknown"))?;
-                entry.texts.push((Form::Number(form), quoted));
+                entry.texts.push((Form::Number(form), quoted, number + 1));
                 field = Field::Text;
             }
         }
@@ -71,13 +80,13 @@ pub fn read(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
 }
 
 impl Entry {
-    fn texts(self) -> Vec<(String, String)> {
+    fn texts(self) -> Vec<Text> {
         // The entry without an id is the file's header.
         if self.id.is_empty() || self.is_fuzzy {
             return Vec::new();
         }
         let last = self.texts.len().saturating_sub(1);
-        let named = self.texts.into_iter().enumerate().filter_map(|(index, (form, text))| {
+        let named = self.texts.into_iter().enumerate().filter_map(|(index, (form, text, line))| {
             let key = match form {
                 Form::Only => self.id.clone(),
                 // A language with one form has no other for one thing.
@@ -85,7 +94,7 @@ impl Entry {
                 Form::Number(0) => format!("{}.one", self.id),
                 Form::Number(_) => return None,
             };
-            (!text.is_empty()).then_some((key, text))
+            (!text.is_empty()).then_some(Text { key, text, line })
         });
         named.collect()
     }
@@ -141,8 +150,9 @@ msgstr[1] "\"Dinge\""
 #~ msgid "gone"
 "#;
         let found = read(file).unwrap();
-        let expected = [("Hello {{ name }}", "Hallo {{ name }}\n"), ("item.one", "Ding"), ("item.other", "\"Dinge\"")];
-        assert_eq!(found, expected.map(|(key, text)| (key.to_owned(), text.to_owned())));
+        let expected =
+            [("Hello {{ name }}", "Hallo {{ name }}\n", 9), ("item.one", "Ding", 20), ("item.other", "\"Dinge\"", 21)];
+        assert_eq!(found, expected.map(|(key, text, line)| Text { key: key.to_owned(), text: text.to_owned(), line }));
     }
 
     #[test]
@@ -162,7 +172,7 @@ msgstr[1] "\"Dinge\""
         fn what_is_quoted_comes_back(id in "[^\\p{C}]{1,20}", text in "[^\\p{C}]{1,20}") {
             let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
             let file = format!("msgid \"{}\"\nmsgstr \"{}\"\n", quote(&id), quote(&text));
-            prop_assert_eq!(read(&file).unwrap(), [(id, text)]);
+            prop_assert_eq!(read(&file).unwrap(), [Text { key: id, text, line: 2 }]);
         }
     }
 }

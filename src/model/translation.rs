@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::fault::Fault;
+use super::json_path;
 use super::json_reader::shown_text;
 use super::po_file;
 use super::workflow_file::WorkflowFiles;
@@ -20,7 +21,19 @@ pub type Place = (Option<String>, String);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Translations {
     /// By place: by key, `namespace:path.to.key` or `path.to.key`.
-    pub tables: BTreeMap<Place, BTreeMap<String, String>>,
+    pub tables: BTreeMap<Place, BTreeMap<String, Written>>,
+}
+
+/// A translated text, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub text: String,
+    /// `translations/de/tasks.de.json`.
+    pub file: String,
+    /// The path of its key in the file, which has no namespace.
+    pub path: String,
+    /// The line on which it begins, in a file of lines.
+    pub line: Option<usize>,
 }
 
 impl Translations {
@@ -29,11 +42,10 @@ impl Translations {
         let (mut translations, mut faults) = (Self::default(), Vec::new());
         for folder in folders {
             for (name, text) in &folder.files {
-                let file = format!("translations/{}/{name}", folder.key);
-                let fault = |(path, problem, fix): (String, String, String)| Fault { file, path, problem, fix };
-                match translations.add(&folder.key, name, text) {
-                    Ok(()) => {}
-                    Err(wrong) => faults.push(fault(wrong)),
+                // Names of files are anyone's: a control character in one must not reach a terminal.
+                let file = format!("translations/{}/{name}", folder.key).replace(char::is_control, "\u{fffd}");
+                if let Err((path, problem, fix)) = translations.add(&file, &folder.key, name, text) {
+                    faults.push(Fault { file, path, problem, fix });
                 }
             }
         }
@@ -45,8 +57,9 @@ impl Translations {
         self.tables.values().map(BTreeMap::len).sum()
     }
 
-    /// Adds the file `name` of the folder `locale`. The error is the path in it, the problem, and the fix.
-    fn add(&mut self, locale: &str, name: &str, text: &str) -> Result<(), (String, String, String)> {
+    /// Adds the file `name` of the folder `locale`, which is told as `file`. The error is the path in it, the problem, and
+    /// the fix.
+    fn add(&mut self, file: &str, locale: &str, name: &str, text: &str) -> Result<(), (String, String, String)> {
         let (tenant, name) = match name.strip_prefix("tenants/").and_then(|rest| rest.split_once('/')) {
             Some((tenant, name)) => (Some(tenant.to_owned()), name),
             None => (None, name),
@@ -60,40 +73,61 @@ impl Translations {
             let fix = format!("Name it {locale}.json, or NAMESPACE.{locale}.json; .po files are read too.");
             return Err((String::new(), "is no translation into the locale of its folder".into(), fix));
         }
-        let mut found = Vec::new();
-        if format == "po" {
-            found = po_file::read(text).map_err(|(line, problem)| {
-                (String::new(), format!("line {line}: {problem}"), "Write it as gettext's PO files are.".into())
-            })?;
-        } else {
-            let fix = "Write an object of texts, or of objects of texts.";
-            let document: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-                .map_err(|error| (String::new(), format!("is not valid JSON: {error}"), fix.to_owned()))?;
-            flatten("", &document, 0, &mut found).map_err(|path| {
-                let problem = "is neither a text nor an object of texts".to_owned();
-                (path, problem, fix.to_owned())
-            })?;
-        }
+        let found = match format {
+            "po" => texts_of_po(text),
+            _ => texts_of_json(text),
+        }?;
         let table = self.tables.entry((tenant, tag(locale))).or_default();
-        for (key, text) in found {
+        for Found { key, path, text, line } in found {
             let key = namespace.map_or_else(|| key.clone(), |namespace| format!("{namespace}:{key}"));
-            table.insert(key, text);
+            table.insert(key, Written { text, file: file.to_owned(), path, line });
         }
         Ok(())
     }
 }
 
-/// The texts in `value` by their paths. The error is the path of what is no text.
-fn flatten(path: &str, value: &Value, depth: usize, found: &mut Vec<(String, String)>) -> Result<(), String> {
+/// A text of a file.
+struct Found {
+    key: String,
+    path: String,
+    text: String,
+    line: Option<usize>,
+}
+
+fn texts_of_po(text: &str) -> Result<Vec<Found>, (String, String, String)> {
+    let found = po_file::read(text).map_err(|(line, problem)| {
+        (String::new(), format!("line {line}: {problem}"), "Write it as gettext's PO files are.".into())
+    })?;
+    let found = found.into_iter().map(|po_file::Text { key, text, line }| {
+        let path = shown_text(&key);
+        Found { key, path, text, line: Some(line) }
+    });
+    Ok(found.collect())
+}
+
+fn texts_of_json(text: &str) -> Result<Vec<Found>, (String, String, String)> {
+    const FIX: &str = "Write an object of texts, or of objects of texts.";
+    let document: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| (String::new(), format!("is not valid JSON: {error}"), FIX.to_owned()))?;
+    let mut found = Vec::new();
+    flatten("", "", &document, 0, &mut found)
+        .map_err(|path| (path, "is neither a text nor an object of texts".to_owned(), FIX.to_owned()))?;
+    Ok(found)
+}
+
+/// The texts in `value`, which stands at `key` and `path`. The error is the path of what is no text.
+fn flatten(key: &str, path: &str, value: &Value, depth: usize, found: &mut Vec<Found>) -> Result<(), String> {
     match value {
-        Value::String(text) if depth > 0 => found.push((path.to_owned(), text.clone())),
+        Value::String(text) if depth > 0 => {
+            found.push(Found { key: key.to_owned(), path: path.to_owned(), text: text.clone(), line: None });
+        }
         Value::Object(fields) if depth < MAX_DEPTH => {
-            for (key, value) in fields {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                flatten(&path, value, depth + 1, found)?;
+            for (name, value) in fields {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                flatten(&key, &json_path::field(path, name), value, depth + 1, found)?;
             }
         }
-        _ => return Err(if path.is_empty() { String::new() } else { shown_text(path) }),
+        _ => return Err(path.to_owned()),
     }
     Ok(())
 }
@@ -152,7 +186,7 @@ mod tests {
         let table = |tenant: Option<&str>| &translations.tables[&(tenant.map(str::to_owned), "fr-be".to_owned())];
         let keys: Vec<_> = table(None).keys().map(String::as_str).collect();
         assert_eq!(keys, ["bye", "greeting.formal", "system:Hello", "tasks:due"]);
-        assert_eq!(table(Some("acme"))["bye"], "Salut");
+        assert_eq!(table(Some("acme"))["bye"].text, "Salut");
     }
 
     #[test]
@@ -162,7 +196,7 @@ mod tests {
             ("fr-BE.txt", "{}", "is no translation"),
             ("fr-BE.json", "{", "translations/fr-BE/fr-BE.json: is not valid JSON"),
             ("fr-BE.json", "[]", "fr-BE.json: is neither a text nor an object of texts"),
-            ("fr-BE.json", "{\"a\": {\"b\": 1}}", "fr-BE.json \"a.b\": is neither a text nor an object of texts"),
+            ("fr-BE.json", "{\"a\": {\"b\": 1}}", "fr-BE.json a.b: is neither a text nor an object of texts"),
             ("fr-BE.po", "msgid \"a\nmsgstr \"b\"", "line 1: a text is not closed"),
         ] {
             let (translations, faults) = read(&[(name, text)]);

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::error::Complaint;
 use super::liquid::Template;
 use super::partial::Partials;
 use super::words::{BUILT_IN, BUILT_IN_LOCALE, NAMESPACE};
 use crate::model::fault::Fault;
-use crate::model::translation::{Place, Translations, chain, forms};
+use crate::model::translation::{Place, Translations, Written, chain, forms};
 
 /// The locale of those who say nothing, where the configuration says nothing either.
 const DEFAULT_LOCALE: &str = "en";
@@ -31,18 +32,10 @@ impl Phrases {
         let mut faults = Vec::new();
         for (place, texts) in &translations.tables {
             let table = phrases.tables.entry(place.clone()).or_default();
-            for (key, text) in texts {
-                match Template::parse(text, &Partials::default()) {
+            for (key, written) in texts {
+                match Template::parse(&written.text, &Partials::default()) {
                     Ok(phrase) => drop(table.insert(key.clone(), phrase)),
-                    Err(complaints) => faults.extend(complaints.into_iter().map(|complaint| Fault {
-                        file: format!("translations/{}", place.1),
-                        path: key.clone(),
-                        problem: match complaint.at {
-                            Some(at) => format!("{at}: {}", complaint.problem),
-                            None => complaint.problem,
-                        },
-                        fix: complaint.fix,
-                    })),
+                    Err(complaints) => faults.extend(complaints.into_iter().map(|one| fault(one, written))),
                 }
             }
         }
@@ -88,6 +81,13 @@ impl Phrases {
     pub(super) fn knows(&self, key: &str) -> bool {
         [None, Some(1.0), Some(2.0)].iter().any(|count| self.find(key, *count, None, &self.default).is_some())
     }
+}
+
+/// What is wrong in a text. In a file of lines both lines are told: that of the file, and that of the text.
+fn fault(complaint: Complaint, Written { file, path, line, .. }: &Written) -> Fault {
+    let Fault { file, path, problem, fix } = complaint.into_fault(file.clone(), path.clone());
+    let problem = line.map_or(problem.clone(), |line| format!("line {line}, in its text: {problem}"));
+    Fault { file, path, problem, fix }
 }
 
 #[cfg(test)]
@@ -147,6 +147,29 @@ mod tests {
 
     fn scope(locale: &str) -> Value {
         json!({"recipient": {"id": "u", "locale": locale}, "name": "Zoë", "n": 3, "html": "<b>"})
+    }
+
+    #[test]
+    fn a_fault_in_a_text_names_its_file_and_the_key_there() {
+        let texts = [
+            ("de-AT.json", r#"{"a": {"b": "{{ x | uppcase }}"}, "ok": "x"}"#),
+            ("tasks.de-AT.po", "msgid \"due\"\nmsgstr \"\"\n\"Am {{ date | dat }}\"\n"),
+            ("tenants/acme/de-AT.json", r#"{"Hi {{ name": "{% iff x %}"}"#),
+        ];
+        let files = texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        let (translations, faults) = Translations::read(&[WorkflowFiles { key: "de-AT".into(), files }]);
+        assert_eq!(faults, []);
+        let (phrases, faults) = Phrases::new(&translations, "en");
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        for expected in [
+            "translations/de-AT/de-AT.json a.b: line 1, column 8: there is no filter `uppcase`",
+            "translations/de-AT/tasks.de-AT.po \"due\": line 2, in its text: line 1, column 14: there is no filter `dat`",
+            "translations/de-AT/tenants/acme/de-AT.json [\"Hi {{ name\"]: line 1, column 4: there is no tag",
+        ] {
+            assert!(told.iter().any(|told| told.starts_with(expected)), "{expected}\n{told:#?}");
+        }
+        assert_eq!(told.len(), 3, "{told:#?}");
+        assert!(phrases.find("ok", None, None, "de-AT").is_some());
     }
 
     #[test]

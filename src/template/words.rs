@@ -24,7 +24,7 @@ pub(super) static BUILT_IN: LazyLock<BTreeMap<String, String>> = LazyLock::new(|
     let file = ("belfry.en.json".to_owned(), include_str!("../../templates/words.en.json").to_owned());
     let files = WorkflowFiles { key: BUILT_IN_LOCALE.to_owned(), files: [file].into() };
     let (translations, _) = Translations::read(&[files]);
-    translations.tables.into_values().next().unwrap_or_default()
+    translations.tables.into_values().flatten().map(|(key, written)| (key, written.text)).collect()
 });
 
 /// What is said to one reader.

@@ -381,19 +381,27 @@ async fn translations_are_imported_and_speak_the_language_of_the_recipient() {
             ("translations/en/en.json", r#"{"greeting": "Hello {{ name }}"}"#),
             ("translations/fr/fr.json", r#"{"greeting": "Bonjour {{ name }}"}"#),
             ("translations/de/de.json", r#"{"greeting": ["Hallo"]}"#),
+            ("translations/fr-CA/fr-CA.json", "{\n  \"a\": {\n    \"b\": \"{{ name | upcas }}\"}}"),
+            ("translations/fr-CA/tasks.fr-CA.po", "\nmsgid \"due\"\nmsgstr \"{{ on | dat }}\"\n"),
+            ("translations/nl/nl.po", "\n\nmsgid \"due\n"),
         ],
     );
     let (code, said, _) = import(folder.path(), &from, &[]).await;
     assert_eq!(code, 0);
     for line in [
         "taken        translations/fr\n",
-        "unsupported  translations/de/de.json:1: \"greeting\": is neither a text nor an object of texts",
+        "unsupported  translations/de/de.json:1: greeting: is neither a text nor an object of texts",
+        "unsupported  translations/fr-CA/fr-CA.json:3: a.b: line 1, column 11: there is no filter `upcas`",
+        "unsupported  translations/fr-CA/tasks.fr-CA.po:3: \"due\": line 3, in its text: line 1, column 9: ",
+        "unsupported  translations/nl/nl.po:3: line 3: a text is not closed",
         "unsupported  workflows/hello/email_1/html_body.html:1: line 1, column 4: \
          the key \"no.such\" has no text in en, so the key is sent",
     ] {
         assert!(said.contains(line), "{line}\n{said}");
     }
-    fs::remove_dir_all(folder.path().join("config/translations/de")).unwrap();
+    for faulty in ["de", "fr-CA", "nl"] {
+        fs::remove_dir_all(folder.path().join("config/translations").join(faulty)).unwrap();
+    }
     let (code, said, stderr) = run(belfry(folder.path(), &["workflow", "validate"])).await;
     assert!(code == 0 && said.contains("note: hello/email_1/html_body.html: line 1"), "{said}{stderr}");
     for (locale, expected) in [("fr-BE", "Bonjour Ann"), ("nl", "Hello Ann")] {

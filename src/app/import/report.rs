@@ -127,7 +127,7 @@ fn line_inside(file: &str, problem: &str) -> Option<usize> {
         false => problem.strip_prefix("line ")?,
         true => problem.strip_prefix("is not valid JSON")?.rsplit_once(" at line ")?.1,
     };
-    told.split([',', ' ']).next()?.parse().ok()
+    told.split([',', ' ', ':']).next()?.parse().ok()
 }
 
 impl fmt::Display for Report {
