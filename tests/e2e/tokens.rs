@@ -4,34 +4,35 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use belfry::app::signing_key::{self, Files};
+use belfry::app::signing_key;
 use belfry::base::clock::Clock;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::phoenix::Phoenix;
 use crate::routes::routes;
 use crate::server::{FEED, PUBLIC, Reply, SECRET, Setup, TestServer, in_app};
 
-/// The backend's key pair, and one of somebody else.
-static OURS: LazyLock<TempDir> = LazyLock::new(pair);
-static THEIRS: LazyLock<TempDir> = LazyLock::new(pair);
+/// The backend's key pair, and one of somebody else: texts, since nothing deletes the folder of a static.
+static OURS: LazyLock<Pair> = LazyLock::new(pair);
+static THEIRS: LazyLock<Pair> = LazyLock::new(pair);
 
-fn pair() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    signing_key::create(folder.path()).unwrap();
-    folder
+struct Pair {
+    private: String,
+    public: String,
 }
 
-fn private(pair: &TempDir) -> String {
-    std::fs::read_to_string(Files::of(pair.path()).private).unwrap()
+fn pair() -> Pair {
+    let folder = tempfile::tempdir().unwrap();
+    let files = signing_key::create(folder.path()).unwrap();
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    Pair { private: read(files.private), public: read(files.public) }
 }
 
 fn setup() -> Setup {
-    let public = Files::of(OURS.path()).public.display().to_string();
-    let setup = Setup::new().set("auth.enhanced_security", true).set("auth.signing_public_key", public);
+    let setup = Setup::new().set("auth.enhanced_security", true).set("auth.signing_public_key", "public.pem");
+    std::fs::write(setup.path("public.pem"), &OURS.public).unwrap();
     setup.workflow("item", &[in_app("Hello")])
 }
 
@@ -43,7 +44,7 @@ fn now() -> i64 {
 fn token(user: &str, further: Value) -> String {
     let mut claims = json!({"sub": user, "iat": now(), "exp": now() + 600});
     claims.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
-    signing_key::sign(&private(&OURS), &claims).unwrap()
+    signing_key::sign(&OURS.private, &claims).unwrap()
 }
 
 /// A call as a browser makes it.
@@ -104,10 +105,10 @@ async fn with_enhanced_security_a_browser_needs_a_token_and_a_good_one_reaches_i
 /// Tokens that nobody may get in with, each with what is wrong.
 fn bad_tokens() -> Vec<(&'static str, String)> {
     let claims = json!({"sub": "ada", "exp": now() + 600});
-    let sign = |claims: &Value| signing_key::sign(&private(&OURS), claims).unwrap();
+    let sign = |claims: &Value| signing_key::sign(&OURS.private, claims).unwrap();
     let with = |header: &Header, key: &EncodingKey| jsonwebtoken::encode(header, &claims, key).unwrap();
-    let ours = EncodingKey::from_rsa_pem(private(&OURS).as_bytes()).unwrap();
-    let public = std::fs::read(Files::of(OURS.path()).public).unwrap();
+    let ours = EncodingKey::from_rsa_pem(OURS.private.as_bytes()).unwrap();
+    let public = OURS.public.as_bytes();
     let good = sign(&claims);
     let parts: Vec<&str> = good.split('.').collect();
     let none = "eyJhbGciOiJub25lIn0"; // {"alg":"none"}
@@ -116,16 +117,16 @@ fn bad_tokens() -> Vec<(&'static str, String)> {
     let mut foreign = Header::new(Algorithm::RS256);
     foreign.kid = Some("../../../dev/null".into());
     foreign.jku = Some("http://127.0.0.1:1/keys.json".into());
-    let theirs = EncodingKey::from_rsa_pem(private(&THEIRS).as_bytes()).unwrap();
+    let theirs = EncodingKey::from_rsa_pem(THEIRS.private.as_bytes()).unwrap();
     vec![
         ("no algorithm", format!("{none}.{}.", parts[1])),
         ("no algorithm, the old signature", format!("{none}.{}.{}", parts[1], parts[2])),
         ("no signature", format!("{}.{}.", parts[0], parts[1])),
-        ("HS256 with the public key", with(&Header::new(Algorithm::HS256), &EncodingKey::from_secret(&public))),
+        ("HS256 with the public key", with(&Header::new(Algorithm::HS256), &EncodingKey::from_secret(public))),
         ("RS512", with(&Header::new(Algorithm::RS512), &ours)),
         ("PS256", with(&Header::new(Algorithm::PS256), &ours)),
         ("critical extensions", with(&critical, &ours)),
-        ("another server's key", signing_key::sign(&private(&THEIRS), &claims).unwrap()),
+        ("another server's key", signing_key::sign(&THEIRS.private, &claims).unwrap()),
         ("another key, and where to find it", with(&foreign, &theirs)),
         ("expired", sign(&json!({"sub": "ada", "exp": now() - 60}))),
         ("expired long ago", sign(&json!({"sub": "ada", "exp": 0}))),
@@ -351,7 +352,7 @@ async fn a_socket_of_a_tenants_token_counts_only_that_tenants_items() {
 #[tokio::test]
 async fn a_socket_ends_with_its_token() {
     let server = setup().start().await;
-    let brief = signing_key::sign(&private(&OURS), &json!({"sub": "ada", "exp": now() + 60})).unwrap();
+    let brief = signing_key::sign(&OURS.private, &json!({"sub": "ada", "exp": now() + 60})).unwrap();
     let mut phoenix = socket(&server, &brief).await.unwrap();
     phoenix.ask(&Phoenix::topic("ada"), "phx_join", json!({})).await;
     server.advance("2m").await;
@@ -434,7 +435,7 @@ async fn the_finest_log_has_neither_keys_nor_tokens() {
     let setup = setup().set("log.level", "trace").environment("RUST_LOG", "trace");
     let server = setup.start().await;
     let good = token("ada", json!({"jti": "canary"}));
-    let theirs = signing_key::sign(&private(&THEIRS), &json!({"sub": "ada", "exp": now() + 60})).unwrap();
+    let theirs = signing_key::sign(&THEIRS.private, &json!({"sub": "ada", "exp": now() + 60})).unwrap();
     for token in [&good, &theirs] {
         call(&server, Method::GET, &feed("ada"), token, Value::Null).await;
         let query = format!("?user_token={token}&api_key={PUBLIC}&vsn=2.0.0");
