@@ -73,6 +73,9 @@ const KINDS: [(&str, PartialKind); 4] = [
     ("json", PartialKind::Json),
 ];
 
+/// The types of input that are texts.
+const TEXTS: [&str; 5] = ["text", "textarea", "markdown", "select", "url"];
+
 /// The types of input that are no texts. An image is a `url`, an `alt` and an `action`; a button a `text` and an `action`.
 const TYPED: [&str; 7] = ["boolean", "number", "json", "list", "multi_select", "image", "button"];
 
@@ -132,7 +135,13 @@ fn read_kind(field: &Reader<'_>) -> Option<PartialKind> {
 
 fn read_input(input: &Reader<'_>) -> Option<(String, Input)> {
     let key = input.field("key").required_name("Write the name of the input.")?;
-    let typed = input.field("type").text().is_some_and(|kind| TYPED.contains(&kind));
+    let kind = input.field("type");
+    let typed = kind.text().is_some_and(|kind| TYPED.contains(&kind));
+    if let Some(name) = kind.text().filter(|name| !TYPED.contains(name) && !TEXTS.contains(name)) {
+        let names = [TEXTS.as_slice(), &TYPED].concat();
+        let fix = did_you_mean(nearest(name, names.iter().copied()), &format!("Write one of {}.", quoted_list(&names)));
+        kind.notice(format!("{} is not a type of input, so it is taken as text", shown_text(name)), fix);
+    }
     let default =
         input.field("settings").field("default").value().cloned().or_else(|| default_of_parts(input.value()?));
     Some((key.to_owned(), Input { typed, default }))
@@ -174,6 +183,21 @@ mod tests {
         assert_eq!(read.inputs["name"], Input { typed: false, default: Some("you".into()) });
         assert_eq!(read.inputs["bold"], Input { typed: true, default: None });
         assert_eq!(read.inputs["face"], Input { typed: true, default: Some(serde_json::json!({"url": "/a.png"})) });
+    }
+
+    #[test]
+    fn an_input_of_no_type_is_text_and_that_is_told() {
+        let document = r#"{"type": "html", "content": "x", "input_schema": [
+            {"key": "a", "type": "boolaen"}, {"key": "b", "type": "colour"}, {"key": "c", "type": "url"}, {"key": "d"}]}"#;
+        let files = [("partial.json".to_owned(), document.to_owned())].into();
+        let (partial, notices) = read(&WorkflowFiles { key: "p".into(), files }).unwrap();
+        assert!(partial.inputs.values().all(|input| !input.typed));
+        let told: Vec<String> = notices.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        let expected = "partials/p/partial.json input_schema[0].type: \"boolaen\" is not a type of input, so it is taken as \
+                        text. Did you mean \"boolean\"?";
+        assert!(told[0].starts_with(expected), "{told:?}");
+        assert!(told[1].contains("\"colour\" is not a type") && told[1].contains("\"textarea\""), "{told:?}");
     }
 
     #[test]
