@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::backup_command::{self, Backup, Restore};
 use super::client::{Client, segment};
-use super::console::{say, say_line};
+use super::console::{remark, say, say_line};
 use super::doctor::{self, Doctor};
 use super::import::{self, Knock};
 use super::keys::DevKeys;
@@ -163,7 +163,7 @@ struct ServerAddress {
 struct TriggerArgs {
     /// The workflow's key
     workflow: String,
-    /// A recipient: a user's id, or JSON such as '{"id": "u1", "email": "u@x.test"}'; repeatable
+    /// A recipient: a user's id, or JSON such as '{"id": "u1", "email": "u@x.test"}', or @FILE.json; repeatable
     #[arg(long = "to", value_name = "RECIPIENT", required = true)]
     to: Vec<String>,
     /// Who did it: a user's id, or JSON
@@ -251,7 +251,7 @@ struct PreviewArgs {
     /// Only the message of this step
     #[arg(long, value_name = "REF")]
     step: Option<String>,
-    /// The recipient: a user's id, or JSON with the properties that templates name
+    /// The recipient: a user's id, or JSON with the properties that templates name, or @FILE.json
     #[arg(long, value_name = "RECIPIENT")]
     to: String,
     /// Who did it: a user's id, or JSON
@@ -305,7 +305,10 @@ pub fn run() -> Result<()> {
             say!("{}{records}", config.to_redacted_toml());
             Ok(())
         }
-        Command::Workflow(WorkflowCommand::Validate { dir, config }) => server::validate(&without_server(dir, config)?),
+        Command::Workflow(WorkflowCommand::Validate { dir, config }) => {
+            let file = file_or_default(config);
+            server::validate(&without_server(dir, file.clone())?, file.is_some())
+        }
         Command::Workflow(WorkflowCommand::Preview(args)) => preview(args),
         Command::Workflow(WorkflowCommand::Reload(server)) => block_on(reload(server)),
         Command::Import(ImportCommand::Knock(args)) => import::knock(&args),
@@ -368,8 +371,11 @@ fn preview(args: PreviewArgs) -> Result<()> {
         tenant: args.tenant.map(|tenant| recipient("--tenant", &tenant)).transpose()?,
         data,
     };
-    let messages = preview::preview(&config, &args.workflow, args.step.as_deref(), occasion, args.open)?;
-    say_line!("{messages:#}");
+    let preview = preview::preview(&config, &args.workflow, args.step.as_deref(), occasion, args.open)?;
+    // Standard output is the messages alone, for programs that read them.
+    preview.findings.notices.iter().for_each(|notice| remark!("note: {notice}"));
+    preview.findings.faults.iter().for_each(|fault| remark!("fault: {fault}"));
+    say_line!("{:#}", preview.messages);
     Ok(())
 }
 
@@ -455,15 +461,28 @@ fn client(server: &ServerAddress) -> Result<Client> {
     Client::new(&server.url, &key)
 }
 
-/// A recipient: JSON if it looks like an object, else an id.
+/// A recipient: JSON if it looks like an object or is in a file, else an id. Ids may begin with an @, but hardly end so.
 fn recipient(flag: &str, text: &str) -> Result<Value> {
-    if text.trim_start().starts_with('{') { json_argument(flag, text) } else { Ok(json!(text)) }
+    let is_json = text.trim_start().starts_with('{') || text.starts_with('@') && text.ends_with(JSON);
+    if is_json || names_file(text) { json_argument(flag, text) } else { Ok(json!(text)) }
 }
 
+/// The value of a flag that takes JSON, or @FILE.
 fn json_argument(flag: &str, text: &str) -> Result<Value> {
-    let text = match text.strip_prefix('@') {
-        Some(file) => std::fs::read_to_string(file).with_context(|| format!("{flag}: {file} cannot be read"))?,
-        None => text.to_owned(),
+    if names_file(text) {
+        bail!("{flag}: {text} is a file; write @{text} to read it");
+    }
+    let Some(file) = text.strip_prefix('@') else {
+        return serde_json::from_str(text)
+            .with_context(|| format!("{flag} is not valid JSON (write @FILE to read a file)"));
     };
-    serde_json::from_str(&text).with_context(|| format!("{flag} is not valid JSON"))
+    let text = std::fs::read_to_string(file).with_context(|| format!("{flag}: {file} cannot be read"))?;
+    serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .with_context(|| format!("{flag}: {file} is not valid JSON"))
+}
+
+const JSON: &str = ".json";
+
+fn names_file(text: &str) -> bool {
+    text.ends_with(JSON) && Path::new(text).is_file()
 }

@@ -27,6 +27,7 @@ pub mod signing_key;
 pub mod stand_in;
 pub mod suppressions_command;
 mod timeline;
+mod vars;
 pub mod watchdog;
 pub mod workflow_dir;
 mod workflow_watch;

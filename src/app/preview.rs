@@ -12,10 +12,13 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::config::Config;
 use crate::base::ids::{MessageId, TriggerId};
 use crate::base::nearest::{did_you_mean, nearest, quoted_list};
-use crate::engine::catalog::Published;
+use crate::engine::catalog::{Checked, Published};
 use crate::model::batch::{Activities, Activity};
+use crate::model::fault::Fault;
+use crate::model::library::Library;
 use crate::model::link::{Holder, Links};
 use crate::model::message::Block;
+use crate::model::notice::Notice;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::workflow::{StepKind, Template};
 use crate::template::Scope;
@@ -32,10 +35,24 @@ pub struct Occasion {
     pub data: Map<String, Value>,
 }
 
-/// Renders the messages of the workflow `key`, or only that of `step`: a JSON object with one field a step. With `open`
-/// the first is shown by the program that this machine shows HTML with.
-pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasion, open: bool) -> Result<Value> {
-    let published = published(config, key)?;
+/// What was rendered.
+pub struct Preview {
+    /// One field a step.
+    pub messages: Value,
+    pub findings: Findings,
+}
+
+/// What there is to say of the workflow, and of what it shares with others.
+pub struct Findings {
+    pub notices: Vec<Notice>,
+    /// They keep nothing of the workflow from being rendered, as those of translations.
+    pub faults: Vec<Fault>,
+}
+
+/// Renders the messages of the workflow `key`, or only that of `step`. With `open` the first is shown by the program that
+/// this machine shows HTML with.
+pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasion, open: bool) -> Result<Preview> {
+    let (published, findings) = published(config, key)?;
     let channels = channels::as_engine_sees(config)?;
     let now = Clock::system().now();
     let (scope, present) = scope(config, &published, occasion, now)?;
@@ -71,28 +88,47 @@ pub fn preview(config: &Config, key: &str, step: Option<&str>, occasion: Occasio
     if open {
         show(&page)?;
     }
-    Ok(Value::Object(messages))
+    Ok(Preview { messages: Value::Object(messages), findings })
 }
 
 /// The workflow as its directory says now; one of the starters where there is no such directory, as `belfry dev` has them.
-fn published(config: &Config, key: &str) -> Result<Published> {
+fn published(config: &Config, key: &str) -> Result<(Published, Findings)> {
     let (found, faults) = workflow_dir::read(&config.workflows.dir);
     let starters = if config.workflows.dir.exists() { Vec::new() } else { workflow_dir::starters() };
     let Some(files) = found.iter().chain(&starters).find(|files| files.key == key) else {
         let fault = faults.iter().find(|fault| found.is_empty() || fault.file == key);
         let keys: Vec<&str> = found.iter().map(|files| files.key.as_str()).collect();
-        let fix = did_you_mean(nearest(key, keys.iter().copied()), &format!("There are {}.", quoted_list(&keys)));
+        let all = match keys.as_slice() {
+            [] => format!("The folder has no workflows. {}.", workflow_dir::how_to_begin(&config.workflows.dir)),
+            keys => format!("There are {}.", quoted_list(keys)),
+        };
+        let fix = did_you_mean(nearest(key, keys.iter().copied()), &all);
         return Err(match fault {
             Some(fault) => anyhow!("{fault}"),
             None => anyhow!("there is no workflow `{key}` under {}. {fix}", config.workflows.dir.display()),
         });
     };
-    let (catalog, _, shared) = server::catalog(config);
+    let (catalog, noticed, shared) = server::catalog(config);
     let faults = match catalog.check(files) {
-        Ok(checked) => return Ok(checked.published),
+        Ok(Checked { published, mut notices }) => {
+            let named = catalog.shelf().library.named_in(&published.workflow.source);
+            notices.extend(noticed.into_iter().filter(|notice| concerns(&notice.0, &named)));
+            let faults = shared.into_iter().filter(|fault| concerns(fault, &named)).collect();
+            return Ok((published, Findings { notices, faults }));
+        }
         Err(faults) => [shared, faults].concat(),
     };
     Err(anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}
+
+/// Whether what was found in what workflows share concerns one that names these: any translation may be one of its own.
+fn concerns(fault: &Fault, named: &Library) -> bool {
+    match fault.file.split('/').collect::<Vec<_>>()[..] {
+        ["translations", ..] => true,
+        ["layouts", key, _, ..] => named.layouts.contains_key(key),
+        ["partials", key, _, ..] => named.partials.contains_key(key),
+        _ => false,
+    }
 }
 
 /// Whom templates find when they look up who is stored: those that were named, and nobody else.

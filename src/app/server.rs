@@ -21,7 +21,7 @@ use super::console::say_line;
 use super::housekeeping::keep_trimming;
 use super::keys::{self, Shown};
 use super::watchdog::Watchdog;
-use super::{channels, dkim, link_key, open_files, workflow_dir};
+use super::{channels, dkim, link_key, open_files, vars, workflow_dir};
 use crate::base::clock::{Clock, sleep};
 use crate::base::config::{Config, Provider, TemplateEngine};
 use crate::base::deps::{Deps, Offload};
@@ -44,6 +44,7 @@ use crate::http::cors::AllowedOrigins;
 use crate::http::user_token::Verifier;
 use crate::http::{self, State, access_log, socket, upgrade};
 use crate::model::fault::Fault;
+use crate::model::library::LibraryFiles;
 use crate::model::link::Links;
 use crate::model::notice::Notice;
 use crate::model::preferences::PreferenceSet;
@@ -424,11 +425,16 @@ pub fn check_workflows(config: &Config) -> CheckedWorkflows {
     checked
 }
 
-/// Checks the same and prints what it finds; fails on faults.
-pub fn validate(config: &Config) -> Result<()> {
-    let CheckedWorkflows { valid, notices, faults } = check_workflows(config);
+/// Checks the same and prints what it finds; fails on faults. Where the vars are those of a developer's server, which are
+/// examples, nothing is said of them.
+pub fn validate(config: &Config, has_own_vars: bool) -> Result<()> {
+    let CheckedWorkflows { valid, mut notices, faults } = check_workflows(config);
+    if has_own_vars {
+        notices.extend(unset_vars(config));
+    }
     if valid.is_empty() && faults.is_empty() {
-        bail!("there is no workflow under {}: each is a folder with a workflow.json", config.workflows.dir.display());
+        let dir = &config.workflows.dir;
+        bail!("there is no workflow under {}. {}", dir.display(), workflow_dir::how_to_begin(dir));
     }
     for Checked { published, notices } in &valid {
         let steps = published.workflow.steps.len();
@@ -443,4 +449,16 @@ pub fn validate(config: &Config) -> Result<()> {
         1 => bail!("1 fault in {}", config.workflows.dir.display()),
         count => bail!("{count} faults in {}", config.workflows.dir.display()),
     }
+}
+
+/// A notice for each var that something in the directories names and the configuration does not set.
+fn unset_vars(config: &Config) -> Vec<Notice> {
+    let (workflows, _) = workflow_dir::read(&config.workflows.dir);
+    let LibraryFiles { layouts, partials, translations, .. } = workflow_dir::read_library(&config.workflows);
+    let kinds = [("", workflows), ("layouts/", layouts), ("partials/", partials), ("translations/", translations)];
+    let files = kinds.iter().flat_map(|(prefix, folders)| folders.iter().map(move |folder| (prefix, folder)));
+    let texts = files.flat_map(|(prefix, folder)| {
+        folder.files.iter().map(move |(name, text)| (format!("{prefix}{}/{name}", folder.key), text.as_str()))
+    });
+    vars::notices(texts, |name| config.vars.contains_key(name))
 }

@@ -37,7 +37,8 @@ impl Shelf {
     }
 
     /// Reads what is to stand in the place of `former`. A faulty layout or partial cannot be named, so that what names it
-    /// is not published either. Where a translation is faulty, all the former ones stay: they are one text in many places.
+    /// is not published either. Where a translation is faulty, all the former ones stay: they are one text in many places. Where there
+    /// are none, as at the start, what is not faulty is said.
     pub fn read(files: &LibraryFiles, former: &Self) -> (Self, Vec<Notice>, Vec<Fault>) {
         let (library, notices, mut faults) = Library::read(files);
         let (mut shelf, faulty) = Self::of(library, former);
@@ -45,10 +46,41 @@ impl Shelf {
         let (translations, mut faulty) = Translations::read(&files.translations);
         let (phrases, unparsed) = Phrases::new(&translations, former.phrases.default_locale());
         faulty.extend(unparsed);
-        if faulty.is_empty() && files.unread.is_empty() || former.phrases.is_empty() {
+        if faulty.is_empty() && files.unread.is_empty() || former.phrases.is_bare() {
             shelf.phrases = Arc::new(phrases);
         }
         faults.extend(faulty);
         (shelf, notices, faults)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::workflow_file::WorkflowFiles;
+    use crate::template::words::Words;
+
+    fn read(texts: [(&str, &str); 2], former: &Shelf) -> (Shelf, usize) {
+        let folder = |(locale, text): (&str, &str)| WorkflowFiles {
+            key: locale.to_owned(),
+            files: [(format!("belfry.{locale}.json"), text.to_owned())].into(),
+        };
+        let files = LibraryFiles { translations: texts.map(folder).into(), ..LibraryFiles::default() };
+        let (shelf, _, faults) = Shelf::read(&files, former);
+        (shelf, faults.len())
+    }
+
+    fn said(shelf: &Shelf, locale: &str) -> String {
+        let words = Words::new(Arc::clone(&shelf.phrases), None, Some(locale), serde_json::json!({}));
+        words.say("preferences.save")
+    }
+
+    #[test]
+    fn a_faulty_translation_changes_nothing_and_at_the_start_silences_no_other() {
+        const GOOD: &str = r#"{"preferences": {"save": "1"}}"#;
+        let (first, faults) = read([("de", GOOD), ("fr", "{")], &Shelf::bare("en"));
+        assert_eq!((faults, said(&first, "de").as_str(), said(&first, "fr").as_str()), (1, "1", "Save"));
+        let (second, faults) = read([("de", &GOOD.replace('1', "2")), ("fr", "{")], &first);
+        assert_eq!((faults, said(&second, "de").as_str()), (1, "1"));
     }
 }

@@ -33,12 +33,14 @@ pub struct LibraryFiles {
     pub translations: Vec<WorkflowFiles>,
     /// What is wrong with folders of them that could not be read, by their keys.
     pub unread: Vec<Fault>,
+    /// Files that lie beside such folders, and those of workflows, where nothing is read.
+    pub strays: Vec<Notice>,
 }
 
 impl Library {
     /// Reads all directories. A faulty one is left out and does not hide the others.
     pub fn read(files: &LibraryFiles) -> (Self, Vec<Notice>, Vec<Fault>) {
-        let (mut library, mut notices, mut faults) = (Self::default(), Vec::new(), files.unread.clone());
+        let (mut library, mut notices, mut faults) = (Self::default(), files.strays.clone(), files.unread.clone());
         for fault in &files.unread {
             library.faulty_layouts.insert(fault.file.clone());
             library.faulty_partials.insert(fault.file.clone());

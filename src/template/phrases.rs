@@ -17,6 +17,7 @@ const DEFAULT_LOCALE: &str = "en";
 pub struct Phrases {
     default: String,
     tables: HashMap<Place, HashMap<String, Template>>,
+    is_bare: bool,
 }
 
 impl Default for Phrases {
@@ -28,7 +29,8 @@ impl Default for Phrases {
 impl Phrases {
     /// Parses all texts, and finds all that is wrong with them. `default` is the locale of the environment.
     pub fn new(translations: &Translations, default: &str) -> (Self, Vec<Fault>) {
-        let mut phrases = Self { default: default.to_owned(), tables: HashMap::new() };
+        let mut phrases =
+            Self { default: default.to_owned(), tables: HashMap::new(), is_bare: translations.tables.is_empty() };
         let mut faults = Vec::new();
         for (place, texts) in &translations.tables {
             let table = phrases.tables.entry(place.clone()).or_default();
@@ -48,9 +50,9 @@ impl Phrases {
         (phrases, faults)
     }
 
-    /// Whether nothing is translated.
-    pub fn is_empty(&self) -> bool {
-        self.tables.is_empty()
+    /// Whether there is nothing but what is built in.
+    pub fn is_bare(&self) -> bool {
+        self.is_bare
     }
 
     /// The locale of those who say nothing.

@@ -337,6 +337,105 @@ async fn a_preview_is_what_would_be_sent_and_says_what_there_is_when_there_is_no
     assert!(stdout.contains(fault), "{stdout}");
 }
 
+#[tokio::test]
+async fn a_preview_says_on_standard_error_what_is_wrong_with_translations() {
+    let folder = folder();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let item = r#"{"ref": "item", "type": "channel", "channel_key": "in-app", "channel_type": "in_app_feed",
+        "template": {"markdown_body": "{{ 'hi' | t }} {{ 'no.such' | t }}", "action_url": "/"}}"#;
+    let document = format!(r#"{{"name": "W", "settings": {{"template_engine": "liquid"}}, "steps": [{item}]}}"#);
+    write("config/workflows/w/workflow.json", &document);
+    write("config/translations/en/en.json", r#"{"hi": "Hello"}"#);
+    write("config/translations/de/de.json", r#"{"hi": "Hallo {{ name | upcas }}"}"#);
+    write("config/translations/fr.json", "{}");
+    write("config/partials/card/partial.json", "{");
+    let (code, stdout, stderr) = run(belfry(folder.path(), &["workflow", "preview", "w", "--to", "ada"])).await;
+    assert_eq!(code, 0, "{stderr}");
+    let printed: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(printed["item"]["blocks"][0]["rendered"], "<p>Hello no.such</p>");
+    let told: Vec<&str> = stderr.lines().collect();
+    for (line, expected) in told.iter().zip([
+        "note: w/workflow.json steps[0].template.markdown_body: line 1, column 16: the key \"no.such\" has no text in en",
+        "note: translations/fr.json: is not read, since it lies in no folder of its own. Move it to translations/fr/fr.json",
+        "fault: translations/de/de.json hi: line 1, column 17: there is no filter `upcas`",
+    ]) {
+        assert!(line.starts_with(expected), "{expected}\n{stderr}");
+    }
+    assert_eq!(told.len(), 3, "what the workflow does not name is not told: {stderr}");
+}
+
+#[tokio::test]
+async fn a_value_from_a_file_is_told_with_the_name_of_the_file() {
+    let folder = folder();
+    fs::write(folder.path().join("data.json"), "{\"inviteToken\": \"abc\"}").unwrap();
+    fs::write(folder.path().join("ada.json"), r#"{"id": "ada", "name": "Ada"}"#).unwrap();
+    fs::write(folder.path().join("bad.json"), "{\n  \"a\": x\n}").unwrap();
+    const PREVIEW: [&str; 3] = ["workflow", "preview", "account-invite"];
+    for (command, data, to, expected) in [
+        (PREVIEW.as_slice(), "data.json", "ada", "--data: data.json is a file; write @data.json to read it"),
+        (
+            &["trigger", "account-invite"],
+            "data.json",
+            "ada",
+            "--data: data.json is a file; write @data.json to read it",
+        ),
+        (
+            &["explain", "account-invite"],
+            "@data.json",
+            "ada.json",
+            "--to: ada.json is a file; write @ada.json to read it",
+        ),
+        (&PREVIEW, "@bad.json", "ada", "--data: bad.json is not valid JSON: expected value at line 2 column 8"),
+        (&PREVIEW, "@none.json", "ada", "--data: none.json cannot be read: No such file"),
+        (&PREVIEW, "@data.json", "@none.json", "--to: none.json cannot be read: No such file"),
+        (&PREVIEW, "{", "ada", "--data is not valid JSON (write @FILE to read a file): EOF"),
+    ] {
+        let key: &[&str] =
+            if command == PREVIEW { &[] } else { &["--api-key", "sk_test_1", "--url", "http://127.0.0.1:9"] };
+        let said = refused(folder.path(), &[command, &["--to", to, "--data", data], key].concat()).await;
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
+    let read = [PREVIEW.as_slice(), &["--to", "@ada.json", "--data", "@data.json"]].concat();
+    let (code, stdout, stderr) = run(belfry(folder.path(), &read)).await;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.contains("abc"), "{stdout}");
+}
+
+#[tokio::test]
+async fn where_there_is_no_folder_of_workflows_the_way_to_one_is_said() {
+    let setup = Setup::new();
+    let one = ["workflow", "validate", "workflows/account-invite"];
+    let (code, stdout, _) = run(belfry(&setup.path("."), &one)).await;
+    let expected = "fault: workflows/account-invite: this is one workflow. Name the folder that holds it: workflows\n";
+    assert_eq!((code, stdout.as_str()), (1, expected));
+    let folder = folder();
+    let begin =
+        "Each workflow is a folder in it, as config/workflows/account-invite/workflow.json; `belfry import knock`";
+    let (code, stdout, _) = run(belfry(folder.path(), &["workflow", "validate"])).await;
+    assert!(code == 1 && stdout.contains("config/workflows: the directory cannot be read") && stdout.contains(begin));
+    fs::create_dir_all(folder.path().join("config/workflows")).unwrap();
+    let said = refused(folder.path(), &["workflow", "validate"]).await;
+    assert!(said.contains("there is no workflow under config/workflows. ") && said.contains(begin), "{said}");
+    let said = refused(folder.path(), &["workflow", "preview", "nudge", "--to", "ada"]).await;
+    assert!(said.contains("The folder has no workflows. ") && said.contains(begin), "{said}");
+}
+
+#[tokio::test]
+async fn validate_names_vars_that_the_configuration_does_not_set() {
+    let setup = Setup::new().workflow("w", &[email("{{vars.app_url}} {{vars.team}}")]);
+    let (code, stdout, stderr) = run(belfry(&setup.path("."), &["workflow", "validate", "workflows"])).await;
+    assert_eq!((code, stdout.contains("vars.")), (0, false), "without a configuration: {stdout}{stderr}");
+    drop(setup.command());
+    let (code, stdout, stderr) = run(belfry(&setup.path("."), &["workflow", "validate"])).await;
+    let expected =
+        "note: w/workflow.json: line 1: vars.team is not set, so nothing stands where it is printed. Set team";
+    assert!(code == 0 && stdout.contains(expected) && !stdout.contains("vars.app_url"), "{stdout}{stderr}");
+}
+
 /// As `belfry dev` has them there: who saw them run sees what they say.
 #[tokio::test]
 async fn a_preview_where_there_are_no_workflows_is_of_the_starters() {

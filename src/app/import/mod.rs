@@ -3,7 +3,6 @@
 
 mod pulled;
 mod report;
-mod vars;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +15,7 @@ use serde_json::Value;
 use self::pulled::{Kind, Resource};
 use self::report::Report;
 use super::server::{self, CheckedWorkflows};
-use super::{cli, stand_in, workflow_dir};
+use super::{cli, stand_in, vars, workflow_dir};
 use crate::app::console::{say, say_line};
 use crate::base::config::{Config, Overrides};
 use crate::model::channel::ChannelType;
@@ -55,7 +54,8 @@ pub fn knock(args: &Knock) -> Result<()> {
     };
     // The vars of a developer's server are examples.
     let set = file.is_some().then_some(&config.vars);
-    let unset = vars::missing(&taken, |name| set.is_some_and(|set| set.contains_key(name)));
+    let texts = taken.iter().flat_map(|resource| resource.files.keys().filter_map(|name| resource.text(name)));
+    let unset = vars::missing(texts, |name| set.is_some_and(|set| set.contains_key(name)));
     let (checked, missing) = check(&taken, config)?;
     let report = Report::of(&found, &taken, &checked);
     say!("{report}");
