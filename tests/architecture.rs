@@ -270,7 +270,7 @@ fn only_one_file_writes_to_standard_output_and_error() {
 
 #[test]
 fn crates_are_named_only_where_they_belong() {
-    let rules: [(&str, &[&str]); 14] = [
+    let rules: [(&str, &[&str]); 15] = [
         ("redb", &["store/"]),
         ("lettre", &["delivery/email.rs", "delivery/smtp.rs"]),
         ("handlebars", &["template/"]),
@@ -282,6 +282,7 @@ fn crates_are_named_only_where_they_belong() {
         ("icu_decimal", &["template/locale.rs"]),
         ("icu_experimental", &["template/locale.rs"]),
         ("icu_locale_core", &["template/locale.rs"]),
+        ("icu_plurals", &["template/locale.rs"]),
         ("actix_http", &["http/upgrade.rs", "app/server.rs"]),
         ("actix_web", &["http/", "app/", "main.rs"]),
         ("actix_web_actors", &["http/"]),

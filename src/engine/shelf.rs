@@ -6,7 +6,7 @@ use crate::model::fault::Fault;
 use crate::model::library::{Library, LibraryFiles};
 use crate::model::notice::Notice;
 use crate::model::translation::Translations;
-use crate::template::{Parts, Phrases};
+use crate::template::{Parts, Phrases, plurals};
 
 /// Layouts, partials and translations.
 #[derive(Debug)]
@@ -40,10 +40,11 @@ impl Shelf {
     /// is not published either. Where a translation is faulty, all the former ones stay: they are one text in many places. Where there
     /// are none, as at the start, what is not faulty is said.
     pub fn read(files: &LibraryFiles, former: &Self) -> (Self, Vec<Notice>, Vec<Fault>) {
-        let (library, notices, mut faults) = Library::read(files);
+        let (library, mut notices, mut faults) = Library::read(files);
         let (mut shelf, faulty) = Self::of(library, former);
         faults.extend(faulty);
         let (translations, mut faulty) = Translations::read(&files.translations);
+        notices.extend(plurals(&translations));
         let (phrases, unparsed) = Phrases::new(&translations, former.phrases.default_locale());
         faulty.extend(unparsed);
         if faulty.is_empty() && files.unread.is_empty() || former.phrases.is_bare() {

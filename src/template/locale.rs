@@ -10,6 +10,7 @@ use icu_experimental::dimension::currency::CurrencyType;
 use icu_experimental::dimension::currency::formatter::CurrencyFormatter;
 use icu_locale_core::Locale;
 use icu_locale_core::extensions::unicode::Value as Keyword;
+use icu_plurals::{PluralCategory, PluralRules};
 use jiff::ZonedDateTime;
 
 use super::speech;
@@ -45,6 +46,12 @@ fn locale(name: &str) -> Result<Locale, String> {
     }
     // What a recipient has there is data: what is no locale of theirs is one of nobody's.
     Ok(parse(speech::current().locale()).unwrap_or(Locale::UNKNOWN))
+}
+
+/// Whether the language speaks otherwise of one thing than of several.
+pub(super) fn tells_one_apart(locale: &str) -> bool {
+    let rules = locale.parse::<Locale>().ok().and_then(|locale| PluralRules::try_new_cardinal((&locale).into()).ok());
+    rules.is_some_and(|rules| rules.category_for(1_usize) == PluralCategory::One)
 }
 
 fn decimal(number: f64) -> Result<Decimal, String> {

@@ -30,6 +30,7 @@ mod parts;
 mod patchwork;
 mod phrases;
 mod plain;
+mod plurals;
 pub mod records;
 pub mod scope;
 mod settings;
@@ -63,6 +64,7 @@ pub use self::addressing::ChannelAddressing;
 pub use self::error::RenderError;
 pub use self::parts::Parts;
 pub use self::phrases::Phrases;
+pub use self::plurals::plurals;
 pub use self::scope::Scope;
 pub use self::untranslated::untranslated;
 
