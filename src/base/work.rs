@@ -24,12 +24,17 @@ impl Work {
         WorkGuard(self.clone())
     }
 
+    /// Whether nothing is in progress.
+    pub fn is_settled(&self) -> bool {
+        self.0.pieces.load(Ordering::SeqCst) == 0
+    }
+
     /// Resolves when nothing is in progress.
     pub async fn settled(&self) {
         loop {
             // Listened for before the count is read, so that no zero between the two is missed.
             let none_left = self.0.none_left.notified();
-            if self.0.pieces.load(Ordering::SeqCst) == 0 {
+            if self.is_settled() {
                 return;
             }
             none_left.await;

@@ -30,6 +30,11 @@ pub async fn advance(
             None => None,
         };
         let dues = [occurrence, call(registry, NextDue).await?, call(courier, NextAttempt).await?];
+        // What woke by itself before they were asked is not among their answers: by a clock that jumped now it would be late.
+        if !deps.work.is_settled() {
+            deps.work.settled().await;
+            continue;
+        }
         let next = dues.into_iter().flatten().min().filter(|due| *due <= target);
         let to = next.unwrap_or(target);
         let ahead = to.as_micros().saturating_sub(deps.clock.now().as_micros());
