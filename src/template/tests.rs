@@ -326,7 +326,7 @@ fn a_helper_says_what_it_cannot_read() {
             format!("account-invite/workflow.json steps[0].template.text_body line 2, column 2: {expected}")
         );
     }
-    assert!(text("{{date day \"%!\"}}", &json!({"day": "2026-03-06"})).is_err());
+    assert!(text("{{date day \"%\"}}", &json!({"day": "2026-03-06"})).is_err());
 }
 
 #[test]
