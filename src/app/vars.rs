@@ -8,9 +8,10 @@ use crate::model::fault::Fault;
 use crate::model::link::{PREFERENCES_VAR, UNSUBSCRIBE_VAR};
 use crate::model::notice::Notice;
 use crate::template::branding::BRANDING;
+use crate::template::writing::WRITING;
 
 /// Those that there are without being set.
-const GIVEN: [&str; 3] = [BRANDING, UNSUBSCRIBE_VAR, PREFERENCES_VAR];
+const GIVEN: [&str; 4] = [BRANDING, WRITING, UNSUBSCRIBE_VAR, PREFERENCES_VAR];
 
 /// The names of vars in `texts` for which nothing `is_set`.
 pub fn missing<'t>(texts: impl Iterator<Item = &'t str>, is_set: impl Fn(&str) -> bool) -> BTreeSet<&'t str> {

@@ -67,13 +67,13 @@ impl Reader {
     /// is told to no other site, and kept by no cache.
     pub fn answer(&self, status: StatusCode, page: Page, topic: &str, more: Value) -> Result<HttpResponse, ApiError> {
         let say = |what: &str| self.words.say(&format!("{topic}.{what}"));
-        let language = self.words.language(&format!("{topic}.title"));
+        let title = format!("{topic}.title");
         let style = style_of(&self.brand);
         let (logo, origins) = self.logos();
         let url = self.words.find("footer.url").filter(|url| is_web_address(url));
         let mut shown = json!({
-            "lang": language,
-            "rtl": RIGHT_TO_LEFT.iter().any(|known| language.split('-').next() == Some(known)),
+            "lang": self.words.language(&title),
+            "rtl": self.words.is_right_to_left(&title),
             "style": style,
             "logo": logo.0,
             "dark_logo": logo.1,
@@ -120,9 +120,6 @@ impl Reader {
         (logos, [logos.0, logos.1].into_iter().flatten().filter_map(origin).collect())
     }
 }
-
-/// Languages that are written from right to left.
-const RIGHT_TO_LEFT: [&str; 6] = ["ar", "fa", "he", "ps", "ur", "yi"];
 
 /// Scheme, host and port of a URL, as a policy names them.
 fn origin(url: &str) -> Option<String> {

@@ -14,7 +14,7 @@ use super::layout::Layout;
 use super::liquid::{Content, Frame, Placed, Template};
 use super::parts::Parts;
 use super::patchwork::{Origins, Patchwork};
-use super::{branding, inline, line, mjml, plain, visual};
+use super::{branding, inline, line, mjml, plain, speech, visual, writing};
 use crate::model::attachment;
 use crate::model::message::EmailContent;
 use crate::model::workflow::{EmailBody, EmailTemplate, Engine};
@@ -101,13 +101,15 @@ impl Email {
     ) -> Result<EmailContent, RenderError> {
         let none = Map::new();
         branding::apply(&mut scope, self.layout.as_ref().map_or(&none, |layout| &layout.branding));
-        let context = Context::from(scope);
+        let mut context = Context::from(scope);
         let name = &format!("{path}.template");
         let label = |field: &str| format!("{name}.{field}");
         let subject = line::one(&self.subject.render(&label("subject"), &context, EMAIL_BYTES)?);
         let (addressing, other_subject) = self.overrides.render(path, &context, channel)?;
         let subject = other_subject.unwrap_or(subject);
         let has_attachments = self.check_attachments(name, context.data())?;
+        let language = self.language(&context);
+        writing::apply(context.data_mut(), &language);
 
         let links = self.layout.as_ref().map_or(Value::Null, |layout| layout.footer_links.clone());
         let names = Map::from_iter([("subject".to_owned(), json!(subject)), ("footer_links".to_owned(), links)]);
@@ -124,6 +126,17 @@ impl Email {
         };
         let attachment_key = has_attachments.then(|| self.attachment_key.clone());
         Ok(EmailContent { subject, html, text, unsubscribe: None, addressing: Box::new(addressing), attachment_key })
+    }
+
+    /// The locale that the email speaks: of the first text that it says from translations, in its subject or else its
+    /// body; else the environment's. It is asked before the body is rendered in its place, which stands below `<html>`.
+    fn language(&self, context: &Context) -> String {
+        let speech = speech::current();
+        if speech.said().is_none() && speech.may_differ() {
+            // Its error comes again.
+            let _ = self.body.source.render("", context, EMAIL_BYTES);
+        }
+        speech.said().unwrap_or(speech.default_locale()).to_owned()
     }
 
     /// Whether the trigger's data holds attachments for this email; those that could not be sent end the rendering. Their

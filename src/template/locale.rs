@@ -8,8 +8,8 @@ use icu_decimal::DecimalFormatter;
 use icu_decimal::input::Decimal;
 use icu_experimental::dimension::currency::CurrencyType;
 use icu_experimental::dimension::currency::formatter::CurrencyFormatter;
-use icu_locale_core::Locale;
-use icu_locale_core::extensions::unicode::Value as Keyword;
+use icu_locale::extensions::unicode::Value as Keyword;
+use icu_locale::{Locale, LocaleDirectionality};
 use icu_plurals::{PluralCategory, PluralRules};
 use jiff::ZonedDateTime;
 
@@ -39,10 +39,8 @@ impl Length {
 
 /// The locale of this name, else that of the recipient, else the environment's.
 fn locale(name: &str) -> Result<Locale, String> {
-    // Its extensions, such as a calendar, are for applications to choose.
-    let parse = |name: &str| name.trim().replace('_', "-").parse::<Locale>().map(|locale| Locale::from(locale.id));
     if !name.is_empty() {
-        return parse(name).map_err(|_| "there is no such locale; write one as fr or pt-BR".to_owned());
+        return parse(name).ok_or_else(|| "there is no such locale; write one as fr or pt-BR".to_owned());
     }
     // What a recipient has there is data: what is no locale of theirs is one of nobody's.
     Ok(parse(speech::current().locale()).unwrap_or(Locale::UNKNOWN))
@@ -52,6 +50,16 @@ fn locale(name: &str) -> Result<Locale, String> {
 pub(super) fn tells_one_apart(locale: &str) -> bool {
     let rules = locale.parse::<Locale>().ok().and_then(|locale| PluralRules::try_new_cardinal((&locale).into()).ok());
     rules.is_some_and(|rules| rules.category_for(1_usize) == PluralCategory::One)
+}
+
+/// Without extensions, such as a calendar, which are for applications to choose.
+fn parse(name: &str) -> Option<Locale> {
+    name.trim().replace('_', "-").parse::<Locale>().ok().map(|locale| Locale::from(locale.id))
+}
+
+/// Whether a locale is written from right to left. What is no locale is not.
+pub(super) fn is_right_to_left(name: &str) -> bool {
+    parse(name).is_some_and(|locale| LocaleDirectionality::new_extended().is_right_to_left(&locale.id))
 }
 
 fn decimal(number: f64) -> Result<Decimal, String> {
@@ -181,6 +189,17 @@ mod tests {
         assert_eq!(plain(datetime(&at, "de", Length::Short, Length::Medium)), "15.01.26, 16:09:35");
     }
 
+    #[test]
+    fn a_locale_is_written_in_the_direction_of_its_script() {
+        for name in ["ar", "ar_EG", "he-il", "iw", "fa", "ur", "yi", "ps", "sd", "ug", "dv", "ckb", "pa-PK", "az-Arab"]
+        {
+            assert!(is_right_to_left(name), "{name}");
+        }
+        for name in ["en", "en-EG", "ar-Latn", "pa", "sd-Deva", "zh-Hant", "tr", "", "xx", "not a locale"] {
+            assert!(!is_right_to_left(name), "{name}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_number_code_or_locale_panics(
@@ -189,6 +208,7 @@ mod tests {
             locale in prop_oneof!["[a-z]{2,3}(-[A-Z]{2})?(-u-nu-[a-z]{4})?", ".{0,8}"],
             whole in any::<bool>(),
         ) {
+            let _ = is_right_to_left(&locale);
             let _ = number(value, &locale);
             let _ = currency(value, &code, &locale, whole);
         }

@@ -44,6 +44,7 @@ mod visual;
 mod wording;
 pub mod words;
 mod wrap;
+pub mod writing;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -79,6 +79,15 @@ impl Phrases {
             .find_map(|((_, locale), table)| forms.iter().find_map(|form| Some((locale.as_str(), table.get(form)?))))
     }
 
+    /// Whether somebody who reads `locale` can be told something in a language that is not the environment's. Belfry's own
+    /// words do not count: they stand around what is told.
+    pub(super) fn have_another(&self, tenant: Option<&str>, locale: &str) -> bool {
+        let usual = chain(tenant, &self.default, "");
+        let others = chain(tenant, locale, "").into_iter().filter(|place| !usual.contains(place));
+        let mut tables = others.filter_map(|place| self.tables.get(&place));
+        tables.any(|table| table.keys().any(|key| !key.starts_with(NAMESPACE)))
+    }
+
     /// Whether `key` says something, in whatever number, to somebody who says nothing of languages.
     pub(super) fn knows(&self, key: &str) -> bool {
         [None, Some(1.0), Some(2.0)].iter().any(|count| self.find(key, *count, None, &self.default).is_some())

@@ -28,7 +28,7 @@ pub(super) fn style_sheet(dark_primary: &str, dark_contrast: &str) -> String {
          .block-button {{ text-decoration: none; }}\n\
          .block-image img {{ max-width: 100%; height: auto; border: 0; }}\n\
          @media (max-width: 480px) {{\n  \
-         td.block-column {{ display: block !important; width: 100% !important; padding-left: 0 !important; }}\n\
+         td.block-column {{ display: block !important; width: 100% !important; padding: 0 !important; }}\n\
          }}\n\
          @media (prefers-color-scheme: dark) {{\n  \
          td.block-button--primary, td.block-button--primary a.block-button {{ background-color: {dark_primary} !important; \
@@ -72,11 +72,12 @@ impl Compiler<'_> {
             BlockKind::Partial { .. } => "block-partial",
             BlockKind::Row(_) => "block-columns",
         };
-        let align = align_name(align);
+        let side = self.side(align);
         self.write(&format!(
-            "<table role=\"presentation\" class=\"block-row block-row--{name}-v1\" width=\"100%\" cellpadding=\"0\" \
-             cellspacing=\"0\" border=\"0\"><tr><td class=\"{inner}\" align=\"{align}\" style=\"padding:{};\">\n",
-            sides(*padding)
+            "<table {} class=\"block-row block-row--{name}-v1\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" \
+             border=\"0\"><tr><td class=\"{inner}\" align=\"{side}\" style=\"{}\">\n",
+            self.table(),
+            self.padding(*padding)
         ));
         match kind {
             BlockKind::Markdown { content } => {
@@ -113,6 +114,28 @@ impl Compiler<'_> {
     /// The tags of a text of the author. None after a complaint: the text is left out, so that the others are read.
     fn tags(&mut self, field: &str, text: &str) -> Option<Vec<Tag>> {
         closed_tags(text, self.engine).map_err(|complaint| (self.complain)(field, complaint)).ok()
+    }
+
+    /// What begins a table whose cells follow the direction of the text: Word asks each table for its own.
+    fn table(&self) -> String {
+        format!("dir=\"{}\" role=\"presentation\"", var(self.engine, "writing.direction"))
+    }
+
+    /// A side of the page, as those mean it who read from left to right.
+    fn side(&self, align: Align) -> String {
+        match align {
+            Align::Left => var(self.engine, "writing.start"),
+            Align::Center => "center".to_owned(),
+            Align::Right => var(self.engine, "writing.end"),
+        }
+    }
+
+    fn padding(&self, Padding { top, right, bottom, left }: Padding) -> String {
+        if left == right {
+            return format!("padding:{top}px {right}px {bottom}px {left}px;");
+        }
+        let [start, end] = [Align::Left, Align::Right].map(|align| self.side(align));
+        format!("padding:{top}px 0 {bottom}px 0;padding-{end}:{right}px;padding-{start}:{left}px;")
     }
 
     /// A text of the author as it is.
@@ -153,7 +176,10 @@ impl Compiler<'_> {
 
     fn button_set(&mut self, set: &ButtonSet, path: &str) {
         let count = set.buttons.len();
-        self.write("<!--[if mso]><table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr><![endif]-->");
+        let table = self.table();
+        self.write(&format!(
+            "<!--[if mso]><table {table} cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr><![endif]-->"
+        ));
         for (index, button) in set.buttons.iter().enumerate() {
             let gap = if index + 1 == count { 0 } else { set.gap };
             self.button(button, gap, &format!("{path}.buttons[{index}]"));
@@ -175,10 +201,11 @@ impl Compiler<'_> {
         } else {
             ("inline-table", "display:inline-block")
         };
+        let end = self.side(Align::Right);
         let bgcolor = if button.outline { String::new() } else { format!(" bgcolor=\"{}\"", look.background) };
         self.write(&format!(
-            "<!--[if mso]><td style=\"padding-right:{gap}px;\"><![endif]--><table role=\"presentation\" cellpadding=\"0\" \
-             cellspacing=\"0\" border=\"0\"{width} style=\"display:{display};border-collapse:separate;margin:0 {gap}px 4px 0;\"><tr>\
+            "<!--[if mso]><td style=\"padding-{end}:{gap}px;\"><![endif]--><table role=\"presentation\" cellpadding=\"0\" \
+             cellspacing=\"0\" border=\"0\"{width} style=\"display:{display};border-collapse:separate;margin:0 0 4px;margin-{end}:{gap}px;\"><tr>\
              <td class=\"block-button-cell{}\" align=\"center\" valign=\"middle\"{bgcolor} style=\"background-color:{};\
              border:{}px solid {};border-radius:{}px;mso-padding-alt:{vertical}px {horizontal}px;\"><a class=\"block-button \
              block-button--{kind} block-button--{size}\" target=\"_blank\" href=\"",
@@ -216,11 +243,12 @@ impl Compiler<'_> {
 
     fn row(&mut self, row: &Row, path: &str) {
         let width = 100 / row.columns.len().max(1);
-        self.write("<table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr>");
+        let (table, start) = (self.table(), self.side(Align::Left));
+        self.write(&format!("<table {table} width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr>"));
         for (index, column) in row.columns.iter().enumerate() {
             let gap = if index == 0 { 0 } else { row.gap };
             self.write(&format!(
-                "<td class=\"block-column\" width=\"{width}%\" valign=\"top\" style=\"width:{width}%;padding-left:{gap}px;\">\n"
+                "<td class=\"block-column\" width=\"{width}%\" valign=\"top\" style=\"width:{width}%;padding-{start}:{gap}px;\">\n"
             ));
             self.blocks(column, &format!("{path}.columns[{index}]"));
             self.write("</td>");
@@ -290,8 +318,8 @@ struct Look {
 impl Look {
     fn of(button: &BlockButton, engine: Engine) -> Self {
         let css = |colour: &Option<Colour>, default: &Colour| match colour.as_ref().unwrap_or(default) {
-            Colour::Primary => brand(engine, "primary_color"),
-            Colour::PrimaryContrast => brand(engine, "primary_color_contrast"),
+            Colour::Primary => var(engine, "branding.primary_color"),
+            Colour::PrimaryContrast => var(engine, "branding.primary_color_contrast"),
             Colour::Fixed(colour) => colour.clone(),
         };
         let is_brand = |colour: &Option<Colour>| !matches!(colour, Some(Colour::Fixed(_)));
@@ -325,11 +353,11 @@ impl Look {
     }
 }
 
-/// A colour of the brand, which is checked before it gets into a scope.
-fn brand(engine: Engine, name: &str) -> String {
+/// A var that is checked before it gets into a scope, such as a colour of the brand.
+fn var(engine: Engine, path: &str) -> String {
     match engine {
-        Engine::Liquid => format!("{{{{ vars.branding.{name} }}}}"),
-        Engine::Handlebars => format!("{{{{vars.branding.{name}}}}}"),
+        Engine::Liquid => format!("{{{{ vars.{path} }}}}"),
+        Engine::Handlebars => format!("{{{{vars.{path}}}}}"),
     }
 }
 
@@ -360,16 +388,4 @@ fn expression_of(text: &str) -> Result<String, String> {
 
 fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
-}
-
-fn align_name(align: Align) -> &'static str {
-    match align {
-        Align::Left => "left",
-        Align::Center => "center",
-        Align::Right => "right",
-    }
-}
-
-fn sides(Padding { top, right, bottom, left }: Padding) -> String {
-    format!("{top}px {right}px {bottom}px {left}px")
 }

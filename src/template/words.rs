@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::Value;
 
 use super::budget::Budget;
+use super::locale;
 use super::phrases::Phrases;
 use crate::model::translation::Translations;
 use crate::model::workflow_file::WorkflowFiles;
@@ -61,6 +62,11 @@ impl Words {
         let key = format!("{NAMESPACE}{key}");
         let found = self.phrases.find(&key, None, self.tenant.as_deref(), &self.locale);
         found.map_or(BUILT_IN_LOCALE, |(locale, _)| locale)
+    }
+
+    /// Whether that language is written from right to left.
+    pub fn is_right_to_left(&self, key: &str) -> bool {
+        locale::is_right_to_left(self.language(key))
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod headers;
 mod outlook;
+mod right_to_left;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
