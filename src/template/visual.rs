@@ -337,14 +337,12 @@ impl Look {
         } else {
             css(&button.background, &Colour::Primary)
         };
-        let border = if button.outline {
-            css(&button.border, &Colour::Primary)
-        } else {
-            button.border.as_ref().map_or_else(|| background.clone(), |_| css(&button.border, &Colour::Primary))
-        };
+        // That of a solid one is seen only where its width is said; else it makes the box that outlined ones have.
+        let has_border = button.outline || (button.border.is_some() && button.border_width.is_some());
+        let border = if has_border { css(&button.border, &Colour::Primary) } else { background.clone() };
         Self {
             text: css(&button.text, &text),
-            border_width: button.border_width.unwrap_or(u16::from(button.outline)),
+            border_width: button.border_width.unwrap_or(1),
             radius: button.radius.unwrap_or(6),
             background,
             border,

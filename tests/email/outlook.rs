@@ -158,3 +158,17 @@ fn outlook_gets_a_fixed_width_and_buttons_with_room_and_every_program_whole_tabl
         assert!(!dark, "Word shows what is hidden by max-height: {outlook}");
     }
 }
+
+#[test]
+fn a_solid_button_has_the_same_box_as_an_outlined_one_beside_it() {
+    for html in emails() {
+        let cells = tags(&seen(&html, false))
+            .into_iter()
+            .filter(|tag| tag.get("class").is_some_and(|class| class.contains("block-button-cell")));
+        let borders: Vec<_> = cells.map(|cell| cell.style("border").unwrap().to_owned()).collect();
+        assert_eq!(borders, ["1px solid #3d5afe", "1px solid #3d5afe"]);
+        // In the dark, where the background is another, the border is too.
+        let dark = "background-color: #FFFFFF !important; color: #000000 !important; border-color: #FFFFFF !important;";
+        assert!(html.contains(dark), "{html}");
+    }
+}
