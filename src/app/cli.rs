@@ -300,7 +300,7 @@ pub fn run() -> Result<()> {
         }
         Command::Config(ConfigCommand::Check(args)) => {
             let config = load(&args)?;
-            let records = dkim::records(&config)?;
+            let records = dkim::records(&config, &server::check_workflows(&config).valid)?;
             channels::as_engine_sees(&config)?;
             say!("{}{records}", config.to_redacted_toml());
             Ok(())

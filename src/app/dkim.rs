@@ -6,6 +6,11 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::base::config::{Channel, Config, DkimSettings};
 use crate::delivery::dkim::{Signer, Signers};
+use crate::delivery::email::sender_domain;
+use crate::engine::catalog::Checked;
+use crate::model::fault::Fault;
+use crate::model::notice::Notice;
+use crate::model::workflow::{ChannelStep, Step, StepKind, Template, Workflow};
 
 /// What signs the mail of `channel`, if anything does.
 pub fn signers(channel: &Channel) -> Result<Signers> {
@@ -23,11 +28,44 @@ fn signer(channel: &Channel, key: &str, dkim: &DkimSettings) -> Result<Signer> {
     signer.map_err(|why| anyhow!("{} {why}", place()))
 }
 
-/// The records to publish for all channels, as comments of a TOML file.
-pub fn records(config: &Config) -> Result<String> {
+/// The steps of `workflows` that say, in so many words, that their mail on `channel` is from a domain for which it has no
+/// key, while it has some. What is rendered is known only when it is sent.
+pub fn unsigned<'w>(
+    channel: &Channel,
+    signers: &Signers,
+    workflows: impl Iterator<Item = &'w Workflow>,
+) -> Vec<Notice> {
+    let steps = workflows.flat_map(|workflow| workflow.steps.iter().map(move |step| (workflow, step)));
+    let notice = |(workflow, step): (&Workflow, &Step)| {
+        let StepKind::Channel(ChannelStep { channel_key, template: Template::Email(email), .. }) = &step.kind else {
+            return None;
+        };
+        let from = email.overrides.from_address.as_deref().filter(|_| *channel_key == channel.key)?;
+        let domain = sender_domain(from).filter(|_| !from.contains("{{") && !from.contains("{%"))?;
+        signers.of(&domain).is_none().then(|| {
+            Notice(Fault {
+                file: format!("{}/workflow.json", workflow.key),
+                path: format!("{}.channel_overrides.from_address", step.path),
+                problem: format!(
+                    "channel `{}` has no DKIM key for mail from {domain}, so it goes out unsigned",
+                    channel.key
+                ),
+                fix: "Add one to `dkim_others` of the channel, or leave the address to the channel.".to_owned(),
+            })
+        })
+    };
+    steps.filter_map(notice).collect()
+}
+
+/// The records to publish for all channels, and what of `workflows` goes out unsigned, as comments of a TOML file.
+pub fn records(config: &Config, workflows: &[Checked]) -> Result<String> {
     let mut text = String::new();
     for channel in &config.channels {
-        for signer in signers(channel)?.iter() {
+        let signers = signers(channel)?;
+        for notice in unsigned(channel, &signers, workflows.iter().map(|checked| &checked.published.workflow)) {
+            text.push_str(&format!("\n# {notice}\n"));
+        }
+        for signer in signers.iter() {
             let (name, strings) = signer.record();
             text.push_str(&format!(
                 "\n# Publish this record in DNS for channel `{}`:\n# {name}. IN TXT {strings}\n",

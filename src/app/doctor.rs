@@ -14,11 +14,13 @@ use tempfile::NamedTempFile;
 use super::client::Client;
 use super::console::say_line;
 use super::place::Folder;
+use super::server::CheckedWorkflows;
 use super::{dkim, open_files, server};
 use crate::base::clock::{Clock, Stopwatch, Timestamp, sleep};
 use crate::base::config::{Channel, Config, Provider, SmtpSettings, Tls};
 use crate::delivery::dkim::Signers;
 use crate::delivery::smtp::{Limits, Smtp};
+use crate::engine::catalog::Checked;
 use crate::store::backup::{self, require_room};
 use crate::store::{OpenError, file};
 
@@ -119,9 +121,10 @@ async fn all(config: &Config, no_network: bool) -> Vec<Finding> {
     findings.push(addresses(config));
     findings.push(clock().await);
     findings.push(open_file_limit(config.http.max_sockets));
-    findings.extend(workflows(config));
+    let checked = server::check_workflows(config);
+    findings.extend(workflows(config, &checked));
     for channel in &config.channels {
-        findings.extend(signing(channel));
+        findings.extend(signing(channel, &checked.valid));
         if let Provider::Smtp(settings) = &channel.provider {
             findings.push(mail_server(&channel.key, settings, config, no_network).await);
         }
@@ -299,8 +302,7 @@ fn open_file_limit(sockets: usize) -> Finding {
     }
 }
 
-fn workflows(config: &Config) -> Vec<Finding> {
-    let checked = server::check_workflows(config);
+fn workflows(config: &Config, checked: &CheckedWorkflows) -> Vec<Finding> {
     let faults = checked.faults.iter().map(|fault| fail("workflows", fault.to_string(), ""));
     let valid = match checked.valid.len() {
         0 if checked.faults.is_empty() => Some(warn(
@@ -315,20 +317,19 @@ fn workflows(config: &Config) -> Vec<Finding> {
 }
 
 /// Whether the mail of an email channel can be signed. Whether the records are in DNS is not looked at.
-fn signing(channel: &Channel) -> Option<Finding> {
-    let found = match dkim::signers(channel) {
-        Ok(signers) => {
-            let names: Vec<String> = signers.iter().map(|signer| signer.record().0).collect();
-            if names.is_empty() {
-                return None;
-            }
-            ok("dkim", format!("channel `{}` signs with the key of {}", channel.key, names.join(", ")))
-        }
+fn signing(channel: &Channel, workflows: &[Checked]) -> Vec<Finding> {
+    let signers = match dkim::signers(channel) {
+        Ok(signers) => signers,
         Err(error) => {
-            fail("dkim", format!("{error:#}"), "Name a readable private key; `openssl genrsa 2048` makes one.")
+            let fix = "Name a readable private key; `openssl genrsa 2048` makes one.";
+            return vec![fail("dkim", format!("{error:#}"), fix)];
         }
     };
-    Some(found)
+    let names: Vec<String> = signers.iter().map(|signer| signer.record().0).collect();
+    let signs = format!("channel `{}` signs with the key of {}", channel.key, names.join(", "));
+    let signs = (!names.is_empty()).then(|| ok("dkim", signs));
+    let unsigned = dkim::unsigned(channel, &signers, workflows.iter().map(|checked| &checked.published.workflow));
+    signs.into_iter().chain(unsigned.iter().map(|notice| warn("dkim", notice.to_string(), ""))).collect()
 }
 
 /// Whether the mail server lets us in. Nothing is sent.

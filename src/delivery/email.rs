@@ -181,6 +181,11 @@ fn sender(from: &Sender, addressing: &Addressing) -> Result<Mailbox, ComposeErro
     Ok(sender)
 }
 
+/// The domain of what a step may say that its mail is from, as it is signed. None where no mail could be from it.
+pub fn sender_domain(text: &str) -> Option<String> {
+    mailbox(text).ok().map(|sender| sender.email.domain().to_owned())
+}
+
 /// Reads `a@b.c` or `Name <a@b.c>`: one address.
 fn mailbox(text: &str) -> Result<Mailbox, ComposeError> {
     let line = one_line(text);
