@@ -174,7 +174,7 @@ async fn attempt(
     };
     let reply = clean(&sent.reply);
     for note in &sent.notes {
-        tracing::warn!(%message, note, "a mail is not as it should be");
+        tracing::warn!(message_id = %message, note, "a mail is not as it should be");
     }
     log(message, number, sent.result, &reply, retry_at);
     let (refused, gone) = without(&sent.refused, at);
@@ -246,7 +246,7 @@ async fn hand_over(provider: Arc<dyn EmailProvider>, message: StoredMessage, att
 /// The store has failed: the process is ending, and the next start finds the message in the outbox.
 fn lost(store: &Store, message: MessageId, error: &StoreError) -> Option<Timestamp> {
     store.report(error);
-    tracing::error!(%message, %error, "a message rests in the outbox until the next start");
+    tracing::error!(message_id = %message, %error, "a message rests in the outbox until the next start");
     None
 }
 
@@ -259,9 +259,11 @@ fn log(message: MessageId, attempt: u32, result: AttemptResult, reply: &str, ret
     };
     metrics::counter!("belfry_attempts_total", "outcome" => outcome).increment(1);
     match outcome {
-        "accepted" => tracing::info!(%message, attempt, reply, "sent"),
-        "retry" => tracing::warn!(%message, attempt, reply, retry_at = ?retry_at, "not sent, will be tried again"),
-        _ => tracing::error!(%message, attempt, reply, "undelivered"),
+        "accepted" => tracing::info!(message_id = %message, attempt, reply, "sent"),
+        "retry" => {
+            tracing::warn!(message_id = %message, attempt, reply, retry_at = ?retry_at, "not sent, will be tried again")
+        }
+        _ => tracing::error!(message_id = %message, attempt, reply, "undelivered"),
     }
 }
 

@@ -82,7 +82,7 @@ fn note(state: web::Data<State>, message: MessageId, action: Action, data: Optio
     let work = state.intake.engine.deps.work.begin();
     actix_web::rt::spawn(async move {
         if let Err(error) = try_note(&state, message, action, data).await {
-            tracing::warn!(%message, action = action.as_str(), %error, "what a reader did is not noted");
+            tracing::warn!(message_id = %message, action = action.as_str(), %error, "what a reader did is not noted");
         }
         drop(work);
     });

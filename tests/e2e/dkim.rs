@@ -94,5 +94,38 @@ async fn mail_from_another_domain_is_signed_with_its_key_or_not_at_all() {
     assert_eq!(signed, [other, other, own, own, ""]);
     let (code, printed, _) = run(belfry(&server.setup.path(""), &["config", "check"])).await;
     assert!(code == 0 && printed.contains("# two._domainkey.other.test. IN TXT"), "{printed}");
-    assert!(server.process.stderr().contains("no DKIM key for mail from third.test"));
+    let log = server.process.stderr();
+    let line = log.lines().find(|line| line.contains("no DKIM key for mail from third.test")).unwrap();
+    assert!(line.contains(" message_id="), "a field `message` would hide in JSON what is said: {line}");
+}
+
+#[tokio::test]
+async fn a_step_that_sends_from_a_domain_without_a_key_is_named_before_it_does() {
+    let steps = ["Third <a@third.test>", "a@mail.acme.test", "{{sender}}"].map(|address| {
+        let mut step = email("Elsewhere");
+        step["channel_overrides"] = json!({"from_address": address});
+        step
+    });
+    let setup = signing(Setup::new()).workflow("elsewhere", &steps);
+    fs::write(setup.path("dkim.pem"), KEY).unwrap();
+    drop(setup.command());
+    for arguments in [&["config", "check"][..], &["doctor", "--no-network"]] {
+        let (_, said, _) = run(belfry(&setup.path(""), arguments)).await;
+        let told: Vec<&str> = said.lines().filter(|line| line.contains("no DKIM key")).collect();
+        let [line] = told[..] else { panic!("{arguments:?}: {said}") };
+        let place = "elsewhere/workflow.json steps[0].channel_overrides.from_address: ";
+        assert!(line.contains(place) && line.contains("mail from third.test"), "{line}");
+        let is_comment = line.starts_with("# ") || line.starts_with("warn");
+        assert!(is_comment, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_channel_without_keys_signs_nothing_and_names_no_step() {
+    let mut elsewhere = email("Elsewhere");
+    elsewhere["channel_overrides"] = json!({"from_address": "a@third.test"});
+    let setup = Setup::new().workflow("elsewhere", &[elsewhere]);
+    drop(setup.command());
+    let (code, said, _) = run(belfry(&setup.path(""), &["config", "check"])).await;
+    assert!(code == 0 && !said.contains("DKIM"), "{said}");
 }
