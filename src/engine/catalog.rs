@@ -104,7 +104,11 @@ impl Catalog {
         let (workflow, mut notices) = workflow_file::parse(files, &self.channels, self.engine)?;
         notices.extend(untranslated(&workflow, &shelf.phrases));
         let library = shelf.library.named_in(&workflow.source);
-        Ok(Checked { published: compile(workflow, library, &shelf.parts, &shelf.phrases)?, notices })
+        let published = compile(workflow, library, &shelf.parts, &shelf.phrases)?;
+        match published.templates.foreseen() {
+            [] => Ok(Checked { published, notices }),
+            foreseen => Err(foreseen.to_vec()),
+        }
     }
 
     /// Makes `published` the current version of its key, once its document is durable for the runs that will follow it.
@@ -235,4 +239,36 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::store::Settings;
+
+    fn document(body: &str) -> Value {
+        let template = json!({"markdown_body": body});
+        let step = json!({"ref": "feed", "type": "channel", "channel_key": "feed", "template": template});
+        json!({"name": "W", "settings": {"template_engine": "liquid"}, "steps": [step]})
+    }
+
+    #[tokio::test]
+    async fn a_stored_version_goes_on_with_what_is_a_fault_when_it_is_published_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Settings::default()).unwrap();
+        let catalog =
+            Catalog::new(BTreeMap::from([("feed".to_owned(), ChannelType::InAppFeed)]), TemplateEngine::Liquid);
+        let document = document("{% if odd %}{{ n | divided_by: 0 }}{% endif %}x");
+        let files = BTreeMap::from([("workflow.json".to_owned(), document.to_string())]);
+        let faults = catalog.check(&WorkflowFiles { key: "w".to_owned(), files }).err().unwrap();
+        assert!(faults.len() == 1 && faults[0].problem.contains("cannot divide by zero"), "{faults:?}");
+
+        let version = VersionId::from([1; 16]);
+        let stored = StoredVersion { key: "w".to_owned(), document, engine: None, library: Library::default() };
+        store.publish_version(PublishVersion { version, stored }).await.unwrap();
+        let published = catalog.version(&store, version).unwrap();
+        assert_eq!(published.templates.in_app("feed", json!({})).unwrap().len(), 1);
+    }
 }

@@ -99,13 +99,10 @@ impl Overrides {
     ) -> Option<Self> {
         let mut sound = true;
         let mut parse = |field: &str, text: &Option<String>| {
-            let parsed = Source::parse(text.as_deref()?, engine, Escape::None, partials);
+            let mut complain = |complaint| complain(field, complaint);
+            let parsed = Source::read(text.as_deref()?, engine, Escape::None, partials, &mut complain);
+            sound = sound && parsed.is_some();
             parsed
-                .map_err(|complaints| {
-                    sound = false;
-                    complaints.into_iter().for_each(|complaint| complain(field, complaint));
-                })
-                .ok()
         };
         let overrides = Self {
             from_address: parse("from_address", &written.from_address),

@@ -1,12 +1,13 @@
 //! Dates as text.
 
 use jiff::civil;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneName};
 use jiff::{Timestamp, ZonedDateTime};
 use serde_json::Value;
 
 use super::helper::text;
 use super::strftime;
+use crate::base::nearest::nearest;
 
 const NO_DATE: &str = "the value is not a date; give 2026-01-31 or 2026-01-31T17:00:00Z";
 
@@ -39,9 +40,13 @@ pub(super) fn written(
 pub(super) fn zone(name: Option<&str>) -> Result<TimeZone, String> {
     match name {
         None | Some("") => Ok(TimeZone::UTC),
-        Some(name) => {
-            TimeZone::get(name).map_err(|_| "there is no such time zone; write one as Europe/Berlin".to_owned())
-        }
+        Some(name) => TimeZone::get(name).map_err(|_| {
+            let known: Vec<_> = jiff::tz::db().available().collect();
+            match nearest(name, known.iter().map(TimeZoneName::as_str)) {
+                Some(near) => format!("there is no such time zone; perhaps {near} is meant"),
+                None => "there is no such time zone; write one as Europe/Berlin".to_owned(),
+            }
+        }),
     }
 }
 

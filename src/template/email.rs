@@ -162,8 +162,7 @@ fn parse(
     complain: &mut dyn FnMut(&str, Complaint),
 ) -> Option<Source> {
     let partials = if escape == Escape::Html { &parts.in_html } else { &parts.in_text };
-    let parsed = Source::parse(text, engine, escape, partials);
-    parsed.map_err(|complaints| complaints.into_iter().for_each(|complaint| complain(field, complaint))).ok()
+    Source::read(text, engine, escape, partials, &mut |complaint| complain(field, complaint))
 }
 
 impl Body {
@@ -189,13 +188,11 @@ impl Body {
             }
         };
         let (text, origins) = patchwork.finish();
-        let parsed = Source::parse(&text, engine, Escape::Html, &parts.in_html).map_err(|complaints| {
-            for mut complaint in complaints {
-                let field = origins.trace(&text, &mut complaint).unwrap_or(field);
-                complain(field, complaint);
-            }
+        let source = Source::read(&text, engine, Escape::Html, &parts.in_html, &mut |mut complaint| {
+            let field = origins.trace(&text, &mut complaint).unwrap_or(field);
+            complain(field, complaint);
         });
-        let source = parsed.ok().filter(|_| !faulty)?;
+        let source = source.filter(|_| !faulty)?;
         Some(Self { source, origins, field, has_blocks })
     }
 

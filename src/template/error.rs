@@ -89,11 +89,20 @@ pub(super) struct Complaint {
     /// Where the block begins that the problem speaks of last, if it is one.
     pub(super) begun: Option<Position>,
     pub(super) fix: String,
+    /// The source can be read and only its rendering will fail, if it comes to that place: what was stored before this
+    /// was looked for must still load.
+    pub(super) foreseen: bool,
 }
 
 impl Complaint {
     pub(super) fn new(at: Option<Position>, problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { at, problem: problem.into(), begun: None, fix: fix.into() }
+        Self { at, problem: problem.into(), begun: None, fix: fix.into(), foreseen: false }
+    }
+
+    /// A complaint that a filter or helper will refuse what the source gives it.
+    pub(super) fn foreseen(at: Option<Position>, name: &str, problem: &str, usage: &str) -> Self {
+        let complaint = Self::new(at, format!("`{name}`: {problem}"), format!("Use it as {usage}."));
+        Self { foreseen: true, ..complaint }
     }
 
     /// The complaint as a fault of `file`, at the field `path`.

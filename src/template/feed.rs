@@ -35,9 +35,7 @@ impl InApp {
         complain: &mut dyn FnMut(&str, Complaint),
     ) -> Option<Self> {
         let mut parse = |field: &str, source: &str| {
-            Source::parse(source, engine, Escape::None, partials)
-                .map_err(|complaints| complaints.into_iter().for_each(|complaint| complain(field, complaint)))
-                .ok()
+            Source::read(source, engine, Escape::None, partials, &mut |complaint| complain(field, complaint))
         };
         let body = parse("markdown_body", &template.markdown_body);
         let url = template.action_url.as_deref().filter(|url| !url.trim().is_empty());

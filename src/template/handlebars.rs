@@ -111,6 +111,13 @@ impl Source {
         &self.text
     }
 
+    /// What helpers will refuse of what the source gives them.
+    pub(super) fn foresee(&self) -> Vec<Complaint> {
+        let mut found = Vec::new();
+        foresee(&self.template, &mut found);
+        found
+    }
+
     /// Renders out of `budget`; `name` is for the error.
     pub(super) fn render(&self, name: &str, context: &Context, budget: &Rc<Budget>) -> Result<String, RenderError> {
         let mut out = BoundedText::new(budget);
@@ -425,6 +432,46 @@ fn check_call(tag: &HelperTemplate, at: Option<Position>, inside_tag: bool, comp
         && !matches!(spec.kind, Kind::Translation)
     {
         complaints.push(Complaint::new(at, format!("`{name}` has no option `{option}=`"), usage));
+    }
+}
+
+fn foresee(template: &Template, found: &mut Vec<Complaint>) {
+    for (index, element) in template.elements.iter().enumerate() {
+        let at = template.mapping.get(index).map(|mapping| Position { line: mapping.0, column: mapping.1 });
+        match element {
+            TemplateElement::Expression(tag) | TemplateElement::HtmlExpression(tag) => foresee_call(tag, at, found),
+            TemplateElement::HelperBlock(tag) => {
+                foresee_call(tag, at, found);
+                [&tag.template, &tag.inverse].into_iter().flatten().for_each(|body| foresee(body, found));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn foresee_call(tag: &HelperTemplate, at: Option<Position>, found: &mut Vec<Complaint>) {
+    for parameter in tag.params.iter().chain(tag.hash.values()).chain([&tag.name]) {
+        if let Parameter::Subexpression(inner) = parameter
+            && let TemplateElement::Expression(tag) = inner.as_element()
+        {
+            foresee_call(tag, at, found);
+        }
+    }
+    let Some(spec) = tag.name.as_name().and_then(helper::find) else { return };
+    let values: Vec<_> = tag.params.iter().map(literal).collect();
+    let option = spec.option.and_then(|name| tag.hash.get(name)).map(literal);
+    // Alone it is the variable of that name.
+    if !values.is_empty()
+        && let Some(problem) = helper::foresee(spec, &values, option)
+    {
+        found.push(Complaint::foreseen(at, spec.name, &problem, spec.usage));
+    }
+}
+
+fn literal(parameter: &Parameter) -> Option<&Value> {
+    match parameter {
+        Parameter::Literal(value) => Some(value),
+        _ => None,
     }
 }
 

@@ -179,6 +179,25 @@ pub(super) fn find(name: &str) -> Option<&'static Spec> {
     ALL.iter().find(|spec| spec.name == name)
 }
 
+/// What the helper will refuse of its values and its option, whatever stands in for those that only a rendering knows,
+/// which are none here: it is run with nothing in their place, and with a number. The first, of which the helper makes
+/// something, is a number then, which is also a text and a time.
+pub(super) fn foresee(spec: &Spec, values: &[Option<&Value>], option: Option<Option<&Value>>) -> Option<String> {
+    let Kind::Value(run, _) = spec.kind else { return None };
+    if !values.iter().chain(&option).any(Option::is_some) {
+        return None;
+    }
+    let one = json!(1);
+    let refusal = |other: &Value| {
+        let fill = |(index, value): (usize, &Option<&Value>)| {
+            value.map_or(if index == 0 { &one } else { other }, |v| v).clone()
+        };
+        let values: Vec<Value> = values.iter().enumerate().map(fill).collect();
+        run(&values.iter().collect::<Vec<_>>(), option.map(|option| option.unwrap_or(other))).err()
+    };
+    refusal(&Value::Null).and(refusal(&one))
+}
+
 /// The helper that `name` may be a slip of.
 pub(super) fn nearest(name: &str) -> Option<&'static Spec> {
     find(crate::base::nearest::nearest(name, ALL.iter().map(|spec| spec.name))?)

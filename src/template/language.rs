@@ -36,6 +36,24 @@ impl Source {
         }
     }
 
+    /// The same, with all that is wrong told to `complain`: also what is foreseen to be refused when it is rendered.
+    pub(super) fn read(
+        text: &str,
+        engine: Engine,
+        escape: Escape,
+        partials: &Partials,
+        complain: &mut dyn FnMut(Complaint),
+    ) -> Option<Self> {
+        let parsed = Self::parse(text, engine, escape, partials);
+        let complaints = match &parsed {
+            Ok(Self::Handlebars(source)) => source.foresee(),
+            Ok(Self::Liquid(template)) => template.foresee(),
+            Err(complaints) => complaints.clone(),
+        };
+        complaints.into_iter().for_each(complain);
+        parsed.ok()
+    }
+
     /// The source as it was written.
     pub(super) fn text(&self) -> &str {
         match self {

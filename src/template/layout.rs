@@ -53,6 +53,7 @@ impl Layout {
             let template = Template::parse(source, partials)
                 .map_err(|complaints| complaints.into_iter().for_each(|complaint| complain(field, complaint)))
                 .ok()?;
+            template.foresee().into_iter().for_each(|complaint| complain(field, complaint));
             if !template.prints("content") {
                 let fix = "Write {{ content }} where the body of the email shall stand.";
                 complain(field, Complaint::new(None, "has no {{ content }}", fix));

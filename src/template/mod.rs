@@ -80,6 +80,7 @@ pub struct Compiled {
     key: String,
     files: TextFiles,
     phrases: Arc<Phrases>,
+    foreseen: Vec<Fault>,
 }
 
 impl Compiled {
@@ -94,12 +95,14 @@ impl Compiled {
             key: workflow.key.clone(),
             files: workflow.files.clone(),
             phrases: Arc::default(),
+            foreseen: Vec::new(),
         };
         let mut faults = Vec::new();
         for step in &workflow.steps {
             let mut complain = |field: &str, complaint: Complaint| {
                 let (file, path) = workflow.place(&format!("{}.{field}", step.path));
-                faults.push(complaint.into_fault(file, path));
+                let found = if complaint.foreseen { &mut compiled.foreseen } else { &mut faults };
+                found.push(complaint.into_fault(file, path));
             };
             // An experiment's key stands beside its settings, not among them.
             let place = if matches!(step.kind, StepKind::RandomCohort(_)) { "" } else { "settings." };
@@ -126,7 +129,17 @@ impl Compiled {
                 }
             }
         }
-        if faults.is_empty() { Ok(compiled) } else { Err(faults) }
+        if faults.is_empty() {
+            return Ok(compiled);
+        }
+        faults.append(&mut compiled.foreseen);
+        Err(faults)
+    }
+
+    /// What the templates say that will be refused when they are rendered, if it comes to that: a fault in what is to be
+    /// published, but not in a version that runs follow already.
+    pub fn foreseen(&self) -> &[Fault] {
+        &self.foreseen
     }
 
     /// The same, with what its templates can say in other languages.

@@ -57,9 +57,8 @@ impl Partials {
                 partials.circles = circles(&named, key);
                 let Some(one) = left.remove(key) else { continue };
                 let mut complain = |complaint| complain(one.place(key, "content"), complaint);
-                let parsed = Partial::parse(key, one, escape, &partials);
-                let parsed = parsed.map_err(|complaints| complaints.into_iter().for_each(&mut complain));
-                partials.known.insert(key.to_owned(), parsed.ok().map(Arc::new));
+                let parsed = Partial::parse(key, one, escape, &partials, &mut complain);
+                partials.known.insert(key.to_owned(), parsed.map(Arc::new));
             }
         }
         partials.circles = BTreeMap::new();
@@ -133,27 +132,30 @@ fn way(named: &Names<'_>, first: &str, last: &str) -> Option<Vec<String>> {
 }
 
 impl Partial {
-    fn parse(key: &str, written: &Written, escape: Escape, partials: &Partials) -> Result<Self, Vec<Complaint>> {
+    fn parse(
+        key: &str,
+        written: &Written,
+        escape: Escape,
+        partials: &Partials,
+        complain: &mut dyn FnMut(Complaint),
+    ) -> Option<Self> {
         let label = place_name(written.place(key, "content"));
         let (source, origins) = match (written.kind, escape) {
             (PartialKind::Markdown, Escape::Html) => {
                 let mut patchwork = Patchwork::default();
                 email_markdown::compile(&written.content, written.engine, "content".to_owned(), &mut patchwork)
-                    .map_err(|complaint| vec![complaint])?;
+                    .map_err(&mut *complain)
+                    .ok()?;
                 let (source, origins) = patchwork.finish();
                 (source, Some(origins))
             }
             _ => (written.content.clone(), None),
         };
-        let parsed = Source::parse(&source, written.engine, escape, partials);
-        let source = parsed.map_err(|complaints| {
-            let traced = complaints.into_iter().map(|mut complaint| {
-                origins.as_ref().map(|origins| origins.trace(&source, &mut complaint));
-                complaint
-            });
-            traced.collect::<Vec<_>>()
+        let source = Source::read(&source, written.engine, escape, partials, &mut |mut complaint| {
+            origins.as_ref().map(|origins| origins.trace(&source, &mut complaint));
+            complain(complaint);
         })?;
-        Ok(Self { label, source, inputs: written.inputs.clone() })
+        Some(Self { label, source, inputs: written.inputs.clone() })
     }
 
     /// Whether the input `name` stays the value that it is given as, and does not become text. What no schema declares does

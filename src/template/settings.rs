@@ -60,13 +60,8 @@ impl Node {
     fn parse(value: &Value, engine: Engine, partials: &Partials, complain: &mut dyn FnMut(Complaint)) -> Self {
         match value {
             Value::String(text) if text.contains("{{") || text.contains("{%") => {
-                match Source::parse(text, engine, Escape::None, partials) {
-                    Ok(source) => Self::Template(source),
-                    Err(complaints) => {
-                        complaints.into_iter().for_each(complain);
-                        Self::Plain(Value::Null)
-                    }
-                }
+                let source = Source::read(text, engine, Escape::None, partials, complain);
+                source.map_or(Self::Plain(Value::Null), Self::Template)
             }
             Value::Array(items) => {
                 Self::List(items.iter().map(|item| Self::parse(item, engine, partials, complain)).collect())

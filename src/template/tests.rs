@@ -381,6 +381,79 @@ fn what_does_not_exist_is_found_when_loading() {
     }
 }
 
+/// What the templates of a workflow in this language say that no rendering will take.
+fn foreseen(engine: Engine, templates: &[&str]) -> Vec<String> {
+    let mut workflow = workflow(templates.iter().map(|one| Template::InAppFeed(in_app(one))).collect());
+    workflow.settings.engine = engine;
+    compiled(workflow).unwrap().foreseen().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_no_rendering_will_take_is_foreseen_and_does_not_keep_a_template_from_loading() {
+    let place = |step: usize, column: usize| {
+        format!("account-invite/workflow.json steps[{step}].template.markdown_body: line 1, column {column}")
+    };
+    let liquid = [
+        "{% if a %}{{ n | divided_by: 0 }}{% endif %}",
+        "{{ due | date: f, 'Europe/Berln' }}",
+        "{% for i in x %}{% assign a = due | date: '%d %' %}{% endfor %}",
+        "{{ price | currency: 'EURO' }}{{ title | truncate: 'x' }}",
+    ];
+    assert_eq!(
+        foreseen(Engine::Liquid, &liquid),
+        [
+            format!(
+                "{}: `divided_by`: cannot divide by zero. Use it as {{{{ cents | divided_by: 100.0 }}}}.",
+                place(0, 18)
+            ),
+            format!(
+                "{}: `date`: there is no such time zone; perhaps Europe/Berlin is meant. Use it as {{{{ due | date: \"%b %-d, %Y\", \"Europe/Berlin\" }}}}.",
+                place(1, 10)
+            ),
+            format!(
+                "{}: `date`: the format ends within a `%`; write %% for the sign itself. Use it as {{{{ due | date: \"%b %-d, %Y\", \"Europe/Berlin\" }}}}.",
+                place(2, 37)
+            ),
+            format!(
+                "{}: `currency`: a currency is three letters, such as EUR. Use it as {{{{ price | currency: \"EUR\", \"de\" }}}}.",
+                place(3, 12)
+            ),
+            format!("{}: `truncate`: a text is not a number. Use it as {{{{ title | truncate: 40 }}}}.", place(3, 42)),
+        ]
+    );
+    let handlebars = [
+        "{{#if a}}{{plus (divide n 0) 1}}{{/if}}",
+        "{{date due f tz=\"Nowhere/Zone\"}}",
+        "{{#if (gt (round n 99) 1)}}{{/if}}",
+    ];
+    assert_eq!(
+        foreseen(Engine::Handlebars, &handlebars),
+        [
+            format!("{}: `divide`: cannot divide by zero. Use it as {{{{divide cents 100}}}}.", place(0, 10)),
+            format!(
+                "{}: `date`: there is no such time zone; write one as Europe/Berlin. Use it as {{{{date due \"%b %-d, %Y\" tz=\"Europe/Berlin\"}}}}.",
+                place(1, 1)
+            ),
+            format!("{}: `round`: at most 12 decimals. Use it as {{{{round rate 2}}}}.", place(2, 1)),
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_foreseen_that_may_go_well() {
+    let liquid = [
+        "{{ n | divided_by: m }}{{ due | date: f, zone }}{{ p | currency: c, l }}{{ n | round: d }}{{ x | concat: y }}",
+    ];
+    assert_eq!(foreseen(Engine::Liquid, &liquid), [""; 0]);
+    let handlebars = [
+        "{{divide 100 n}}{{date due \"%F\" zone}}{{date due f tz=zone}}{{currency 5 c \"de\"}}{{round 1.5 n}}{{divide 1 (plus a b)}}",
+    ];
+    assert_eq!(foreseen(Engine::Handlebars, &handlebars), [""; 0]);
+    let usages: Vec<&str> =
+        helper::ALL.iter().map(|spec| spec.usage).filter(|usage| !usage.contains("#if (")).collect();
+    assert_eq!(foreseen(Engine::Handlebars, &usages), [""; 0]);
+}
+
 #[test]
 fn a_rendering_without_end_is_stopped() {
     let list: Vec<u32> = (0..1_000).collect();

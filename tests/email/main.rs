@@ -227,7 +227,7 @@ fn a_fault_in_a_block_names_the_authors_line() {
         ];
         assert_eq!(found, expected, "{engine}");
     }
-    let blocks = json!([{"type": "html", "content": "a\n{{ 1 | divided_by: 0 }}"}]);
+    let blocks = json!([{"type": "html", "content": "a\n{{ 1 | divided_by: none }}"}]);
     let published = published(&catalog, "w", of_blocks(blocks, "liquid"));
     let error = published.templates.email("email_1", scope()).unwrap_err().to_string();
     assert!(

@@ -1,6 +1,7 @@
 //! Expressions: what stands in an output, a condition or an assignment.
 
 use super::filter::{self, Filter};
+use super::value::Val;
 use super::words::{Word, Words};
 use crate::base::nearest::nearest;
 use crate::template::error::Complaint;
@@ -73,6 +74,30 @@ pub(super) enum Literal {
     Text(String),
     Empty,
     Blank,
+}
+
+impl Operand {
+    /// The value that is written in the source; none for one that only a rendering knows.
+    pub(super) fn written(&self) -> Option<Val<'_>> {
+        match self {
+            Self::Literal(literal) => Some(literal.value()),
+            Self::Path(..) | Self::Range(_) => None,
+        }
+    }
+}
+
+impl Literal {
+    pub(super) fn value(&self) -> Val<'_> {
+        match self {
+            Self::Nil => Val::Nil,
+            Self::Bool(truth) => Val::Bool(*truth),
+            Self::Int(number) => Val::Int(*number),
+            Self::Float(number) => Val::Float(*number),
+            Self::Text(text) => Val::Str(text),
+            Self::Empty => Val::Empty,
+            Self::Blank => Val::Blank,
+        }
+    }
 }
 
 /// What a path begins with.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::expression::{Call, Comparison, Expression, Join, Literal, Operand, Part, Root, Test};
+use super::expression::{Call, Comparison, Expression, Join, Operand, Part, Root, Test};
 use super::filter::{self, Refusal};
 use super::names::Names;
 use super::node::{Arm, Loop, Node, Offset};
@@ -413,15 +413,7 @@ impl<'s, 'b> Interpreter<'s, 'b> {
 
     fn operand(&self, operand: &'s Operand) -> Val<'s> {
         match operand {
-            Operand::Literal(literal) => match literal {
-                Literal::Nil => Val::Nil,
-                Literal::Bool(truth) => Val::Bool(*truth),
-                Literal::Int(number) => Val::Int(*number),
-                Literal::Float(number) => Val::Float(*number),
-                Literal::Text(text) => Val::Str(text),
-                Literal::Empty => Val::Empty,
-                Literal::Blank => Val::Blank,
-            },
+            Operand::Literal(literal) => literal.value(),
             Operand::Path(root, parts) => {
                 let mut value = match &**root {
                     Root::Name(name) => self.names.get(name),

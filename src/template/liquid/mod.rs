@@ -20,10 +20,11 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use self::expression::{Expression, Operand};
 use self::interpreter::Interpreter;
 use self::node::Node;
 use super::budget::Budget;
-use super::error::{Complaint, RenderError};
+use super::error::{Complaint, Position, RenderError};
 use super::partial::Partials;
 
 /// A parsed template.
@@ -59,6 +60,21 @@ impl Template {
             })
         }
         found(&self.tree, name)
+    }
+
+    /// What filters will refuse of what the source gives them.
+    pub(super) fn foresee(&self) -> Vec<Complaint> {
+        let mut found = Vec::new();
+        node::walk(&self.tree, &mut |expression: &Expression| {
+            for call in &expression.filters {
+                let args: Vec<_> = call.args.iter().map(Operand::written).collect();
+                if let Some(problem) = filter::foresee(call.filter, &args) {
+                    let at = Position::of(&self.source, call.at);
+                    found.push(Complaint::foreseen(Some(at), call.filter.name, &problem, call.filter.usage));
+                }
+            }
+        });
+        found
     }
 
     /// Renders out of `budget`; `label` is for the error.

@@ -106,3 +106,31 @@ pub(super) enum Offset {
     /// Where the last loop of this name over this list ended.
     Continue,
 }
+
+/// Shows each expression of the blocks to `see`.
+pub(super) fn walk(nodes: &[Node], see: &mut dyn FnMut(&Expression)) {
+    for node in nodes {
+        match node {
+            Node::Output(expression) | Node::Assign { value: expression, .. } => see(expression),
+            Node::Capture { body, .. } | Node::Translated { body, .. } => walk(body, see),
+            Node::If { arms, otherwise } => {
+                for arm in arms {
+                    see(&arm.condition);
+                    walk(&arm.body, see);
+                }
+                walk(otherwise, see);
+            }
+            Node::Case { value, arms, otherwise } => {
+                see(value);
+                arms.iter().for_each(|arm| walk(&arm.body, see));
+                walk(otherwise, see);
+            }
+            Node::For(repeat) => {
+                walk(&repeat.body, see);
+                walk(&repeat.otherwise, see);
+            }
+            Node::Text(_) | Node::Render { .. } | Node::Break | Node::Continue => {}
+            Node::Cycle { .. } | Node::Count { .. } => {}
+        }
+    }
+}

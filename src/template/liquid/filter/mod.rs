@@ -303,6 +303,22 @@ pub(super) fn find(name: &str) -> Option<&'static Filter> {
     ALL.iter().find(|filter| filter.name == name)
 }
 
+/// What `filter` will refuse of the values that it is given, whatever stands in for those that only a rendering knows,
+/// which are none here: it is run with nothing in their place, and with a number.
+pub(super) fn foresee(filter: &Filter, args: &[Option<Val<'_>>]) -> Option<String> {
+    let refusal = |other: Val<'_>| {
+        let args: Vec<_> = args.iter().map(|arg| arg.clone().unwrap_or(other.clone())).collect();
+        let budget = Budget::new(EMAIL_BYTES);
+        // One is a number, a text, a list of one and a time.
+        let call = Call { input: Val::Int(1), args: &args, named: &[], budget: &budget, now: Val::Nil };
+        match (filter.run)(&call) {
+            Err(Refusal::Because(problem)) => Some(problem),
+            _ => None,
+        }
+    };
+    if args.iter().all(Option::is_none) { None } else { refusal(Val::Nil).and(refusal(Val::Int(1))) }
+}
+
 impl<'s> Call<'_, 's> {
     /// An argument; nil when it is not there.
     fn arg(&self, index: usize) -> Val<'s> {

@@ -321,6 +321,7 @@ fn every_filter_that_templates_may_expect_is_there_and_its_usage_is_a_template()
         let usage = format!("{}{closed}", filter.usage);
         let parsed = Template::parse(&usage, &Default::default());
         assert!(usage.contains(filter.name) && parsed.is_ok(), "{usage}: {parsed:?}");
+        assert_eq!(parsed.unwrap().foresee(), [], "{usage}");
     }
 }
 
