@@ -72,6 +72,9 @@ impl Email {
         }
         let subject = parse("subject", &template.subject, engine, Escape::None, parts, &mut in_template);
         let body = Body::parse(&template.body, engine, parts, &mut in_template);
+        if let (true, EmailBody::Html(html)) = (template.is_mjml, &template.body) {
+            mjml::check(html, engine).into_iter().for_each(|complaint| in_template("html_body", complaint));
+        }
         let text = template.text_body.as_deref();
         let text = text.map(|text| parse("text_body", text, engine, Escape::None, parts, &mut in_template));
         let pre_content = template.pre_content.as_deref();
@@ -234,11 +237,15 @@ impl Assembly<'_> {
         let content = placed.text[placed.content.clone()].to_owned();
         let layout_is_mjml = email.layout.as_ref().is_some_and(|layout| layout.is_mjml);
         let failed = |cause| RenderError::new(&label, cause);
+        let of_layout = |cause| RenderError::new(email.layout.as_ref().map_or(&label, |layout| &layout.html.0), cause);
         let (mut html, content) = if email.is_mjml {
-            let html = mjml::to_html(&placed.text).map_err(failed)?;
+            let html = mjml::to_html(&placed.text).map_err(|(at, cause)| {
+                // What is wrong behind the body may be so because of it.
+                if at.is_some_and(|at| at < placed.content.start) { of_layout(cause) } else { failed(cause) }
+            })?;
             (html.clone(), html)
         } else if layout_is_mjml {
-            (mjml::around(&placed.text, placed.content).map_err(failed)?, content)
+            (mjml::around(&placed.text, placed.content).map_err(of_layout)?, content)
         } else {
             (placed.text, content)
         };

@@ -5,9 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::error::{Complaint, place_name};
 use super::liquid::Template;
+use super::mjml;
 use super::partial::Partials;
 use crate::model::layout::{FooterLink, Layout as Written};
 use crate::model::text_files::TextFiles;
+use crate::model::workflow::Engine;
 
 /// The key of the layout that the binary brings, and that an email has which names none.
 pub(super) const DEFAULT: &str = "default";
@@ -53,7 +55,9 @@ impl Layout {
             let template = Template::parse(source, partials)
                 .map_err(|complaints| complaints.into_iter().for_each(|complaint| complain(field, complaint)))
                 .ok()?;
-            template.foresee().into_iter().for_each(|complaint| complain(field, complaint));
+            let is_mjml = written.is_mjml && field == "html_layout";
+            let markup = if is_mjml { mjml::check(source, Engine::Liquid) } else { Vec::new() };
+            template.foresee().into_iter().chain(markup).for_each(|complaint| complain(field, complaint));
             if !template.prints("content") {
                 let fix = "Write {{ content }} where the body of the email shall stand.";
                 complain(field, Complaint::new(None, "has no {{ content }}", fix));

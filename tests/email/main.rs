@@ -430,6 +430,26 @@ fn a_mail_with_everything_is_read_back_part_by_part() {
 }
 
 #[test]
+fn a_rendering_that_fails_in_an_mjml_layout_names_the_layout_and_its_fault_is_found_before() {
+    let layout = json!({"name": "M", "is_mjml": true,
+        "html_layout": "<mjml>\n<mj-body><mj-sektion></mj-body>{{ content }}</mjml>"});
+    let files = BTreeMap::from([("layout.json".to_owned(), layout.to_string())]);
+    let files = LibraryFiles { layouts: vec![WorkflowFiles { key: "m".into(), files }], ..LibraryFiles::default() };
+    let mut catalog = catalog();
+    let faults: Vec<String> = catalog.furnish(Library::read(&files).0).iter().map(ToString::to_string).collect();
+    let place = "layouts/m/layout.json html_layout: line 2, column 10";
+    assert!(
+        faults[0].starts_with(&format!("{place}: MJML has no element `<mj-sektion>`. Did you mean \"mj-section\"?"))
+    );
+    assert!(faults[1].starts_with(&format!("{place}: `<mj-sektion>` is not closed before `</mj-body>`")), "{faults:?}");
+    let template = json!({"subject": "S", "html_body": "Hi", "settings": {"layout_key": "m"}});
+    let step = json!({"ref": "email_1", "type": "channel", "channel_key": "email", "template": template});
+    let files = BTreeMap::from([("workflow.json".to_owned(), json!({"name": "W", "steps": [step]}).to_string())]);
+    let error = published(&catalog, "w", files).templates.email("email_1", scope()).unwrap_err().to_string();
+    assert!(error.starts_with("layouts/m/layout.json html_layout: the MJML cannot be compiled"), "{error}");
+}
+
+#[test]
 fn mjml_layouts_take_bodies_of_html_and_templates_may_be_mjml_themselves() {
     let layout = r#"{"name": "M", "is_mjml": true, "html_layout": "<mjml><mj-body><mj-section><mj-column>{{ content }}</mj-column></mj-section></mj-body></mjml>", "text_layout": "{{ content }}"}"#;
     let files = BTreeMap::from([("layout.json".to_owned(), layout.to_owned())]);
