@@ -46,7 +46,7 @@ fn head(run: &Value) -> Vec<String> {
     let first = match run["workflow_run_id"].as_str() {
         Some(trigger) => ("triggered", format!("{} by {by}, as {trigger}", time(&run["inserted_at"]).trim_end())),
         None => {
-            ("dry run", "nothing is stored or sent; delays pass at once, and every message counts as sent".to_owned())
+            ("dry run", "nothing is stored or sent; delays pass at once, and what is queued counts as sent".to_owned())
         }
     };
     let mut facts = vec![first, ("version", text(&run["workflow_version"]).to_owned())];

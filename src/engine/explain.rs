@@ -1,6 +1,6 @@
 //! A dry run: what a trigger would do, decided by the same `plan` over what is stored, with nothing stored or sent. Time
-//! passes at once; every message counts as sent, and nobody does anything with it, so that no awaited event comes; the
-//! answers to requests are empty.
+//! passes at once; every message counts as sent, unless its address is on the suppression list, and nobody does anything
+//! with it, so that no awaited event comes; the answers to requests are empty.
 
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ use crate::base::clock::Timestamp;
 use crate::base::ids::TriggerId;
 use crate::model::awaited;
 use crate::model::engagement::Engagement;
-use crate::model::message::{Content, Message, Status};
+use crate::model::message::{Attempt, Content, Status};
 use crate::model::message_status;
 use crate::model::profile::Profile;
 use crate::model::recipient::RecipientRef;
@@ -67,7 +67,7 @@ struct Play<'a> {
 impl Play<'_> {
     fn play(mut self, mut run: Run) -> Result<Trace, ExplainError> {
         let mut events: Vec<RunEvent> = run.begun.iter().cloned().collect();
-        let mut messages: Vec<Message> = Vec::new();
+        let mut messages: Vec<TracedMessage> = Vec::new();
         let mut event = Event::Enter;
         for _ in 0..MAX_MOVES {
             let scene = self.scene(&run, &messages, &events)?;
@@ -98,7 +98,9 @@ impl Play<'_> {
                 events.extend(write.events.into_iter().map(unasked));
                 run.revision += 1;
                 if diverted.is_none() {
-                    messages.extend(write.message.map(NewMessage::into_message));
+                    if let Some(message) = write.message {
+                        messages.push(self.handed_over(message)?);
+                    }
                     self.said.extend(write.changes.people);
                     run.data.get_or_insert_default().extend(write.changes.data);
                 }
@@ -127,14 +129,28 @@ impl Play<'_> {
         Ok(self.trace(run, Outcome::Failed(why), events, messages))
     }
 
+    /// The message, with the attempt that its channel would not make if its address is on the suppression list.
+    fn handed_over(&self, message: NewMessage) -> Result<TracedMessage, StoreError> {
+        let mut message = message.into_message();
+        let suppression = match (message.status, &message.content) {
+            (Status::Queued, Content::Email { to, .. }) => self.reader.suppression(to)?,
+            _ => None,
+        };
+        let attempts: Vec<Attempt> = suppression.iter().map(|why| Attempt::suppressed(1, self.now, why)).collect();
+        if suppression.is_some() {
+            message.status = Status::Undelivered;
+        }
+        Ok(TracedMessage { message, attempts })
+    }
+
     fn triggered(&self, workflow: &str, step_ref: &str) -> RunEvent {
         let kind = RunEventKind::Triggered { workflow: workflow.to_owned(), trigger: TriggerId::from([0; 16]) };
         RunEvent::of_step(kind, step_ref, self.now)
     }
 
-    fn scene(&self, run: &Run, messages: &[Message], events: &[RunEvent]) -> Result<Scene, SceneError> {
+    fn scene(&self, run: &Run, messages: &[TracedMessage], events: &[RunEvent]) -> Result<Scene, SceneError> {
         let cast = Cast { reader: self.reader, said: &self.said, now: self.now };
-        let refs = messages.iter().map(|message| {
+        let refs = messages.iter().map(|TracedMessage { message, .. }| {
             let status = match (message.status, &message.content) {
                 (Status::Queued, Content::Email { .. }) => Status::Sent,
                 (Status::Queued, Content::InApp { .. }) => Status::Delivered,
@@ -147,15 +163,14 @@ impl Play<'_> {
         Scene::set(self.engine, cast, run, self.trigger.clone(), || Ok(refs))
     }
 
-    fn trace(self, run: Run, outcome: Outcome, events: Vec<RunEvent>, messages: Vec<Message>) -> Trace {
-        let messages = messages.into_iter().map(|message| TracedMessage { message, attempts: Vec::new() });
+    fn trace(self, run: Run, outcome: Outcome, events: Vec<RunEvent>, messages: Vec<TracedMessage>) -> Trace {
         Trace {
             run: KnownRun::Ended(EndedRun { run, outcome, ended_at: self.now }),
             trigger: self.trigger.clone(),
             version: self.trigger.version,
             steps: outline(&self.published.workflow.source),
             events,
-            messages: messages.collect(),
+            messages,
         }
     }
 }

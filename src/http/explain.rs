@@ -19,8 +19,8 @@ use crate::model::trigger::{TriggerRequest, check_workflow_key};
 /// Explain a trigger.
 ///
 /// The run that each recipient would have, with the content of its messages, in the form in which a run is told. Nothing is
-/// stored or sent: all is decided as it would be now, time passes at once, every message counts as sent, and nobody opens
-/// one.
+/// stored or sent: all is decided as it would be now, time passes at once, and every message counts as sent, but for those to
+/// addresses on the suppression list, which are `undelivered` with the reason in `attempts`; nobody opens one.
 #[utoipa::path(
     post, path = "/admin/workflows/{key}/explain",
     request_body = workflow::TriggerRequest,

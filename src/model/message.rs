@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::channel::ChannelType;
 use super::flow::Flow;
 use super::recipient::RecipientRef;
+use super::suppression::Suppression;
 use super::trigger_data::TriggerData;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{ChannelId, MessageId, RunId, TriggerId};
@@ -94,6 +95,13 @@ pub struct Attempt {
     /// What was done to the mail before it was handed over, such as an address that it went without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl Attempt {
+    /// One that was not made: the address is on the suppression list.
+    pub fn suppressed(number: u32, at: Timestamp, why: &Suppression) -> Self {
+        Self { number, at, result: AttemptResult::Permanent, reply: why.to_string(), notes: Vec::new() }
+    }
 }
 
 /// How an attempt ended.

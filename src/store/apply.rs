@@ -410,14 +410,7 @@ fn begin_attempt(tables: &mut Tables<'_>, begin: BeginAttempt) -> Result<Done, S
     }
     pending.attempts += 1;
     if let Some(suppression) = suppressions::of_message(tables, &message)? {
-        let reply = suppression.to_string();
-        let attempt = Attempt {
-            number: pending.attempts,
-            at: begin.at,
-            result: AttemptResult::Permanent,
-            reply,
-            notes: Vec::new(),
-        };
+        let attempt = Attempt::suppressed(pending.attempts, begin.at, &suppression);
         tables.put(TableId::Attempts, &numbered(begin.message.as_bytes(), attempt.number), &attempt)?;
         tables.remove(TableId::Outbox, &key)?;
         set_status(tables, begin.message, Status::Undelivered, begin.at)?;

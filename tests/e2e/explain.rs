@@ -70,6 +70,36 @@ async fn all_decisions_are_told_as_they_would_be_and_nothing_is_stored_or_sent()
 }
 
 #[tokio::test]
+async fn a_message_to_a_listed_address_is_told_as_undelivered_as_it_would_end() {
+    let asks = asking(email("Sorry"), "refs.step_0.delivery_status", "equal_to", "$message.undelivered");
+    let server = Setup::new().workflow("told", &[email("Hello"), delay("days", 1), asks]).start().await;
+    server.post("/admin/suppressions", json!({"address": "ann@x.test", "note": "by phone"})).await;
+    let to = r#"{"id": "ann", "email": "Ann@x.test"}"#;
+    let told = explain(&server, &["told", "--to", to]).await;
+    for expected in [
+        "permanent: ann@x.test is on the suppression list since ",
+        ": by phone\n",
+        "step_0  message: email to Ann@x.test, undelivered\n",
+        "step_2  message: email to Ann@x.test, undelivered\n",
+    ] {
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+
+    // In the words of a run that there is.
+    let body = json!({"recipients": [{"id": "ann", "email": "Ann@x.test"}]});
+    let dry = server.post("/admin/workflows/told/explain", body.clone()).await.json()["runs"][0]["messages"][0].clone();
+    server.trigger("told", body).await;
+    server.settle().await;
+    let runs = server.get("/v1/workflow_recipient_runs").await.json();
+    let run = server.get(&format!("/v1/workflow_recipient_runs/{}", runs["items"][0]["id"].as_str().unwrap())).await;
+    let real = run.json()["messages"][0].clone();
+    assert_eq!(dry["status"], real["status"], "{dry}");
+    for field in ["number", "result", "reply"] {
+        assert_eq!(dry["attempts"][0][field], real["attempts"][0][field], "{dry}");
+    }
+}
+
+#[tokio::test]
 async fn throttles_batches_and_what_runs_once_are_told_as_they_stand() {
     let hour = json!({"unit": "hours", "value": 1});
     let throttle = json!({"type": "throttle", "settings": {"throttle_window": hour}});
