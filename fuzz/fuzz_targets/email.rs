@@ -72,7 +72,14 @@ impl Layout<'_> {
     fn written(&self) -> (Option<&'static str>, Option<Written>) {
         let own = |html: String, is_mjml: bool| {
             let text = Some("{{ content }}\n--".to_owned());
-            Some(Written { html, text, is_mjml, footer_links: Vec::new(), branding: Default::default() })
+            Some(Written {
+                html,
+                text,
+                is_mjml,
+                footer_links: Vec::new(),
+                branding: Default::default(),
+                files: Default::default(),
+            })
         };
         match self {
             Self::None => (None, None),
@@ -97,6 +104,7 @@ fn library(layout: Option<Written>, partial: &str) -> Library {
         content: partial.into(),
         engine: Engine::Liquid,
         inputs: Default::default(),
+        files: Default::default(),
     };
     Library {
         layouts: layout.map(|layout| ("own".to_owned(), layout)).into_iter().collect(),

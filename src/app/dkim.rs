@@ -43,9 +43,10 @@ pub fn unsigned<'w>(
         let from = email.overrides.from_address.as_deref().filter(|_| *channel_key == channel.key)?;
         let domain = sender_domain(from).filter(|_| !from.contains("{{") && !from.contains("{%"))?;
         signers.of(&domain).is_none().then(|| {
+            let (file, path) = workflow.place(&format!("{}.channel_overrides.from_address", step.path));
             Notice(Fault {
-                file: format!("{}/workflow.json", workflow.key),
-                path: format!("{}.channel_overrides.from_address", step.path),
+                file,
+                path,
                 problem: format!(
                     "channel `{}` has no DKIM key for mail from {domain}, so it goes out unsigned",
                     channel.key

@@ -10,15 +10,13 @@ use crate::base::config::Workflows;
 use crate::model::fault::Fault;
 use crate::model::library::LibraryFiles;
 use crate::model::notice::Notice;
+use crate::model::workflow::DOCUMENT;
 use crate::model::workflow_file::WorkflowFiles;
 
 /// Files of one workflow are templates; a larger one is not.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 const MAX_FILES: usize = 1_000;
 const MAX_DEPTH: usize = 8;
-/// The file at the top of a workflow's folder.
-const DOCUMENT: &str = "workflow.json";
-
 #[derive(RustEmbed)]
 #[folder = "config/workflows/"]
 struct Starters;

@@ -413,10 +413,16 @@ fn check_call(tag: &HelperTemplate, at: Option<Position>, inside_tag: bool, comp
         _ => return complaints.push(Complaint::new(at, "the name of a helper is computed", "Write its name.")),
     };
     let Some(spec) = helper::find(name) else {
-        let fix = match helper::nearest(name) {
-            Some(near) => format!("Did you mean `{}`? Use it as {}.", near.name, near.usage),
-            None if tag.block => format!("For a list write {{{{#each {name}}}}}, for a condition {{{{#if {name}}}}}."),
-            None => "Write variables without a space, as in {{recipient.name}}.".to_owned(),
+        let fix = match (tag.params.first(), helper::nearest(name)) {
+            // `items[0]` is read as a call that is given a list.
+            (Some(Parameter::Literal(index @ Value::Array(_))), _) => {
+                format!("For an element of a list write {{{{{name}.{index}}}}}.")
+            }
+            (_, Some(near)) => format!("Did you mean `{}`? Use it as {}.", near.name, near.usage),
+            (_, None) if tag.block => {
+                format!("For a list write {{{{#each {name}}}}}, for a condition {{{{#if {name}}}}}.")
+            }
+            (_, None) => "Write variables without a space, as in {{recipient.name}}.".to_owned(),
         };
         return complaints.push(Complaint::new(at, format!("there is no helper `{name}`"), fix));
     };

@@ -371,6 +371,7 @@ fn what_does_not_exist_is_found_when_loading() {
         ("{{a (frist b)}}", "there is no helper `frist`"),
         ("{{#if (first (nothing b))}}x{{/if}}", "there is no helper `nothing`"),
         ("{{#if a}}{{#each b}}{{x y}}{{/each}}{{/if}}", "there is no helper `x`"),
+        ("{{data[0]}}", "there is no helper `data`. For an element of a list write {{data.[0]}}."),
         ("{{date a \"%A\" zone=\"x\"}}", "`date` has no option `zone=`"),
         ("{{#* inline \"a\"}}x{{/inline}}", "decorators `{{* name}}` are not supported"),
         ("{{each items}}", "`each` cannot be used without `#`"),

@@ -20,9 +20,7 @@ use crate::app::console::{say, say_line};
 use crate::base::config::{Config, Overrides};
 use crate::model::channel::ChannelType;
 use crate::model::json_place;
-
-/// The file at the top of a workflow.
-const DOCUMENT: &str = "workflow.json";
+use crate::model::workflow::DOCUMENT;
 
 /// `belfry import knock`.
 #[derive(Args)]
