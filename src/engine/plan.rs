@@ -69,8 +69,8 @@ pub struct Env<'a> {
 pub enum Event {
     /// The run was started, woken, or brought back: look where it stands.
     Enter,
-    /// The step's content was rendered, or could not be.
-    Rendered { draft: Draft, content: Result<Content, String> },
+    /// The step's content was rendered, or could not be; there is none of an email to nobody.
+    Rendered { draft: Draft, content: Result<Option<Content>, String> },
     /// The step's settings were rendered, or could not be.
     Prepared { step: u16, settings: Result<Map<String, Value>, String> },
     /// The step's request was answered, or not.

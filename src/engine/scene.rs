@@ -262,8 +262,8 @@ impl Scene {
         }
     }
 
-    /// Renders the content of `draft`. May take milliseconds; the error is for people.
-    pub fn render(&self, engine: &Engine, draft: Draft) -> Result<Content, String> {
+    /// Renders the content of `draft`; none of an email to nobody. May take milliseconds; the error is for people.
+    pub fn render(&self, engine: &Engine, draft: Draft) -> Result<Option<Content>, String> {
         let _found = records::open(Stored::new(&engine.store, draft.at));
         let workflow = &self.published.workflow;
         let step = workflow.steps.get(usize::from(draft.step)).ok_or("the step is gone")?;
@@ -279,14 +279,14 @@ impl Scene {
                 let mut email = email.map_err(|error| error.to_string())?;
                 let own = || self.recipient.email().map(str::to_owned);
                 let to = email.addressing.to.first().cloned().or_else(own);
-                let to = to.ok_or("the recipient has no email address")?;
+                let Some(to) = to else { return Ok(None) };
                 if let Some(files) = email.attachment_key.as_ref().and_then(|key| self.trigger.data.get(key)) {
                     attachment::read(files)
                         .map_err(|problem| format!("the attachments of {}: {problem}", step.reference))?;
                 }
                 email.html = track(email.html, draft.id, &engine.links, tracking);
                 email.unsubscribe.clone_from(&self.unsubscribe);
-                Ok(Content::Email { to, email })
+                Ok(Some(Content::Email { to, email }))
             }
             Template::InAppFeed(_) => {
                 let mut blocks = templates.in_app(&step.reference, scope).map_err(|error| error.to_string())?;
@@ -297,7 +297,7 @@ impl Scene {
                         *rendered = track(std::mem::take(rendered), draft.id, &engine.links, tracking);
                     }
                 }
-                Ok(Content::InApp { blocks })
+                Ok(Some(Content::InApp { blocks }))
             }
         }
     }

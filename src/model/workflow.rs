@@ -281,6 +281,13 @@ pub struct EmailOverrides {
     pub json: Option<String>,
 }
 
+impl EmailOverrides {
+    /// Whether a mail may go elsewhere than to its recipient.
+    pub fn may_name_recipient(&self) -> bool {
+        self.to.is_some() || self.json.is_some()
+    }
+}
+
 /// A feed item's sources, unrendered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InAppTemplate {

@@ -58,6 +58,7 @@ pub(super) struct Overrides {
 /// What a channel says of all its mail where a step does not say otherwise, parsed.
 #[derive(Debug, Default)]
 pub struct ChannelAddressing {
+    to: Option<Source>,
     cc: Option<Source>,
     bcc: Option<Source>,
     reply_to: Option<Source>,
@@ -80,12 +81,24 @@ impl ChannelAddressing {
             check_header(name).map_err(|problem| format!("headers: {problem}"))?;
             Ok((name.clone(), parse(&format!("headers.{name}"), text)?))
         };
+        if let Some(to) = &settings.to
+            && !to.contains('{')
+            && addresses(to).len() > 1
+        {
+            return Err(format!("to: has {} addresses. Write one, and the others as `cc`.", addresses(to).len()));
+        }
         Ok(Self {
+            to: one("to", &settings.to)?,
             cc: one("cc", &settings.cc)?,
             bcc: one("bcc", &settings.bcc)?,
             reply_to: one("reply_to", &settings.reply_to)?,
             headers: settings.headers.iter().map(header).collect::<Result<_, String>>()?,
         })
+    }
+
+    /// Whether mail may go elsewhere than to its recipient.
+    pub fn has_to(&self) -> bool {
+        self.to.is_some()
     }
 }
 
@@ -130,12 +143,12 @@ impl Overrides {
             Ok(Some(line::one(&text)).filter(|text| !text.is_empty()))
         };
         let text = |field: &str, source: &Option<Source>| one(&label(name, field), source);
+        let first = |field: &str, own: &Option<Source>, channels: &Option<Source>| match text(field, own)? {
+            Some(own) => Ok(Some(own)),
+            None => one(&channel_label(field), channels),
+        };
         let list = |field: &str, own: &Option<Source>, channels: &Option<Source>| -> Result<Vec<String>, RenderError> {
-            let text = match text(field, own)? {
-                Some(own) => Some(own),
-                None => one(&channel_label(field), channels)?,
-            };
-            Ok(text.map(|text| addresses(&text)).unwrap_or_default())
+            Ok(first(field, own, channels)?.map(|text| addresses(&text)).unwrap_or_default())
         };
         let header = |(header, source): &(String, Source)| {
             let value = source.render(&channel_label(header), context, EMAIL_BYTES)?;
@@ -145,7 +158,7 @@ impl Overrides {
             from_address: text("from_address", &self.from_address)?,
             from_name: text("from_name", &self.from_name)?,
             // One: a comma in what a recipient may have written does not add another.
-            to: text("to_address", &self.to)?.into_iter().collect(),
+            to: first("to_address", &self.to, &channel.to)?.into_iter().collect(),
             cc: list("cc_address", &self.cc, &channel.cc)?,
             bcc: list("bcc_address", &self.bcc, &channel.bcc)?,
             reply_to: list("reply_to_address", &self.reply_to, &channel.reply_to)?,

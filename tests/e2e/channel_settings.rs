@@ -55,6 +55,51 @@ async fn a_channels_copies_replies_and_headers_are_those_of_its_mail_unless_the_
 }
 
 #[tokio::test]
+async fn all_mail_of_a_channel_with_a_to_goes_there_unless_the_step_says_otherwise() {
+    let smtp = SmtpServer::start();
+    let to = |address: &str| {
+        let mut step = email("Other");
+        step["channel_overrides"] = json!({ "to_address": address });
+        step
+    };
+    let server = Setup::new()
+        .smtp(&smtp)
+        .set_email("to", "{% unless data.own %}Staging <staging@x.test>{% endunless %}")
+        .workflow("other", &[to("step@x.test")])
+        .workflow("empty", &[to("{{nothing}}"), in_app("Item")])
+        .start()
+        .await;
+    let send = async |workflow: &str, recipient: &str, data: Value| {
+        let run = server.trigger(workflow, json!({"recipients": [recipient], "data": data})).await;
+        server.settle().await;
+        let message = server.get(&format!("/v1/messages?workflow_run_id={run}")).await.json()["items"][0].clone();
+        (message["status"].clone(), smtp.mails().pop().map(|mail| mail.header("To").to_owned()).unwrap_or_default())
+    };
+    let (sent, own) = (json!("sent"), json!({"own": true}));
+    assert_eq!(send("note", "ann@x.test", json!({})).await, (sent.clone(), "Staging <staging@x.test>".to_owned()));
+    assert_eq!(smtp.attempts("ann@x.test"), 0);
+    assert_eq!(send("note", "ann@x.test", own.clone()).await, (sent.clone(), "ann@x.test".to_owned()));
+    assert_eq!(send("other", "ann@x.test", json!({})).await, (sent.clone(), "step@x.test".to_owned()));
+    // A recipient without an address is written to at that of the channel, and passed over where nobody has one.
+    assert_eq!(send("empty", "nobody", json!({})).await.1, "Staging <staging@x.test>");
+    assert_eq!(server.feed("nobody").await["meta"]["total_count"], 1);
+    send("empty", "nobody", own).await;
+    assert_eq!(server.feed("nobody").await["meta"]["total_count"], 2, "the run goes on behind the step");
+    assert_eq!(smtp.mails().len(), 4);
+
+    // Who is listed is looked up by the address that is written to.
+    server.post("/admin/suppressions", json!({"address": "ann@x.test"})).await;
+    assert_eq!(send("note", "ann@x.test", json!({})).await.0, sent);
+    server.post("/admin/suppressions", json!({"address": "staging@x.test"})).await;
+    assert_eq!(send("note", "bob@x.test", json!({})).await.0, "undelivered");
+    assert_eq!(smtp.mails().len(), 5);
+
+    let arguments = ["workflow", "preview", "note", "--config", "belfry.toml", "--to", "nobody"];
+    let (code, shown, complaint) = run(belfry(&server.setup.path(""), &arguments)).await;
+    assert!(code == 0 && shown.contains("\"Staging <staging@x.test>\""), "{shown} {complaint}");
+}
+
+#[tokio::test]
 async fn a_channels_setting_that_cannot_work_is_named_before_anything_starts() {
     for (key, value, problem) in [
         ("cc", "{{ tenant.boss".into(), "channel `email`: cc: "),
@@ -65,6 +110,7 @@ async fn a_channels_setting_that_cannot_work_is_named_before_anything_starts() {
         ),
         ("headers", headers("{ \"X Y\" = \"x\" }"), "channel `email`: headers: a name in `headers` is none"),
         ("headers", "x".into(), "channels.email.headers: found a string"),
+        ("to", "a@x.test, b@x.test".into(), "channel `email`: to: has 2 addresses"),
     ] {
         let setup = Setup::new().set_email(key, value);
         drop(setup.command());

@@ -18,7 +18,7 @@ use super::tree::Value;
 pub struct EmailSettings {
     /// The sender of every mail.
     pub from: Sender,
-    /// Who else gets it, and what else it says.
+    /// Who gets it, and what else it says.
     pub addressing: AddressingSettings,
     /// How mail is signed, if it is.
     pub dkim: Option<DkimSettings>,
@@ -28,10 +28,11 @@ pub struct EmailSettings {
     pub tracking: TrackingSettings,
 }
 
-/// Who gets every mail besides its recipient, and what headers it has, where a step does not say otherwise. Templates in
-/// Liquid, each for a list with commas.
+/// Who gets every mail in place of its recipient and besides, and what headers it has, where a step does not say otherwise.
+/// Templates in Liquid, each for a list with commas, but for `to`, which is one address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressingSettings {
+    pub to: Option<String>,
     pub cc: Option<String>,
     pub bcc: Option<String>,
     pub reply_to: Option<String>,
@@ -79,6 +80,7 @@ impl EmailSettings {
             links: section.get_or("link_tracking", false),
         };
         let addressing = AddressingSettings {
+            to: section.get("to"),
             cc: section.get("cc"),
             bcc: section.get("bcc"),
             reply_to: section.get("reply_to"),
@@ -128,8 +130,8 @@ impl EmailSettings {
         entry(map, "from", &self.from)?;
         entry(map, "open_tracking", &self.tracking.opens)?;
         entry(map, "link_tracking", &self.tracking.links)?;
-        let AddressingSettings { cc, bcc, reply_to, headers } = &self.addressing;
-        for (key, value) in [("cc", cc), ("bcc", bcc), ("reply_to", reply_to)] {
+        let AddressingSettings { to, cc, bcc, reply_to, headers } = &self.addressing;
+        for (key, value) in [("to", to), ("cc", cc), ("bcc", bcc), ("reply_to", reply_to)] {
             value.iter().try_for_each(|value| entry(map, key, value))?;
         }
         if !headers.is_empty() {

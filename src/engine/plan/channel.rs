@@ -9,6 +9,9 @@ use crate::model::trigger_data::TriggerData;
 use crate::model::workflow::{ChannelStep, Step, StepKind, Template};
 use crate::store::op::NewMessage;
 
+/// Why a step makes no email, where neither the recipient nor the step nor its channel says where to.
+const NO_ADDRESS: &str = "the recipient has no email address";
+
 /// The channel on which a channel step is to send its message, or why it is left out; and what is told of that.
 pub fn decide<'a>(
     step: u16,
@@ -43,8 +46,10 @@ fn reach<'a>(step: &ChannelStep, env: &Env<'a>) -> Result<&'a Channel, String> {
         ));
     }
     match &step.template {
-        Template::Email(email) if email.overrides.to.is_none() && env.recipient.email().is_none() => {
-            Err("the recipient has no email address".into())
+        Template::Email(email) => {
+            let elsewhere = email.overrides.may_name_recipient() || channel.addressing.has_to();
+            let is_reached = elsewhere || env.recipient.email().is_some();
+            if is_reached { Ok(channel) } else { Err(NO_ADDRESS.into()) }
         }
         Template::InAppFeed(_) if !env.recipient.reference.is_user() => {
             Err("only users have an in-app feed, and the recipient is an object".into())
@@ -68,7 +73,7 @@ fn consent(channel: &Channel, env: &Env<'_>) -> Consent {
 }
 
 /// What is written of the step of `draft`, whose content was rendered or could not be.
-pub fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: &Env<'_>) -> Plan {
+pub fn rendered(run: &Run, draft: Draft, content: Result<Option<Content>, String>, env: &Env<'_>) -> Plan {
     let content = match content {
         Ok(content) => content,
         Err(why) => {
@@ -86,8 +91,9 @@ pub fn rendered(run: &Run, draft: Draft, content: Result<Content, String>, env: 
     };
     // Decided again: what it depends on may have changed while the content was rendered.
     let (mut events, decided) = decide(draft.step, current, step, env);
-    let channel = match decided {
-        Ok(channel) => channel,
+    let made = decided.and_then(|channel| Ok((channel, content.ok_or(NO_ADDRESS)?)));
+    let (channel, content) = match made {
+        Ok(made) => made,
         Err(why) => {
             events.push(event(env, draft.step, RunEventKind::StepSkipped(why)));
             return go_on(run, behind(draft.step, env), env, None, events);

@@ -192,7 +192,7 @@ impl World {
                     }
                     Effect::Render(draft) => {
                         assert!(plan.write.is_none());
-                        event = Event::Rendered { draft, content: Ok(self.content(draft)) };
+                        event = Event::Rendered { draft, content: Ok(Some(self.content(draft))) };
                     }
                     Effect::Prepare { .. } | Effect::Fetch { .. } => panic!("no step of these has settings"),
                     Effect::Deliver { .. } | Effect::Publish { .. } => {
@@ -460,7 +460,7 @@ fn conditions_that_change_while_the_content_is_rendered_count() {
     world.facts = json!({"data": {"go": [true]}});
     let [Effect::Render(draft)] = world.next(Event::Enter).then[..] else { panic!("it renders") };
     world.facts = Value::Null;
-    let write = world.next(Event::Rendered { draft, content: Ok(world.content(draft)) }).write.unwrap();
+    let write = world.next(Event::Rendered { draft, content: Ok(Some(world.content(draft))) }).write.unwrap();
     assert!(write.message.is_none() && write.to == Next::End(Outcome::Finished), "{write:?}");
 }
 
@@ -487,7 +487,7 @@ fn an_opt_out_that_comes_while_the_content_is_rendered_counts() {
     let mut world = World::new(&[Kind::Email], TriggerSettings::default(), true);
     let [Effect::Render(draft)] = world.next(Event::Enter).then[..] else { panic!("it renders") };
     world.preferences = without("email");
-    let write = world.next(Event::Rendered { draft, content: Ok(world.content(draft)) }).write.unwrap();
+    let write = world.next(Event::Rendered { draft, content: Ok(Some(world.content(draft))) }).write.unwrap();
     assert!(write.message.is_none());
     assert_eq!(write.to, Next::End(Outcome::Finished));
 }
