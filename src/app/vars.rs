@@ -4,25 +4,26 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use crate::base::config::OWN_VARS;
 use crate::model::fault::Fault;
-use crate::model::link::{PREFERENCES_VAR, UNSUBSCRIBE_VAR};
 use crate::model::notice::Notice;
 use crate::template::branding::BRANDING;
-use crate::template::writing::WRITING;
 
-/// Those that there are without being set.
-const GIVEN: [&str; 4] = [BRANDING, WRITING, UNSUBSCRIBE_VAR, PREFERENCES_VAR];
+/// Whether there is one without its being set.
+fn is_given(name: &str) -> bool {
+    name == BRANDING || OWN_VARS.contains(&name)
+}
 
 /// The names of vars in `texts` for which nothing `is_set`.
 pub fn missing<'t>(texts: impl Iterator<Item = &'t str>, is_set: impl Fn(&str) -> bool) -> BTreeSet<&'t str> {
-    texts.flat_map(names).map(|(_, name)| name).filter(|name| !GIVEN.contains(name) && !is_set(name)).collect()
+    texts.flat_map(names).map(|(_, name)| name).filter(|name| !is_given(name) && !is_set(name)).collect()
 }
 
 /// A notice for each such var, where the first of `files`, which are told by these names, has it.
 pub fn notices<'t>(files: impl Iterator<Item = (String, &'t str)>, is_set: impl Fn(&str) -> bool) -> Vec<Notice> {
     let (mut known, mut notices) = (BTreeSet::new(), Vec::new());
     for (file, text) in files {
-        for (at, name) in names(text).filter(|(_, name)| !GIVEN.contains(name) && !is_set(name)) {
+        for (at, name) in names(text).filter(|(_, name)| !is_given(name) && !is_set(name)) {
             if known.insert(name) {
                 let line = text[..at].matches('\n').count() + 1;
                 let problem = format!("line {line}: vars.{name} is not set, so nothing stands where it is printed");
@@ -59,6 +60,13 @@ pub fn to_toml(missing: &BTreeSet<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::link::{PREFERENCES_VAR, UNSUBSCRIBE_VAR};
+    use crate::template::writing::WRITING;
+
+    #[test]
+    fn the_vars_that_a_configuration_cannot_set_are_those_that_messages_set() {
+        assert_eq!(OWN_VARS, [UNSUBSCRIBE_VAR, PREFERENCES_VAR, WRITING]);
+    }
 
     #[test]
     fn vars_are_found_in_tags_and_in_conditions() {

@@ -37,7 +37,7 @@ pub use sections::{
 pub use sender::Sender;
 
 use section::Section;
-use tree::{Node, Table, Value};
+use tree::{Table, Value};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -126,8 +126,8 @@ impl Config {
             fetch: root.section("fetch", Fetch::read),
             retention: root.section("retention", Retention::read),
             log: root.section("log", Log::read),
-            vars: read_open(root, "vars"),
-            preferences: read_open(root, "preferences"),
+            vars: root.section("vars", read_vars),
+            preferences: root.section("preferences", |section| json_object(&section.take_all())),
             channels: channel::read_all(root),
         }
     }
@@ -159,16 +159,18 @@ fn process_environment() -> Result<Vec<(String, String)>, ConfigErrors> {
     if errors.is_empty() { Ok(variables) } else { Err(ConfigErrors::new(errors)) }
 }
 
-/// A section with any keys.
-fn read_open(root: &mut Section<'_>, name: &'static str) -> serde_json::Map<String, serde_json::Value> {
-    match root.take(name) {
-        None => serde_json::Map::new(),
-        Some(Node { value: Value::Table(table), .. }) => json_object(&table),
-        Some(node) => {
-            root.report(name, node.value.is_not(&format!("a section, written [{name}]")));
-            serde_json::Map::new()
-        }
+/// The vars that messages set themselves: what a configuration said of them would not be seen.
+pub const OWN_VARS: [&str; 3] = ["commercial_unsubscribe_url", "manage_preferences_url", "writing"];
+
+fn read_vars(section: &mut Section<'_>) -> serde_json::Map<String, serde_json::Value> {
+    for name in OWN_VARS {
+        let is_free = section.take(name).is_none();
+        section.check(name, is_free, || {
+            let problem = "Belfry sets this var for each message, over what is said here";
+            Wrong::new(problem, "Give yours another name, here and in the templates that mean it.")
+        });
     }
+    json_object(&section.take_all())
 }
 
 fn json_object(table: &Table) -> serde_json::Map<String, serde_json::Value> {
@@ -420,6 +422,23 @@ mod tests {
             "count": 5, "day": "2026-01-02", "version": "1.10",
         });
         assert_eq!(serde_json::Value::Object(config.vars), expected);
+    }
+
+    #[test]
+    fn a_var_that_messages_set_themselves_is_refused_and_a_brand_is_not() {
+        let text =
+            "[vars]\nmanage_preferences_url = \"https://a\"\nwriting = 1\nbranding = { logo_url = \"https://a\" }";
+        let faults = faults(text, &[("BELFRY__VARS__COMMERCIAL_UNSUBSCRIBE_URL", "https://a")]);
+        let told = "Belfry sets this var for each message, over what is said here. Give yours another name, here and in \
+                    the templates that mean it.";
+        assert_eq!(
+            faults,
+            [
+                format!("belfry.toml:2: vars.manage_preferences_url: {told}"),
+                format!("belfry.toml:3: vars.writing: {told}"),
+                format!("BELFRY__VARS__COMMERCIAL_UNSUBSCRIBE_URL: vars.commercial_unsubscribe_url: {told}"),
+            ]
+        );
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl<'a> Section<'a> {
         self.table.get(key).cloned()
     }
 
+    /// The whole table: every key of it is known.
+    pub fn take_all(&mut self) -> Table {
+        std::mem::take(&mut self.table)
+    }
+
     /// A setting that may be absent. A faulty one is reported and then absent.
     pub fn get<T: Setting>(&mut self, key: &'static str) -> Option<T> {
         let node = self.take(key)?;
