@@ -44,7 +44,7 @@ impl Shelf {
         let (mut shelf, faulty) = Self::of(library, former);
         faults.extend(faulty);
         let (translations, mut faulty) = Translations::read(&files.translations);
-        notices.extend(plurals(&translations));
+        notices.extend(translations.notices.iter().cloned().chain(plurals(&translations)));
         let (phrases, unparsed) = Phrases::new(&translations, former.phrases.default_locale());
         faulty.extend(unparsed);
         if faulty.is_empty() && files.unread.is_empty() || former.phrases.is_bare() {

@@ -9,6 +9,9 @@ pub struct Text {
     pub line: usize,
 }
 
+/// What is said, and what no number chooses.
+type Found = (Vec<Text>, Vec<Text>);
+
 /// One entry while it is read.
 #[derive(Default)]
 struct Entry {
@@ -32,16 +35,17 @@ enum Field {
     Other,
 }
 
-/// The translated texts of a file by their `msgid`: plural forms as `<msgid>.one` and `<msgid>.other`. What is not
-/// translated, or marked as uncertain, is left out. The error is the line and what is wrong there.
-pub fn read(text: &str) -> Result<Vec<Text>, (usize, String)> {
-    let (mut found, mut entry, mut field) = (Vec::new(), Entry::default(), Field::Other);
+/// The translated texts of a file by their `msgid`: plural forms as `<msgid>.one` and `<msgid>.other`; beside them the
+/// forms between these, which no number chooses, by their `msgid` alone. What is not translated, or marked as uncertain, is
+/// left out. The error is the line and what is wrong there.
+pub fn read(text: &str) -> Result<Found, (usize, String)> {
+    let (mut found, mut entry, mut field) = (Found::default(), Entry::default(), Field::Other);
     for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let fault = |problem: &str| (number + 1, problem.to_owned());
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             if !entry.texts.is_empty() {
-                found.extend(std::mem::take(&mut entry).texts());
+                std::mem::take(&mut entry).add_to(&mut found);
             }
             entry.is_fuzzy |= line.starts_with("#,") && line.contains("fuzzy");
             continue;
@@ -57,7 +61,7 @@ pub fn read(text: &str) -> Result<Vec<Text>, (usize, String)> {
             },
             "msgid" => {
                 if !entry.texts.is_empty() {
-                    found.extend(std::mem::take(&mut entry).texts());
+                    std::mem::take(&mut entry).add_to(&mut found);
                 }
                 (entry.id, field) = (quoted, Field::Id);
             }
@@ -75,28 +79,29 @@ pub fn read(text: &str) -> Result<Vec<Text>, (usize, String)> {
             }
         }
     }
-    found.extend(entry.texts());
+    entry.add_to(&mut found);
     Ok(found)
 }
 
 impl Entry {
-    fn texts(self) -> Vec<Text> {
+    fn add_to(self, (said, unsaid): &mut Found) {
         // The entry without an id is the file's header.
         if self.id.is_empty() || self.is_fuzzy {
-            return Vec::new();
+            return;
         }
         let last = self.texts.len().saturating_sub(1);
-        let named = self.texts.into_iter().enumerate().filter_map(|(index, (form, text, line))| {
-            let key = match form {
-                Form::Only => self.id.clone(),
+        for (index, (form, text, line)) in
+            self.texts.into_iter().enumerate().filter(|(_, (_, text, _))| !text.is_empty())
+        {
+            let (list, key) = match form {
+                Form::Only => (&mut *said, self.id.clone()),
                 // A language with one form has no other for one thing.
-                Form::Number(_) if index == last => format!("{}.other", self.id),
-                Form::Number(0) => format!("{}.one", self.id),
-                Form::Number(_) => return None,
+                Form::Number(_) if index == last => (&mut *said, format!("{}.other", self.id)),
+                Form::Number(0) => (&mut *said, format!("{}.one", self.id)),
+                Form::Number(_) => (&mut *unsaid, self.id.clone()),
             };
-            (!text.is_empty()).then_some(Text { key, text, line })
-        });
-        named.collect()
+            list.push(Text { key, text, line });
+        }
     }
 }
 
@@ -149,10 +154,21 @@ msgstr[0] "Ding"
 msgstr[1] "\"Dinge\""
 #~ msgid "gone"
 "#;
-        let found = read(file).unwrap();
+        let (found, unsaid) = read(file).unwrap();
+        assert_eq!(unsaid, []);
         let expected =
             [("Hello {{ name }}", "Hallo {{ name }}\n", 9), ("item.one", "Ding", 20), ("item.other", "\"Dinge\"", 21)];
         assert_eq!(found, expected.map(|(key, text, line)| Text { key: key.to_owned(), text: text.to_owned(), line }));
+    }
+
+    #[test]
+    fn forms_between_the_first_and_the_last_are_told_apart_unless_they_are_empty() {
+        let file =
+            "msgid \"plik\"\nmsgid_plural \"pliki\"\nmsgstr[0] \"1\"\nmsgstr[1] \"2\"\nmsgstr[2] \"\"\nmsgstr[3] \"5\"";
+        let text = |key: &str, text: &str, line| Text { key: key.to_owned(), text: text.to_owned(), line };
+        let (found, unsaid) = read(file).unwrap();
+        assert_eq!(found, [text("plik.one", "1", 3), text("plik.other", "5", 6)]);
+        assert_eq!(unsaid, [text("plik", "2", 4)]);
     }
 
     #[test]
@@ -172,7 +188,7 @@ msgstr[1] "\"Dinge\""
         fn what_is_quoted_comes_back(id in "[^\\p{C}]{1,20}", text in "[^\\p{C}]{1,20}") {
             let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
             let file = format!("msgid \"{}\"\nmsgstr \"{}\"\n", quote(&id), quote(&text));
-            prop_assert_eq!(read(&file).unwrap(), [Text { key: id, text, line: 2 }]);
+            prop_assert_eq!(read(&file).unwrap().0, [Text { key: id, text, line: 2 }]);
         }
     }
 }

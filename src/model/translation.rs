@@ -8,11 +8,15 @@ use serde_json::Value;
 use super::fault::Fault;
 use super::json_path;
 use super::json_reader::shown_text;
+use super::notice::Notice;
 use super::po_file;
 use super::workflow_file::WorkflowFiles;
 
 /// The deepest nesting of keys.
 const MAX_DEPTH: usize = 32;
+
+/// What is wrong with a file: the path in it, the problem, and the fix.
+type Wrong = (String, String, String);
 
 /// Whose translations, and into what; the locale as `tag` writes it.
 pub type Place = (Option<String>, String);
@@ -22,6 +26,8 @@ pub type Place = (Option<String>, String);
 pub struct Translations {
     /// By place: by key, `namespace:path.to.key` or `path.to.key`.
     pub tables: BTreeMap<Place, BTreeMap<String, Written>>,
+    /// Of texts that are there and never said.
+    pub notices: Vec<Notice>,
 }
 
 /// A translated text, and where it stands.
@@ -57,32 +63,50 @@ impl Translations {
         self.tables.values().map(BTreeMap::len).sum()
     }
 
-    /// Adds the file `name` of the folder `locale`, which is told as `file`. The error is the path in it, the problem, and
-    /// the fix.
-    fn add(&mut self, file: &str, locale: &str, name: &str, text: &str) -> Result<(), (String, String, String)> {
+    /// Adds the file `name` of the folder `locale`, which is told as `file`.
+    fn add(&mut self, file: &str, locale: &str, name: &str, text: &str) -> Result<(), Wrong> {
         let (tenant, name) = match name.strip_prefix("tenants/").and_then(|rest| rest.split_once('/')) {
             Some((tenant, name)) => (Some(tenant.to_owned()), name),
             None => (None, name),
         };
-        let (stem, format) = name.rsplit_once('.').unwrap_or((name, ""));
+        let last = name.rsplit_once('/').map_or(name, |(_, last)| last);
+        let (stem, format) = last.rsplit_once('.').unwrap_or((last, ""));
         let (namespace, of) = match stem.rsplit_once('.') {
             Some((namespace, of)) => (Some(namespace), of),
             None => (None, stem),
         };
         if tag(of) != tag(locale) || !matches!(format, "json" | "po") || name.contains('/') {
-            let fix = format!("Name it {locale}.json, or NAMESPACE.{locale}.json; .po files are read too.");
+            let fix = match locale {
+                "tenants" if name != last => format!("Move it to translations/{of}/tenants/{name}."),
+                _ => format!("Name it {locale}.json, or NAMESPACE.{locale}.json; .po files are read too."),
+            };
             return Err((String::new(), "is no translation into the locale of its folder".into(), fix));
         }
-        let found = match format {
-            "po" => texts_of_po(text),
-            _ => texts_of_json(text),
-        }?;
+        let (found, unsaid) = match format {
+            "po" => texts_of_po(text)?,
+            _ => (texts_of_json(text)?, Vec::new()),
+        };
+        self.notices.extend(unsaid.into_iter().map(|one| {
+            let problem = "is never said: the first form is said of 1 thing, and the last of every other number";
+            one.written(file).notice(problem, "Let the last one fit them all.")
+        }));
         let table = self.tables.entry((tenant, tag(locale))).or_default();
-        for Found { key, path, text, line } in found {
-            let key = namespace.map_or_else(|| key.clone(), |namespace| format!("{namespace}:{key}"));
-            table.insert(key, Written { text, file: file.to_owned(), path, line });
+        for one in found {
+            let key = namespace.map_or_else(|| one.key.clone(), |namespace| format!("{namespace}:{}", one.key));
+            if let Some(lost) = table.insert(key, one.written(file)) {
+                let problem = format!("is not said: {file} has a text for the same key, and wins");
+                self.notices.push(lost.notice(&problem, "Remove one of them."));
+            }
         }
         Ok(())
+    }
+}
+
+impl Written {
+    /// What is told of it, with its place.
+    pub fn notice(&self, problem: &str, fix: &str) -> Notice {
+        let problem = self.line.map_or(problem.to_owned(), |line| format!("line {line}: {problem}"));
+        Notice(Fault { file: self.file.clone(), path: self.path.clone(), problem, fix: fix.to_owned() })
     }
 }
 
@@ -94,18 +118,28 @@ struct Found {
     line: Option<usize>,
 }
 
-fn texts_of_po(text: &str) -> Result<Vec<Found>, (String, String, String)> {
-    let found = po_file::read(text).map_err(|(line, problem)| {
-        (String::new(), format!("line {line}: {problem}"), "Write it as gettext's PO files are.".into())
-    })?;
-    let found = found.into_iter().map(|po_file::Text { key, text, line }| {
-        let path = shown_text(&key);
-        Found { key, path, text, line: Some(line) }
-    });
-    Ok(found.collect())
+impl Found {
+    fn written(self, file: &str) -> Written {
+        Written { text: self.text, file: file.to_owned(), path: self.path, line: self.line }
+    }
 }
 
-fn texts_of_json(text: &str) -> Result<Vec<Found>, (String, String, String)> {
+/// The texts that are said, and those that no number chooses.
+fn texts_of_po(text: &str) -> Result<(Vec<Found>, Vec<Found>), Wrong> {
+    let (said, unsaid) = po_file::read(text).map_err(|(line, problem)| {
+        (String::new(), format!("line {line}: {problem}"), "Write it as gettext's PO files are.".into())
+    })?;
+    let found = |texts: Vec<po_file::Text>| {
+        let found = texts.into_iter().map(|po_file::Text { key, text, line }| {
+            let path = shown_text(&key);
+            Found { key, path, text, line: Some(line) }
+        });
+        found.collect()
+    };
+    Ok((found(said), found(unsaid)))
+}
+
+fn texts_of_json(text: &str) -> Result<Vec<Found>, Wrong> {
     const FIX: &str = "Write an object of texts, or of objects of texts.";
     let document: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|error| (String::new(), format!("is not valid JSON: {error}"), FIX.to_owned()))?;
@@ -202,6 +236,46 @@ mod tests {
             let (translations, faults) = read(&[(name, text)]);
             assert!(faults.len() == 1 && faults[0].contains(expected), "{faults:?}");
             assert_eq!(translations.count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_in_two_files_is_told_with_both() {
+        let (translations, faults) = read(&[
+            ("fr-BE.json", r#"{"bye": "Salut", "greeting": {"formal": "Bonjour"}}"#),
+            ("fr-BE.po", "msgid \"bye\"\nmsgstr \"Au revoir\"\n"),
+            ("tenants/acme/fr-BE.json", r#"{"bye": "Ciao"}"#),
+        ]);
+        assert_eq!(faults, [""; 0]);
+        let told: Vec<String> = translations.notices.iter().map(ToString::to_string).collect();
+        let expected = "translations/fr-BE/fr-BE.json bye: is not said: translations/fr-BE/fr-BE.po has a text for the same \
+                        key, and wins. Remove one of them.";
+        assert_eq!(told, [expected]);
+        assert_eq!(translations.tables[&(None, "fr-be".to_owned())]["bye"].text, "Au revoir");
+    }
+
+    #[test]
+    fn a_plural_form_that_no_number_chooses_is_told_with_its_line() {
+        let po = "msgid \"file\"\nmsgid_plural \"files\"\nmsgstr[0] \"1\"\nmsgstr[1] \"2\"\nmsgstr[2] \"5\"\n";
+        let (translations, faults) = read(&[("fr-BE.po", po)]);
+        assert_eq!((faults, translations.count()), (Vec::new(), 2));
+        let told: Vec<String> = translations.notices.iter().map(ToString::to_string).collect();
+        let expected = "translations/fr-BE/fr-BE.po \"file\": line 4: is never said: the first form is said of 1 thing, and \
+                        the last of every other number. Let the last one fit them all.";
+        assert_eq!(told, [expected]);
+    }
+
+    #[test]
+    fn a_tenants_texts_outside_of_a_locale_are_told_where_they_belong() {
+        for (name, expected) in [
+            ("acme/de.json", "Move it to translations/de/tenants/acme/de.json."),
+            ("acme/tasks.pt-BR.po", "Move it to translations/pt-BR/tenants/acme/tasks.pt-BR.po."),
+        ] {
+            let files = [(name.to_owned(), "{}".to_owned())].into();
+            let (_, faults) = Translations::read(&[WorkflowFiles { key: "tenants".into(), files }]);
+            let expected =
+                format!("translations/tenants/{name}: is no translation into the locale of its folder. {expected}");
+            assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
         }
     }
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use super::locale::tells_one_apart;
-use crate::model::fault::Fault;
 use crate::model::notice::Notice;
 use crate::model::translation::{Place, Translations, Written, chain};
 
@@ -42,15 +41,11 @@ fn of_group(translations: &Translations, place: &Place, group: &str, forms: &BTr
         places.iter().any(|place| translations.tables.get(place).is_some_and(|table| table.contains_key(key)))
     };
     let name = group.rsplit_once(':').map_or(group, |(_, name)| name);
-    let notice = |written: &Written, problem: String, fix: String| {
-        let problem = written.line.map_or(problem.clone(), |line| format!("line {line}: {problem}"));
-        Notice(Fault { file: written.file.clone(), path: written.path.clone(), problem, fix })
-    };
     let mut notices = Vec::new();
     for form in UNSAID {
         if let Some(written) = forms.get(form) {
-            let fix = "Write what fits every other number as `other`, and remove it.".to_owned();
-            notices.push(notice(written, "is never said: the forms are `zero`, `one` and `other`".to_owned(), fix));
+            let fix = "Write what fits every other number as `other`, and remove it.";
+            notices.push(written.notice("is never said: the forms are `zero`, `one` and `other`", fix));
         }
     }
     match (forms.get(ONE), forms.get(OTHER)) {
@@ -58,13 +53,13 @@ fn of_group(translations: &Translations, place: &Place, group: &str, forms: &BTr
             if let Some(written) = forms.values().next() {
                 let problem =
                     "has no `other` beside it, so most numbers are told in another language, or the key is sent";
-                notices.push(notice(written, problem.to_owned(), format!("Add {name}.{OTHER}.")));
+                notices.push(written.notice(problem, &format!("Add {name}.{OTHER}.")));
             }
         }
         // The form of this very place is taken before a better one of a more general place.
         (None, Some(written)) if tells_one_apart(locale) && written.text.contains("count") => {
             let problem = "has no `one` beside it, so it is what is said of 1 thing too";
-            notices.push(notice(written, problem.to_owned(), format!("Add {name}.{ONE}.")));
+            notices.push(written.notice(problem, &format!("Add {name}.{ONE}.")));
         }
         _ => {}
     }
