@@ -373,7 +373,7 @@ fn preview(args: PreviewArgs) -> Result<()> {
     };
     let preview = preview::preview(&config, &args.workflow, args.step.as_deref(), occasion, args.open)?;
     // Standard output is the messages alone, for programs that read them.
-    preview.findings.notices.iter().for_each(|notice| remark!("note: {notice}"));
+    preview.findings.remarks.iter().for_each(|told| remark!("note: {told}"));
     preview.findings.faults.iter().for_each(|fault| remark!("fault: {fault}"));
     say_line!("{:#}", preview.messages);
     Ok(())

@@ -18,7 +18,7 @@ use crate::model::fault::Fault;
 use crate::model::library::Library;
 use crate::model::link::{Holder, Links};
 use crate::model::message::Block;
-use crate::model::notice::Notice;
+use crate::model::notice::Remark;
 use crate::model::recipient::{Recipient, RecipientRef};
 use crate::model::workflow::{StepKind, Template};
 use crate::template::Scope;
@@ -44,7 +44,7 @@ pub struct Preview {
 
 /// What there is to say of the workflow, and of what it shares with others.
 pub struct Findings {
-    pub notices: Vec<Notice>,
+    pub remarks: Vec<Remark>,
     /// They keep nothing of the workflow from being rendered, as those of translations.
     pub faults: Vec<Fault>,
 }
@@ -108,13 +108,13 @@ fn published(config: &Config, key: &str) -> Result<(Published, Findings)> {
             None => anyhow!("there is no workflow `{key}` under {}. {fix}", config.workflows.dir.display()),
         });
     };
-    let (catalog, noticed, shared) = server::catalog(config);
+    let (catalog, told, shared) = server::catalog(config);
     let faults = match catalog.check(files) {
-        Ok(Checked { published, mut notices }) => {
+        Ok(Checked { published, mut remarks }) => {
             let named = catalog.shelf().library.named_in(&published.workflow.source);
-            notices.extend(noticed.into_iter().filter(|notice| concerns(&notice.0, &named)));
+            remarks.extend(told.into_iter().filter(|remark| concerns(remark.said(), &named)));
             let faults = shared.into_iter().filter(|fault| concerns(fault, &named)).collect();
-            return Ok((published, Findings { notices, faults }));
+            return Ok((published, Findings { remarks, faults }));
         }
         Err(faults) => [shared, faults].concat(),
     };

@@ -46,7 +46,7 @@ use crate::http::{self, State, access_log, socket, upgrade};
 use crate::model::fault::Fault;
 use crate::model::library::LibraryFiles;
 use crate::model::link::Links;
-use crate::model::notice::Notice;
+use crate::model::notice::{Notice, Remark};
 use crate::model::preferences::PreferenceSet;
 use crate::model::workflow::Engine as TemplateLanguage;
 use crate::store::{self, OpenError, Store, StoreError};
@@ -380,12 +380,12 @@ fn bare_catalog(config: &Config) -> Catalog {
     catalog
 }
 
-/// A catalog without workflows, which knows the layouts, partials and translations on disk; and what is noticed in these.
-pub fn catalog(config: &Config) -> (Catalog, Vec<Notice>, Vec<Fault>) {
+/// A catalog without workflows, which knows the layouts, partials and translations on disk; and what is told of these.
+pub fn catalog(config: &Config) -> (Catalog, Vec<Remark>, Vec<Fault>) {
     let catalog = bare_catalog(config);
-    let (shelf, notices, faults) = Shelf::read(&workflow_dir::read_library(&config.workflows), &catalog.shelf());
+    let (shelf, remarks, faults) = Shelf::read(&workflow_dir::read_library(&config.workflows), &catalog.shelf());
     catalog.shelve(shelf, &BTreeMap::new());
-    (catalog, notices, faults)
+    (catalog, remarks, faults)
 }
 
 /// What is read when workflows are published.
@@ -406,16 +406,16 @@ fn directory(config: &Config, workflows: Workflows) -> Directory {
 pub struct CheckedWorkflows {
     pub valid: Vec<Checked>,
     /// Of the layouts and partials that they share.
-    pub notices: Vec<Notice>,
+    pub remarks: Vec<Remark>,
     pub faults: Vec<Fault>,
 }
 
 /// Checks the workflows under `config.workflows.dir` without a server.
 pub fn check_workflows(config: &Config) -> CheckedWorkflows {
-    let (catalog, notices, mut faults) = catalog(config);
+    let (catalog, remarks, mut faults) = catalog(config);
     let (found, faulty) = workflow_dir::read(&config.workflows.dir);
     faults.extend(faulty);
-    let mut checked = CheckedWorkflows { valid: Vec::new(), notices, faults };
+    let mut checked = CheckedWorkflows { valid: Vec::new(), remarks, faults };
     for files in &found {
         match catalog.check(files) {
             Ok(valid) => checked.valid.push(valid),
@@ -428,21 +428,21 @@ pub fn check_workflows(config: &Config) -> CheckedWorkflows {
 /// Checks the same and prints what it finds; fails on faults. Where the vars are those of a developer's server, which are
 /// examples, nothing is said of them.
 pub fn validate(config: &Config, has_own_vars: bool) -> Result<()> {
-    let CheckedWorkflows { valid, mut notices, faults } = check_workflows(config);
+    let CheckedWorkflows { valid, mut remarks, faults } = check_workflows(config);
     if has_own_vars {
-        notices.extend(unset_vars(config));
+        remarks.extend(unset_vars(config).into_iter().map(Remark::from));
     }
     if valid.is_empty() && faults.is_empty() {
         let dir = &config.workflows.dir;
         bail!("there is no workflow under {}. {}", dir.display(), workflow_dir::how_to_begin(dir));
     }
-    for Checked { published, notices } in &valid {
+    for Checked { published, remarks } in &valid {
         let steps = published.workflow.steps.len();
         let plural = if steps == 1 { "" } else { "s" };
         say_line!("{}: valid, {steps} step{plural}", published.workflow.key);
-        notices.iter().for_each(|notice| say_line!("  note: {notice}"));
+        remarks.iter().for_each(|remark| say_line!("  note: {remark}"));
     }
-    notices.iter().for_each(|notice| say_line!("note: {notice}"));
+    remarks.iter().for_each(|remark| say_line!("note: {remark}"));
     faults.iter().for_each(|fault| say_line!("fault: {fault}"));
     match faults.len() {
         0 => Ok(()),

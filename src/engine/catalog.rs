@@ -9,7 +9,7 @@ use crate::model::channel::ChannelType;
 use crate::model::data_schema::DataSchema;
 use crate::model::fault::Fault;
 use crate::model::library::Library;
-use crate::model::notice::Notice;
+use crate::model::notice::Remark;
 use crate::model::workflow::{Engine as TemplateEngine, Workflow};
 use crate::model::workflow_file::{self, WorkflowFiles};
 use crate::store::op::{PublishVersion, StoredVersion};
@@ -27,10 +27,10 @@ pub struct Published {
     pub schema: Option<DataSchema>,
 }
 
-/// A workflow directory that passed, and what in it was kept without being acted upon.
+/// A workflow directory that passed, and what is told of it.
 pub struct Checked {
     pub published: Published,
-    pub notices: Vec<Notice>,
+    pub remarks: Vec<Remark>,
 }
 
 /// All published workflows.
@@ -101,12 +101,12 @@ impl Catalog {
 
     /// The same, as if `shelf` were what workflows share.
     pub fn check_with(&self, shelf: &Shelf, files: &WorkflowFiles) -> Result<Checked, Vec<Fault>> {
-        let (workflow, mut notices) = workflow_file::parse(files, &self.channels, self.engine)?;
-        notices.extend(untranslated(&workflow, &shelf.phrases));
+        let (workflow, mut remarks) = workflow_file::parse(files, &self.channels, self.engine)?;
+        remarks.extend(untranslated(&workflow, &shelf.phrases).into_iter().map(Remark::from));
         let library = shelf.library.named_in(&workflow.source);
         let published = compile(workflow, library, &shelf.parts, &shelf.phrases)?;
         match published.templates.foreseen() {
-            [] => Ok(Checked { published, notices }),
+            [] => Ok(Checked { published, remarks }),
             foreseen => Err(foreseen.to_vec()),
         }
     }

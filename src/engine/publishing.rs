@@ -12,7 +12,7 @@ use crate::base::deps::Panicked;
 use crate::base::ids::VersionId;
 use crate::model::fault::Fault;
 use crate::model::library::LibraryFiles;
-use crate::model::notice::Notice;
+use crate::model::notice::Remark;
 use crate::model::workflow_file::WorkflowFiles;
 use crate::store::{Store, StoreError};
 
@@ -70,24 +70,24 @@ pub struct Reading {
     unread: Vec<Fault>,
     /// What is wrong with layouts, partials and translations.
     faults: Vec<Fault>,
-    notices: Vec<Notice>,
+    remarks: Vec<Remark>,
 }
 
 impl Reading {
     /// Checks all. May take milliseconds a workflow.
     pub fn of(catalog: &Catalog, found: Found) -> Self {
-        let (shelf, notices, faults) = Shelf::read(&found.library, &catalog.shelf());
+        let (shelf, remarks, faults) = Shelf::read(&found.library, &catalog.shelf());
         let check = |files: &WorkflowFiles| (files.key.clone(), catalog.check_with(&shelf, files));
         let checked = found.workflows.iter().map(check).collect();
-        Self { shelf, checked, unread: found.unread, faults, notices }
+        Self { shelf, checked, unread: found.unread, faults, remarks }
     }
 }
 
 /// Makes what was read current, all at once, when it is durable. What is faulty, or could not be read, stays as it was: at
 /// the start as it was published last.
 pub async fn publish(catalog: &Catalog, store: &Store, reading: Reading) -> Result<Publication, StoreError> {
-    let Reading { shelf, checked, unread, faults, notices } = reading;
-    notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+    let Reading { shelf, checked, unread, faults, remarks } = reading;
+    remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
     let mut done = Publication { faults, ..Publication::default() };
     let mut next: BTreeMap<String, Arc<Published>> = BTreeMap::new();
     let none_found = checked.is_empty();
@@ -101,8 +101,8 @@ pub async fn publish(catalog: &Catalog, store: &Store, reading: Reading) -> Resu
                 continue;
             }
         };
-        for notice in &checked.notices {
-            tracing::warn!(workflow = key, "{notice}");
+        for remark in &checked.remarks {
+            tracing::warn!(workflow = key, "{remark}");
         }
         let version = checked.published.version;
         let is_known = catalog.current(&key).is_some_and(|current| current.version == version);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::fault::Fault;
 use crate::model::library::{Library, LibraryFiles};
-use crate::model::notice::Notice;
+use crate::model::notice::Remark;
 use crate::model::translation::Translations;
 use crate::template::{Parts, Phrases, plurals};
 
@@ -39,19 +39,20 @@ impl Shelf {
     /// Reads what is to stand in the place of `former`. A faulty layout or partial cannot be named, so that what names it
     /// is not published either. Where a translation is faulty, all the former ones stay: they are one text in many places. Where there
     /// are none, as at the start, what is not faulty is said.
-    pub fn read(files: &LibraryFiles, former: &Self) -> (Self, Vec<Notice>, Vec<Fault>) {
-        let (library, mut notices, mut faults) = Library::read(files);
+    pub fn read(files: &LibraryFiles, former: &Self) -> (Self, Vec<Remark>, Vec<Fault>) {
+        let (library, mut remarks, mut faults) = Library::read(files);
         let (mut shelf, faulty) = Self::of(library, former);
         faults.extend(faulty);
         let (translations, mut faulty) = Translations::read(&files.translations);
-        notices.extend(translations.notices.iter().cloned().chain(plurals(&translations)));
+        let noticed = translations.notices.iter().cloned().chain(plurals(&translations));
+        remarks.extend(noticed.map(Remark::from));
         let (phrases, unparsed) = Phrases::new(&translations, former.phrases.default_locale());
         faulty.extend(unparsed);
         if faulty.is_empty() && files.unread.is_empty() || former.phrases.is_bare() {
             shelf.phrases = Arc::new(phrases);
         }
         faults.extend(faulty);
-        (shelf, notices, faults)
+        (shelf, remarks, faults)
     }
 }
 

@@ -62,7 +62,7 @@ fn read_mute(step: &Reader<'_>, channels: &Channels) -> Option<ChannelType> {
     }
     let culprit = step.field(if name("channel_type").is_some() { "channel_type" } else { "channel_key" });
     let problem = format!("channels of type \"{kind}\" are not supported by this version, so the step sends nothing");
-    culprit.notice(problem, SUPPORTED_CHANNELS);
+    culprit.unsupported(problem, SUPPORTED_CHANNELS);
     Some(kind)
 }
 
@@ -71,7 +71,7 @@ fn read_tracking(overrides: &Reader<'_>) -> TrackingOverride {
     let flag = |key| Some(overrides.field(key)).filter(|field| !field.is_blank()).map(|field| field.flag());
     let push = overrides.field("token_deregistration");
     if !push.is_blank() {
-        push.notice("is kept, but has no effect: this version sends no push messages", "It can be removed.");
+        push.unsupported("is kept, but has no effect: this version sends no push messages", "It can be removed.");
     }
     TrackingOverride { opens: flag("open_tracking"), links: flag("link_tracking") }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::fault::Fault;
-use super::notice::Notice;
+use super::notice::{Notice, Remark};
 use super::text_files::{TextFiles, full};
 use super::workflow::DOCUMENT;
 
@@ -22,7 +22,7 @@ struct State {
     /// is not a second one.
     unread: BTreeSet<String>,
     faults: Vec<Fault>,
-    notices: Vec<Notice>,
+    remarks: Vec<Remark>,
 }
 
 impl Findings {
@@ -70,11 +70,16 @@ impl Findings {
         self.state.borrow_mut().faults.push(fault);
     }
 
-    /// The field at `path` has no effect.
+    /// The field at `path` is hardly meant as it is.
     pub fn notice(&self, path: &str, problem: impl Into<String>, fix: impl Into<String>) {
-        let (file, path) = self.field_place(path);
-        let notice = Notice(Fault { file, path, problem: problem.into(), fix: fix.into() });
-        self.state.borrow_mut().notices.push(notice);
+        let said = self.of_field(path, problem.into(), fix.into());
+        self.state.borrow_mut().remarks.push(Notice(said).into());
+    }
+
+    /// The field at `path` may well be meant, and this version does nothing with it.
+    pub fn unsupported(&self, path: &str, problem: impl Into<String>, fix: impl Into<String>) {
+        let said = self.of_field(path, problem.into(), fix.into());
+        self.state.borrow_mut().remarks.push(Remark::Unsupported(said));
     }
 
     /// Which files were read so far, and where their contents stand.
@@ -83,18 +88,18 @@ impl Findings {
     }
 
     /// What was read and noticed, or all that is wrong: it is absent only after a fault, but may be there in spite of one.
-    pub fn conclude<T>(self, read: Option<T>) -> Result<(T, Vec<Notice>), Vec<Fault>> {
-        let (faults, notices) = self.into_parts();
+    pub fn conclude<T>(self, read: Option<T>) -> Result<(T, Vec<Remark>), Vec<Fault>> {
+        let (faults, remarks) = self.into_parts();
         match read {
-            Some(read) if faults.is_empty() => Ok((read, notices)),
+            Some(read) if faults.is_empty() => Ok((read, remarks)),
             _ => Err(faults),
         }
     }
 
     /// All that was found, in the order in which it was.
-    pub fn into_parts(self) -> (Vec<Fault>, Vec<Notice>) {
+    pub fn into_parts(self) -> (Vec<Fault>, Vec<Remark>) {
         let state = self.state.into_inner();
-        (state.faults, state.notices)
+        (state.faults, state.remarks)
     }
 
     fn add_fault(&self, full_path: &str, (file, path): (String, String), problem: String, fix: String) {
@@ -102,6 +107,11 @@ impl Findings {
         if !state.unread.contains(full_path) {
             state.faults.push(Fault { file, path, problem, fix });
         }
+    }
+
+    fn of_field(&self, path: &str, problem: String, fix: String) -> Fault {
+        let (file, path) = self.field_place(path);
+        Fault { file, path, problem, fix }
     }
 
     fn field_place(&self, path: &str) -> (String, String) {

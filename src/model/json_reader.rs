@@ -87,12 +87,17 @@ impl<'a> Reader<'a> {
         self.findings.field_fault(&self.path, problem, fix);
     }
 
-    /// This field has no effect.
+    /// This field is hardly meant as it is.
     pub fn notice(&self, problem: impl Into<String>, fix: impl Into<String>) {
         self.findings.notice(&self.path, problem, fix);
     }
 
-    /// A notice for every key of this object that is not one of `known`.
+    /// This field may well be meant, and this version does nothing with it.
+    pub fn unsupported(&self, problem: impl Into<String>, fix: impl Into<String>) {
+        self.findings.unsupported(&self.path, problem, fix);
+    }
+
+    /// A remark for every key of this object that is not one of `known`.
     pub fn expect_keys(&self, known: &[&'static str]) {
         let Some(object) = self.value.and_then(Value::as_object) else { return };
         let mut unknown = object.keys().filter(|key| !known.contains(&key.as_str()));
@@ -101,11 +106,14 @@ impl<'a> Reader<'a> {
                 Some(meant) => format!("Did you mean {meant:?}?"),
                 None => format!("Known here are {}.", quoted_list(known)),
             };
-            self.field(key).notice("is not known here and has no effect", fix);
+            self.field(key).unsupported("is not known here and has no effect", fix);
         }
         let more = unknown.count();
         if more > 0 {
-            self.notice(format!("has {more} more keys that are not known here and have no effect"), "Remove them.");
+            self.unsupported(
+                format!("has {more} more keys that are not known here and have no effect"),
+                "Remove them.",
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::fault::Fault;
 use super::findings::Findings;
 use super::json_reader::Reader;
-use super::notice::Notice;
+use super::notice::Remark;
 use super::pointer;
 use super::text_files::TextFiles;
 use super::workflow_file::WorkflowFiles;
@@ -54,7 +54,7 @@ pub struct FooterLink {
 }
 
 /// Reads the directory of a layout.
-pub fn read(files: &WorkflowFiles) -> Result<(Layout, Vec<Notice>), Vec<Fault>> {
+pub fn read(files: &WorkflowFiles) -> Result<(Layout, Vec<Remark>), Vec<Fault>> {
     let findings = Findings::of(&directory(&files.key), DOCUMENT);
     let document = pointer::resolve(files, &findings);
     let layout =

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::layout::{self, Layout};
-use super::notice::Notice;
+use super::notice::{Notice, Remark};
 use super::partial::{self, Partial};
 use super::workflow_file::WorkflowFiles;
 
@@ -39,17 +39,18 @@ pub struct LibraryFiles {
 
 impl Library {
     /// Reads all directories. A faulty one is left out and does not hide the others.
-    pub fn read(files: &LibraryFiles) -> (Self, Vec<Notice>, Vec<Fault>) {
-        let (mut library, mut notices, mut faults) = (Self::default(), files.strays.clone(), files.unread.clone());
+    pub fn read(files: &LibraryFiles) -> (Self, Vec<Remark>, Vec<Fault>) {
+        let (mut library, mut faults) = (Self::default(), files.unread.clone());
+        let mut remarks: Vec<Remark> = files.strays.iter().cloned().map(Remark::from).collect();
         for fault in &files.unread {
             library.faulty_layouts.insert(fault.file.clone());
             library.faulty_partials.insert(fault.file.clone());
         }
         for files in &files.layouts {
             match layout::read(files) {
-                Ok((layout, noticed)) => {
+                Ok((layout, told)) => {
                     library.layouts.insert(files.key.clone(), layout);
-                    notices.extend(noticed);
+                    remarks.extend(told);
                 }
                 Err(found) => {
                     library.faulty_layouts.insert(files.key.clone());
@@ -59,9 +60,9 @@ impl Library {
         }
         for files in &files.partials {
             match partial::read(files) {
-                Ok((partial, noticed)) => {
+                Ok((partial, told)) => {
                     library.partials.insert(files.key.clone(), partial);
-                    notices.extend(noticed);
+                    remarks.extend(told);
                 }
                 Err(found) => {
                     library.faulty_partials.insert(files.key.clone());
@@ -69,7 +70,7 @@ impl Library {
                 }
             }
         }
-        (library, notices, faults)
+        (library, remarks, faults)
     }
 
     pub fn is_empty(&self) -> bool {

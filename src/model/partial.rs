@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::fault::Fault;
 use super::findings::Findings;
 use super::json_reader::{Reader, shown_text};
-use super::notice::Notice;
+use super::notice::Remark;
 use super::pointer;
 use super::template_file::read_engine;
 use super::text_files::TextFiles;
@@ -80,7 +80,7 @@ const TEXTS: [&str; 5] = ["text", "textarea", "markdown", "select", "url"];
 const TYPED: [&str; 7] = ["boolean", "number", "json", "list", "multi_select", "image", "button"];
 
 /// Reads the directory of a partial.
-pub fn read(files: &WorkflowFiles) -> Result<(Partial, Vec<Notice>), Vec<Fault>> {
+pub fn read(files: &WorkflowFiles) -> Result<(Partial, Vec<Remark>), Vec<Fault>> {
     let findings = Findings::of(&directory(&files.key), DOCUMENT);
     let document = pointer::resolve(files, &findings);
     let partial =

@@ -9,7 +9,7 @@ use super::condition::STANDING_SCOPES;
 use super::fault::Fault;
 use super::findings::Findings;
 use super::json_reader::{LONGEST_NAME, Reader, shown_text};
-use super::notice::Notice;
+use super::notice::Remark;
 use super::pointer;
 use super::step_file::{read_conditions, read_steps};
 use super::template_file::read_engine;
@@ -66,7 +66,7 @@ pub fn parse(
     files: &WorkflowFiles,
     channels: &BTreeMap<String, ChannelType>,
     default_engine: Engine,
-) -> Result<(Workflow, Vec<Notice>), Vec<Fault>> {
+) -> Result<(Workflow, Vec<Remark>), Vec<Fault>> {
     let findings = Findings::new(&files.key);
     let workflow = pointer::resolve(files, &findings)
         .and_then(|document| read_workflow(&files.key, document, channels, default_engine, &findings));
@@ -79,7 +79,7 @@ pub fn parse_source(
     source: Value,
     channels: &BTreeMap<String, ChannelType>,
     default_engine: Engine,
-) -> Result<(Workflow, Vec<Notice>), Vec<Fault>> {
+) -> Result<(Workflow, Vec<Remark>), Vec<Fault>> {
     let findings = Findings::new(key);
     let workflow = read_workflow(key, source, channels, default_engine, &findings);
     findings.conclude(workflow)
@@ -148,7 +148,7 @@ fn read_frequency(field: &Reader<'_>) -> Frequency {
 fn notice_what_has_no_effect(top: &Reader<'_>, directory: &str) {
     let goal = top.field("goal_attachment");
     if !goal.is_blank() {
-        goal.notice("is kept, but this version does not measure goals", "It can be removed.");
+        goal.unsupported("is kept, but this version does not measure goals", "It can be removed.");
     }
     let key = top.field("key");
     if key.value().and_then(Value::as_str).is_some_and(|key| key != directory) {
@@ -306,7 +306,7 @@ mod tests {
         fields.extend((0..1_000).map(|n| (format!("field_{n}"), Value::Null)));
         let (_, notices) = read(&Value::Object(fields.clone())).unwrap();
         assert_eq!(notices.len(), 21);
-        assert_eq!(notices[20].0.problem, "has 980 more keys that are not known here and have no effect");
+        assert_eq!(notices[20].said().problem, "has 980 more keys that are not known here and have no effect");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::channel::ChannelType;
 use super::fault::Fault;
-use super::notice::Notice;
+use super::notice::Remark;
 use super::workflow::{Engine, Workflow};
 use super::workflow_file::{WorkflowFiles, parse};
 
@@ -48,7 +48,7 @@ pub fn files(document: &Value) -> WorkflowFiles {
 }
 
 /// Reads `document` as the workflow `invite`.
-pub fn read(document: &Value) -> Result<(Workflow, Vec<Notice>), Vec<Fault>> {
+pub fn read(document: &Value) -> Result<(Workflow, Vec<Remark>), Vec<Fault>> {
     parse(&files(document), &channels(), Engine::Handlebars)
 }
 

@@ -342,6 +342,39 @@ async fn a_check_writes_nothing_and_names_file_and_line_of_what_is_not_supported
 }
 
 #[tokio::test]
+async fn what_is_only_noticed_is_told_and_does_not_fail_a_check() {
+    let folder = folder();
+    let from = folder.path().join("knock");
+    let due = r#"{"due": {"other": "{{ count }} Dinge"}}"#;
+    let card = r#"{"name": "Card", "type": "html", "content": "<p>{{ title }}</p>",
+        "input_schema": [{"key": "title", "type": "txt", "label": "Title"}]}"#;
+    write(
+        &from,
+        &[
+            ("workflows/hello/workflow.json", WORKFLOW),
+            ("workflows/hello/email_1/html_body.html", "<p>{{ \"no.such\" | t }}</p>"),
+            ("translations/de/de.json", due),
+            ("partials/card/partial.json", card),
+        ],
+    );
+    let (code, said, stderr) = import(folder.path(), &from, &["--check"]).await;
+    assert_eq!((code, stderr.as_str()), (0, ""), "{said}");
+    for line in [
+        "note         workflows/hello/email_1/html_body.html:1: line 1, column 4: the key \"no.such\" has no text in en",
+        "note         partials/card/partial.json:2: input_schema[0].type: \"txt\" is not a type of input",
+        "note         translations/de/de.json:1: due.other: has no `one` beside it",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+
+    let goal = WORKFLOW.replacen('{', "{\"goal_attachment\": {\"goal\": \"g\"},", 1);
+    write(&from, &[("workflows/hello/workflow.json", &goal)]);
+    let (code, said, stderr) = import(folder.path(), &from, &["--check"]).await;
+    assert!(code == 1 && stderr.contains("1 thing in "), "{said}{stderr}");
+    assert!(said.contains("unsupported  workflows/hello/workflow.json:1: goal_attachment: is kept, but"), "{said}");
+}
+
+#[tokio::test]
 async fn nothing_is_written_over_that_differs_unless_it_is_said() {
     let folder = folder();
     let from = folder.path().join("flows");
@@ -394,7 +427,7 @@ async fn translations_are_imported_and_speak_the_language_of_the_recipient() {
         "unsupported  translations/fr-CA/fr-CA.json:3: a.b: line 1, column 11: there is no filter `upcas`",
         "unsupported  translations/fr-CA/tasks.fr-CA.po:3: \"due\": line 3, in its text: line 1, column 9: ",
         "unsupported  translations/nl/nl.po:3: line 3: a text is not closed",
-        "unsupported  workflows/hello/email_1/html_body.html:1: line 1, column 4: \
+        "note         workflows/hello/email_1/html_body.html:1: line 1, column 4: \
          the key \"no.such\" has no text in en, so the key is sent",
     ] {
         assert!(said.contains(line), "{line}\n{said}");

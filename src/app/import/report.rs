@@ -7,6 +7,7 @@ use super::pulled::{Kind, Pulled, Resource};
 use crate::app::server::CheckedWorkflows;
 use crate::model::fault::Fault;
 use crate::model::json_place;
+use crate::model::notice::{Notice, Remark};
 
 /// The report of one import, in the order of the resources.
 pub struct Report {
@@ -25,6 +26,8 @@ enum Verdict {
     Taken,
     Adapted,
     Unsupported,
+    /// It is taken, and hardly meant as it is.
+    Noticed,
     /// It is not copied.
     Left,
 }
@@ -63,18 +66,17 @@ impl Report {
         let place = resource.place();
         let of_it = |fault: &&Fault| is_of(fault, &place);
         let faults: Vec<&Fault> = checked.faults.iter().filter(of_it).collect();
-        let notices = checked.notices.iter().map(|notice| &notice.0).filter(of_it);
-        let findings: Vec<String> = faults.iter().copied().chain(notices).map(|one| located(resource, one)).collect();
+        let remarks = checked.remarks.iter().filter(|remark| of_it(&remark.said()));
         if faults.is_empty() {
-            self.add(Verdict::Taken, place);
+            self.add(Verdict::Taken, place.clone());
         }
-        findings.into_iter().for_each(|finding| self.add(Verdict::Unsupported, finding));
+        self.findings(resource, &faults, remarks);
     }
 
     fn workflow(&mut self, resource: &Resource, taken: &Resource, checked: &CheckedWorkflows) {
         let faults: Vec<&Fault> = checked.faults.iter().filter(|fault| is_of(fault, &resource.key)).collect();
         let valid = checked.valid.iter().find(|valid| valid.published.workflow.key == resource.key);
-        let notices = valid.iter().flat_map(|valid| &valid.notices).map(|notice| &notice.0);
+        let remarks = valid.iter().flat_map(|valid| &valid.remarks);
         match valid {
             Some(valid) => {
                 self.runs += 1;
@@ -89,11 +91,20 @@ impl Report {
             let place = format!("{}/{name}:{line}", resource.place());
             self.add(Verdict::Adapted, format!("{place}: its templates are recorded as Liquid, in settings"));
         }
+        self.findings(resource, &faults, remarks);
+    }
+
+    /// Each finding once.
+    fn findings<'f>(&mut self, resource: &Resource, faults: &[&'f Fault], remarks: impl Iterator<Item = &'f Remark>) {
+        let remarks = remarks.map(|remark| match remark {
+            Remark::Unsupported(said) => (Verdict::Unsupported, said),
+            Remark::Noticed(Notice(said)) => (Verdict::Noticed, said),
+        });
         let mut said = BTreeSet::new();
-        for fault in faults.into_iter().chain(notices) {
-            let text = located(resource, fault);
+        for (verdict, finding) in faults.iter().map(|fault| (Verdict::Unsupported, *fault)).chain(remarks) {
+            let text = located(resource, finding);
             if said.insert(text.clone()) {
-                self.add(Verdict::Unsupported, text);
+                self.add(verdict, text);
             }
         }
     }
@@ -137,6 +148,7 @@ impl fmt::Display for Report {
                 Verdict::Taken => "taken",
                 Verdict::Adapted => "adapted",
                 Verdict::Unsupported => "unsupported",
+                Verdict::Noticed => "note",
                 Verdict::Left => "left",
             };
             writeln!(f, "{word:<11}  {text}")?;
