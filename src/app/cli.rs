@@ -9,13 +9,12 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::backup_command::{self, Backup, Restore};
-use super::client::{Client, segment};
+use super::client::segment;
 use super::console::{remark, say, say_line};
 use super::doctor::{self, Doctor};
 use super::import::{self, Knock};
-use super::keys::DevKeys;
 use super::keys_command::{self, KeysCommand};
-use super::place::Folder;
+use super::place::{Folder, Place};
 use super::preview::{self, Occasion};
 use super::runs_command::{self, RunsCommand};
 use super::suppressions_command::{self, SuppressionsCommand};
@@ -147,19 +146,6 @@ struct ServerFlags {
 }
 
 #[derive(Args)]
-struct ServerAddress {
-    /// The server
-    #[arg(long, value_name = "URL", env = "BELFRY_URL", default_value = "http://127.0.0.1:8650")]
-    url: String,
-    /// A secret key; without one, that of the developer's server in --data-dir
-    #[arg(long, value_name = "KEY", env = "BELFRY_API_KEY", hide_env_values = true)]
-    api_key: Option<String>,
-    /// The data folder of a developer's server
-    #[arg(long, value_name = "DIR", default_value = "belfry-data")]
-    data_dir: PathBuf,
-}
-
-#[derive(Args)]
 struct TriggerArgs {
     /// The workflow's key
     workflow: String,
@@ -179,7 +165,7 @@ struct TriggerArgs {
     #[arg(long, value_name = "KEY")]
     cancellation_key: Option<String>,
     #[command(flatten)]
-    server: ServerAddress,
+    place: Place,
 }
 
 #[derive(Args)]
@@ -201,7 +187,7 @@ struct CancelArgs {
     #[arg(long = "to", value_name = "RECIPIENT")]
     to: Vec<String>,
     #[command(flatten)]
-    server: ServerAddress,
+    place: Place,
 }
 
 #[derive(Subcommand)]
@@ -228,7 +214,7 @@ enum WorkflowCommand {
     #[command(verbatim_doc_comment)]
     Preview(PreviewArgs),
     /// Have a running server publish its directory of workflows again; tell what it did, and every fault
-    Reload(ServerAddress),
+    Reload(Place),
 }
 
 #[derive(Subcommand)]
@@ -380,14 +366,14 @@ fn preview(args: PreviewArgs) -> Result<()> {
 }
 
 async fn trigger(args: TriggerArgs) -> Result<()> {
-    let id = client(&args.server)?.trigger(&args.workflow, &trigger_body(&args)?).await?;
+    let id = args.place.server()?.trigger(&args.workflow, &trigger_body(&args)?).await?;
     say_line!("{id}");
     Ok(())
 }
 
 async fn explain(ExplainArgs { trigger, json }: ExplainArgs) -> Result<()> {
     let path = format!("/admin/workflows/{}/explain", segment(&trigger.workflow));
-    let answer = client(&trigger.server)?.call(Method::POST, &path, Some(&trigger_body(&trigger)?)).await?;
+    let answer = trigger.place.server()?.call(Method::POST, &path, Some(&trigger_body(&trigger)?)).await?;
     if json {
         say_line!("{answer:#}");
         return Ok(());
@@ -426,12 +412,12 @@ async fn cancel(args: CancelArgs) -> Result<()> {
         let recipients = args.to.iter().map(|text| recipient("--to", text)).collect::<Result<Vec<_>>>()?;
         body["recipients"] = recipients.into();
     }
-    say_line!("{}", client(&args.server)?.cancel(&args.workflow, &body).await?);
+    say_line!("{}", args.place.server()?.cancel(&args.workflow, &body).await?);
     Ok(())
 }
 
-async fn reload(server: ServerAddress) -> Result<()> {
-    let done = client(&server)?.call(Method::POST, "/admin/workflows/reload", None).await?;
+async fn reload(place: Place) -> Result<()> {
+    let done = place.server()?.call(Method::POST, "/admin/workflows/reload", None).await?;
     let list = |name: &str| done[name].as_array().cloned().unwrap_or_default();
     for workflow in list("published") {
         say_line!("published {}", workflow["key"].as_str().unwrap_or_default());
@@ -448,17 +434,6 @@ async fn reload(server: ServerAddress) -> Result<()> {
 fn fault(told: &Value) -> Fault {
     let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
     Fault { file: text("file"), path: text("path"), problem: text("problem"), fix: text("fix") }
-}
-
-fn client(server: &ServerAddress) -> Result<Client> {
-    let key = match &server.api_key {
-        Some(key) => key.clone(),
-        None => match DevKeys::load(&server.data_dir)? {
-            Some(keys) => keys.secret,
-            None => bail!("name a secret key with --api-key or BELFRY_API_KEY: `belfry dev` prints one"),
-        },
-    };
-    Client::new(&server.url, &key)
 }
 
 /// A recipient: JSON if it looks like an object or is in a file, else an id. Ids may begin with an @, but hardly end so.

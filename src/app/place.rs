@@ -14,7 +14,7 @@ use crate::store::{OpenError, Settings, Store};
 /// The flags that name a data folder.
 #[derive(Args)]
 pub struct Folder {
-    /// The configuration file, for the data folder [default: belfry.toml, if there is one]
+    /// The configuration file, for the data folder and the server [default: belfry.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The data folder [default: server.data_dir]
@@ -30,7 +30,7 @@ pub struct Place {
     /// A running server [default: at server.listen]
     #[arg(long, value_name = "URL", env = "BELFRY_URL")]
     url: Option<String>,
-    /// A secret key of the running server
+    /// A secret key of the running server; without one, that of a developer's server in the data folder
     #[arg(long, value_name = "KEY", env = "BELFRY_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
 }
@@ -56,7 +56,7 @@ impl Place {
     pub fn reach(&self, config: &Config) -> Result<Reached> {
         let folder = &config.server.data_dir;
         if self.api_key.is_some() || self.url.is_some() {
-            return self.served(config, false);
+            return Ok(Reached::Served(self.served(config, false)?));
         }
         ensure!(
             folder.is_dir(),
@@ -65,12 +65,20 @@ impl Place {
         );
         match Store::open(folder, Settings::default()) {
             Ok(store) => Ok(Reached::Folder(store)),
-            Err(OpenError::InUse(_)) => self.served(config, true),
+            Err(OpenError::InUse(_)) => Ok(Reached::Served(self.served(config, true)?)),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn served(&self, config: &Config, in_use: bool) -> Result<Reached> {
+    /// Goes to the running server, for what only one can do. Where the flags say all, no configuration is read.
+    pub fn server(&self) -> Result<Client> {
+        match (&self.url, &self.api_key) {
+            (Some(url), Some(key)) => Client::new(url, key),
+            _ => self.served(&self.folder.load()?, false),
+        }
+    }
+
+    fn served(&self, config: &Config, in_use: bool) -> Result<Client> {
         let folder = &config.server.data_dir;
         let key = match &self.api_key {
             Some(key) => Some(key.clone()),
@@ -78,13 +86,13 @@ impl Place {
         };
         let url = self.url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
         match key {
-            Some(key) => Ok(Reached::Served(Client::new(&url, &key)?)),
+            Some(key) => Client::new(&url, &key),
             None if in_use => bail!(
                 "a running Belfry holds the data folder {}. Go through it with one of its secret keys (of auth.secret_keys, or \
                  one that it made) in --api-key or BELFRY_API_KEY, and its --url; or stop it",
                 folder.display()
             ),
-            None => bail!("name a secret key of {url} with --api-key or BELFRY_API_KEY"),
+            None => bail!("name a secret key of {url} with --api-key or BELFRY_API_KEY: `belfry dev` prints one"),
         }
     }
 }

@@ -208,6 +208,36 @@ async fn whoever_calls_a_server_that_is_not_there_or_without_a_key_is_told_what_
 }
 
 #[tokio::test]
+async fn a_running_server_is_found_by_the_configuration_unless_flags_say_otherwise() {
+    let server = Setup::new().start().await;
+    let folder = folder();
+    let listen = server.url.strip_prefix("http://").unwrap();
+    fs::write(folder.path().join("belfry.toml"), format!("[server]\nlisten = \"{listen}\"\n")).unwrap();
+    let commands: [&[&str]; 4] = [
+        &["trigger", "note", "--to", "u", "--cancellation-key", "k"],
+        &["explain", "note", "--to", "u"],
+        &["cancel", "note", "k"],
+        &["workflow", "reload"],
+    ];
+    for command in commands {
+        let with = |more: &[&str]| {
+            let mut command = belfry(folder.path(), &[command, more].concat());
+            command.env("BELFRY_API_KEY", SECRET);
+            run(command)
+        };
+        let (code, _, stderr) = with(&[]).await;
+        assert_eq!((code, stderr.as_str()), (0, ""), "{command:?}");
+        let (code, _, said) = with(&["--url", "http://127.0.0.1:1"]).await;
+        assert!(code == 1 && said.contains("no Belfry answers at http://127.0.0.1:1"), "{said}");
+    }
+    // With both, what the file says does not matter.
+    fs::write(folder.path().join("belfry.toml"), "torn").unwrap();
+    let both = ["cancel", "note", "k", "--url", &server.url, "--api-key", SECRET];
+    let (code, _, stderr) = run(belfry(folder.path(), &both)).await;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+}
+
+#[tokio::test]
 async fn the_demo_plays_the_story_and_leaves_nothing_behind() {
     let folder = folder();
     let mut command = belfry(folder.path(), &["demo"]);
