@@ -30,11 +30,8 @@ fn signer(channel: &Channel, key: &str, dkim: &DkimSettings) -> Result<Signer> {
 
 /// The steps of `workflows` that say, in so many words, that their mail on `channel` is from a domain for which it has no
 /// key, while it has some. What is rendered is known only when it is sent.
-pub fn unsigned<'w>(
-    channel: &Channel,
-    signers: &Signers,
-    workflows: impl Iterator<Item = &'w Workflow>,
-) -> Vec<Notice> {
+pub fn unsigned(channel: &Channel, signers: &Signers, workflows: &[Checked]) -> Vec<Notice> {
+    let workflows = workflows.iter().map(|checked| &checked.published.workflow);
     let steps = workflows.flat_map(|workflow| workflow.steps.iter().map(move |step| (workflow, step)));
     let notice = |(workflow, step): (&Workflow, &Step)| {
         let StepKind::Channel(ChannelStep { channel_key, template: Template::Email(email), .. }) = &step.kind else {
@@ -63,7 +60,7 @@ pub fn records(config: &Config, workflows: &[Checked]) -> Result<String> {
     let mut text = String::new();
     for channel in &config.channels {
         let signers = signers(channel)?;
-        for notice in unsigned(channel, &signers, workflows.iter().map(|checked| &checked.published.workflow)) {
+        for notice in unsigned(channel, &signers, workflows) {
             text.push_str(&format!("\n# {notice}\n"));
         }
         for signer in signers.iter() {

@@ -328,7 +328,7 @@ fn signing(channel: &Channel, workflows: &[Checked]) -> Vec<Finding> {
     let names: Vec<String> = signers.iter().map(|signer| signer.record().0).collect();
     let signs = format!("channel `{}` signs with the key of {}", channel.key, names.join(", "));
     let signs = (!names.is_empty()).then(|| ok("dkim", signs));
-    let unsigned = dkim::unsigned(channel, &signers, workflows.iter().map(|checked| &checked.published.workflow));
+    let unsigned = dkim::unsigned(channel, &signers, workflows);
     signs.into_iter().chain(unsigned.iter().map(|notice| warn("dkim", notice.to_string(), ""))).collect()
 }
 

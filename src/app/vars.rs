@@ -9,21 +9,16 @@ use crate::model::fault::Fault;
 use crate::model::notice::Notice;
 use crate::template::branding::BRANDING;
 
-/// Whether there is one without its being set.
-fn is_given(name: &str) -> bool {
-    name == BRANDING || OWN_VARS.contains(&name)
-}
-
 /// The names of vars in `texts` for which nothing `is_set`.
 pub fn missing<'t>(texts: impl Iterator<Item = &'t str>, is_set: impl Fn(&str) -> bool) -> BTreeSet<&'t str> {
-    texts.flat_map(names).map(|(_, name)| name).filter(|name| !is_given(name) && !is_set(name)).collect()
+    texts.flat_map(|text| unset(text, &is_set)).map(|(_, name)| name).collect()
 }
 
 /// A notice for each such var, where the first of `files`, which are told by these names, has it.
 pub fn notices<'t>(files: impl Iterator<Item = (String, &'t str)>, is_set: impl Fn(&str) -> bool) -> Vec<Notice> {
     let (mut known, mut notices) = (BTreeSet::new(), Vec::new());
     for (file, text) in files {
-        for (at, name) in names(text).filter(|(_, name)| !is_given(name) && !is_set(name)) {
+        for (at, name) in unset(text, &is_set) {
             if known.insert(name) {
                 let line = text[..at].matches('\n').count() + 1;
                 let problem = format!("line {line}: vars.{name} is not set, so nothing stands where it is printed");
@@ -33,6 +28,11 @@ pub fn notices<'t>(files: impl Iterator<Item = (String, &'t str)>, is_set: impl 
         }
     }
     notices
+}
+
+/// The names in `text` for which nothing `is_set`, and that are not there without that.
+fn unset(text: &str, is_set: impl Fn(&str) -> bool) -> impl Iterator<Item = (usize, &str)> {
+    names(text).filter(move |(_, name)| *name != BRANDING && !OWN_VARS.contains(name) && !is_set(name))
 }
 
 /// What stands as `vars.name` inside a tag, or at the beginning of a JSON string, as in a condition; and where.

@@ -37,8 +37,8 @@ impl Shelf {
     }
 
     /// Reads what is to stand in the place of `former`. A faulty layout or partial cannot be named, so that what names it
-    /// is not published either. Where a translation is faulty, all the former ones stay: they are one text in many places. Where there
-    /// are none, as at the start, what is not faulty is said.
+    /// is not published either. Where a translation is faulty, all the former ones stay: they are one text in many
+    /// places. Where there are none, as at the start, what is not faulty is said.
     pub fn read(files: &LibraryFiles, former: &Self) -> (Self, Vec<Remark>, Vec<Fault>) {
         let (library, mut remarks, mut faults) = Library::read(files);
         let (mut shelf, faulty) = Self::of(library, former);

@@ -104,7 +104,7 @@ fn liquid(source: &str, open: usize) -> Option<Tag> {
 }
 
 /// Where the output that begins before `at` ends: at the first `}}` outside of quotes, if there is one.
-fn output_end(source: &str, mut at: usize) -> Option<usize> {
+pub(super) fn output_end(source: &str, mut at: usize) -> Option<usize> {
     let bytes = source.as_bytes();
     let mut quote = None;
     while let Some(&byte) = bytes.get(at) {

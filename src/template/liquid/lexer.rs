@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::template::budget::{SOURCE_BYTES, SOURCE_TAGS};
 use crate::template::error::{Complaint, Position};
-use crate::template::tags::never_closed;
+use crate::template::tags::{never_closed, output_end};
 
 /// A piece of a template. All ranges are of the source's bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,19 +78,10 @@ impl Lexer<'_> {
 
     /// An output ends at the first `}}` outside of quotes.
     fn read_output(&self, open: usize) -> Result<Tag, Complaint> {
-        let bytes = self.source.as_bytes();
-        let (mut at, mut quote) = (open + 2, None);
-        while let Some(&byte) = bytes.get(at) {
-            match (quote, byte) {
-                (Some(_), b'\\') => at += 1,
-                (Some(open), byte) if byte == open => quote = None,
-                (None, b'"' | b'\'') => quote = Some(byte),
-                (None, b'}') if bytes.get(at + 1) == Some(&b'}') => return Ok(self.tag(open, at)),
-                _ => {}
-            }
-            at += 1;
+        match output_end(self.source, open + 2) {
+            Some(end) => Ok(self.tag(open, end - 2)),
+            None => Err(never_closed(self.source, open)),
         }
-        Err(never_closed(self.source, open))
     }
 
     /// A tag ends at the first `%}`.
